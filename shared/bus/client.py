@@ -1,0 +1,73 @@
+"""The only place that touches the inside of nats-py: raw writes and raw deliveries.
+
+Why it stands apart: `Client.publish` awaits per message and swallows cancellation while it flushes, and
+`Client._process_msg` parses headers and builds an object for every delivery. Group commit and the
+reader need neither. The version of nats-py is pinned and the contract tests hold these few lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+from nats.aio.client import Client
+from nats.aio.subscription import Subscription
+
+Sink = Callable[[bytes, bytes, bytes, bytes], None]
+"""Called in the read loop with subject, reply, payload and raw headers; must not block or raise."""
+
+
+class RawClient(Client):
+    """A nats-py client with a write that never waits and subscriptions that skip the message object."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sinks: dict[int, Sink] = {}
+
+    def write(self, frames: bytes) -> None:
+        """Queue whole protocol frames and wake the flusher; the caller has checked `is_connected`.
+
+        All frames of one call reach the transport together or not at all.
+        """
+        self._pending.append(frames)
+        self._pending_data_size += len(frames)
+        queue = cast("asyncio.Queue[asyncio.Future[None]]", self._flush_queue)
+        if queue.empty():
+            queue.put_nowait(asyncio.get_running_loop().create_future())
+
+    def forget_unsent(self) -> None:
+        """Drop frames that were queued for a lost connection.
+
+        nats-py would send them on the next one, minutes late and beside our own second attempt.
+        Subscriptions are replayed from its table, not from here.
+        """
+        self._pending.clear()
+        self._pending_data_size = 0
+
+    async def subscribe_raw(self, subject: str, sink: Sink) -> Subscription:
+        """Subscribe with `sink` called in the read loop; there is no queue and no task."""
+        subscription = await self.subscribe(subject)
+        self._sinks[subscription._id] = sink
+        return subscription
+
+    async def unsubscribe_raw(self, subscription: Subscription) -> None:
+        """End a raw subscription; harmless on a closed connection."""
+        self._sinks.pop(subscription._id, None)
+        if not self.is_closed and not self.is_draining:
+            await subscription.unsubscribe()
+
+    @property
+    def server_id(self) -> str:
+        """Id of the server this client is connected to, as the server gave it."""
+        info: dict[str, Any] = self._server_info
+        return str(info.get("server_id", ""))
+
+    async def _process_msg(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
+    ) -> None:
+        sink = self._sinks.get(sid)
+        if sink is None:
+            await super()._process_msg(sid, subject, reply, data, headers)
+        else:
+            sink(subject, reply, data, headers)

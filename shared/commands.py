@@ -1,0 +1,82 @@
+"""What gateways tell and ask the other services over core NATS. MessagePack (`shared.codec.pack`)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from shared.events.presence import Availability
+from shared.ids import AccountId, AgentId, DeviceId, Position
+
+
+class Connection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One open connection of an agent's device. `connection` is unique for ever ("<gateway>:<number>"), so the
+    lease or goodbye of an old connection never touches a newer one of the same device. `active` counts up when
+    the person does something (sends, reads, types)."""
+
+    account_id: AccountId
+    agent_id: AgentId
+    device_id: DeviceId
+    connection: str
+    active: int = 0
+
+
+class Beats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A gateway's batch: connections that opened, closed, or are alive (leases). Sent at once on open and close
+    and every `beat_s` seconds for all; an empty one says that the gateway itself is alive. Visitors' connections
+    are not in it."""
+
+    gateway: str
+    opened: tuple[Connection, ...] = ()
+    closed: tuple[Connection, ...] = ()
+    alive: tuple[Connection, ...] = ()
+
+
+class SetAvailability(msgspec.Struct, frozen=True, kw_only=True):
+    """Wish to presence (`nd.cmd.<shard>.presence.set_availability`); answered with `Accepted`."""
+
+    account_id: AccountId
+    agent_id: AgentId
+    availability: Availability
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer to a wish. `position` is the event that recorded it."""
+
+    status: Literal["ok", "unavailable"] = "ok"
+    position: Position = 0
+
+
+class AskPresence(msgspec.Struct, frozen=True, kw_only=True):
+    """Question to presence (`nd.cmd.<shard>.presence.agents`): how every agent of the account is now."""
+
+    account_id: AccountId
+
+
+class AgentPresence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One agent now."""
+
+    agent_id: AgentId
+    online: bool
+    availability: Availability = "online"
+    primary_device_id: DeviceId | None = None
+    fence: int = 0
+
+
+class PresenceAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer to `AskPresence`."""
+
+    agents: tuple[AgentPresence, ...] = ()
+
+
+class Typing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody types or looks; passes beside the log on `nd.eph.<shard>.<bucket>` and may be lost."""
+
+    account_id: AccountId
+    conversation_id: str
+    contact_id: str
+    by_kind: Literal["visitor", "agent"]
+    by_id: str
+    is_typing: bool = True
+    origin: str = ""

@@ -1,0 +1,116 @@
+"""The only definitions of events. One module a family; `Event` is the closed union of all of them.
+
+An event is never renamed or retyped; new fields have defaults; new meaning is a new event.
+No event holds a number that a projection gave, and no event holds a secret or readable text that people
+wrote: `bytes` fields named body, name, email, profile, comment are ciphertext (`shared.crypto`).
+"""
+
+from __future__ import annotations
+
+from shared.events.account import (
+    AccountCreated,
+    AccountEvent,
+    AgentRemoved,
+    AgentSaved,
+    InboxRemoved,
+    InboxSaved,
+    LabelRemoved,
+    LabelSaved,
+    PolicySaved,
+    TeamRemoved,
+    TeamSaved,
+)
+from shared.events.conversation import (
+    AssignmentRequested,
+    ClaimRequested,
+    ContactChanged,
+    ContactCreated,
+    ContactMerged,
+    ConversationEvent,
+    ConversationStarted,
+    LabelsChanged,
+    NoteAdded,
+    PriorityChanged,
+    Rated,
+    StatusChanged,
+)
+from shared.events.envelope import Author, Envelope, WriterStarted
+from shared.events.message import MessageEdited, MessageEvent, MessagePosted, MessageRetracted
+from shared.events.presence import (
+    AgentOffline,
+    AgentOnline,
+    AvailabilityChanged,
+    PresenceEvent,
+    PrimaryDeviceChanged,
+)
+from shared.events.receipt import Read, Received, ReceiptEvent
+from shared.events.routing import (
+    AssignmentRefused,
+    ConversationAssigned,
+    ConversationQueued,
+    DeadlineMissed,
+    Escalated,
+    Explanation,
+    RoutingEvent,
+    Scored,
+)
+
+Event = (
+    MessageEvent
+    | ReceiptEvent
+    | ConversationEvent
+    | AccountEvent
+    | PresenceEvent
+    | RoutingEvent
+    | WriterStarted
+)
+
+__all__ = [
+    "AccountCreated",
+    "AccountEvent",
+    "AgentOffline",
+    "AgentOnline",
+    "AgentRemoved",
+    "AgentSaved",
+    "AssignmentRefused",
+    "AssignmentRequested",
+    "Author",
+    "AvailabilityChanged",
+    "ClaimRequested",
+    "ContactChanged",
+    "ContactCreated",
+    "ContactMerged",
+    "ConversationAssigned",
+    "ConversationEvent",
+    "ConversationQueued",
+    "ConversationStarted",
+    "DeadlineMissed",
+    "Envelope",
+    "Escalated",
+    "Event",
+    "Explanation",
+    "InboxRemoved",
+    "InboxSaved",
+    "LabelRemoved",
+    "LabelSaved",
+    "LabelsChanged",
+    "MessageEdited",
+    "MessageEvent",
+    "MessagePosted",
+    "MessageRetracted",
+    "NoteAdded",
+    "PolicySaved",
+    "PresenceEvent",
+    "PrimaryDeviceChanged",
+    "PriorityChanged",
+    "Rated",
+    "Read",
+    "Received",
+    "ReceiptEvent",
+    "RoutingEvent",
+    "Scored",
+    "StatusChanged",
+    "TeamRemoved",
+    "TeamSaved",
+    "WriterStarted",
+]

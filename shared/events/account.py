@@ -1,0 +1,199 @@
+"""Configuration: accounts, agents, teams, inboxes, policies, labels. Fenced: a gateway appends only after it has
+folded the family to its end. Each `…Saved` event is the whole document, so a fold is a replacement and the
+document's version is the position of its last event."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from shared.ids import AccountId, AgentId, InboxId, PolicyId, TeamId
+
+Role = Literal["agent", "supervisor", "admin"]
+
+
+class AccountCreated(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="account_created",
+):
+    """A customer of the installation. `name` is ciphertext, part "name"."""
+
+    account_id: AccountId
+    writer: str
+    name: bytes
+
+
+class AgentSaved(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="agent_saved",
+):
+    """An agent as of now. `name` and `email` are ciphertext. `capacity`: conversations held at once.
+    `skills`: name to level 1..5."""
+
+    account_id: AccountId
+    writer: str
+    agent_id: AgentId
+    name: bytes
+    email: bytes
+    role: Role = "agent"
+    capacity: int = 5
+    skills: dict[str, int] = {}
+
+
+class AgentRemoved(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="agent_removed",
+):
+    """The agent is gone; what they held goes back to the queue."""
+
+    account_id: AccountId
+    writer: str
+    agent_id: AgentId
+
+
+class TeamSaved(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="team_saved"
+):
+    """A team as of now. `members` maps an agent to their priority in the team (lower is asked first)."""
+
+    account_id: AccountId
+    writer: str
+    team_id: TeamId
+    name: str
+    members: dict[AgentId, int] = {}
+
+
+class TeamRemoved(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="team_removed",
+):
+    """The team is gone."""
+
+    account_id: AccountId
+    writer: str
+    team_id: TeamId
+
+
+class InboxSaved(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="inbox_saved",
+):
+    """A door for visitors. `inbox_key` is public. `skills` are required of the agent (name to least level).
+    `origins` is the exact list of web origins that may use it; empty means any."""
+
+    account_id: AccountId
+    writer: str
+    inbox_id: InboxId
+    inbox_key: str
+    name: str
+    channel: str = "web"
+    team_id: TeamId | None = None
+    skills: dict[str, int] = {}
+    policy_id: PolicyId | None = None
+    origins: tuple[str, ...] = ()
+
+
+class InboxRemoved(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="inbox_removed",
+):
+    """The door is closed; its conversations stay."""
+
+    account_id: AccountId
+    writer: str
+    inbox_id: InboxId
+
+
+class PolicySaved(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="policy_saved",
+):
+    """How conversations are handed out. Times are seconds; 0 switches a deadline off.
+
+    `language_skills`: a conversation with a language wants skill "lang:<language>" when any agent has it.
+    """
+
+    account_id: AccountId
+    writer: str
+    policy_id: PolicyId
+    name: str
+    assignment_lease_s: int = 45
+    offline_return_s: int = 60
+    first_response_s: int = 0
+    next_response_s: int = 0
+    prefer_previous_agent: bool = True
+    language_skills: bool = True
+
+
+class LabelSaved(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="label_saved",
+):
+    """A label that conversations may carry."""
+
+    account_id: AccountId
+    writer: str
+    name: str
+    colour: str = ""
+
+
+class LabelRemoved(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="label_removed",
+):
+    """The label can't be given any more; conversations that have it keep it."""
+
+    account_id: AccountId
+    writer: str
+    name: str
+
+
+AccountEvent = (
+    AccountCreated
+    | AgentSaved
+    | AgentRemoved
+    | TeamSaved
+    | TeamRemoved
+    | InboxSaved
+    | InboxRemoved
+    | PolicySaved
+    | LabelSaved
+    | LabelRemoved
+)

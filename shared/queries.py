@@ -1,0 +1,370 @@
+"""What can be asked of the store (request/reply on `nd.q.<shard>.<name>`) and what it tells on its own (hints).
+
+Every question carries `at_least`, a position the answer must include. A store that is behind waits a moment for
+its own checkpoint and then answers "behind"; "not_found" is only said by a store that has reached the log's end
+as of the request. MessagePack (`shared.codec.pack`); bodies and names are ciphertext throughout.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from shared.conversation import Status
+from shared.events import Author
+from shared.events.conversation import Priority
+from shared.ids import (
+    AccountId,
+    AgentId,
+    ContactId,
+    ConversationId,
+    DeviceId,
+    InboxId,
+    MessageId,
+    Position,
+    TeamId,
+)
+
+
+class _Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Settings of every struct here."""
+
+
+# ---------------------------------------------------------------- rows
+
+
+class MessageRow(_Struct, kw_only=True):
+    """A message as stored. `body` is the ciphertext of `revision`; empty when retracted or unreadable."""
+
+    account_id: AccountId
+    conversation_id: ConversationId
+    message_id: MessageId
+    seq: int
+    position: Position
+    at_ns: int
+    author: Author
+    content_type: str
+    body: bytes
+    revision: int = 0
+    device_id: DeviceId | None = None
+    seen_up_to: Position = 0
+    automatic: bool = False
+    crossed: bool = False
+    retracted: bool = False
+    unreadable: bool = False
+    id_clash: bool = False
+
+
+class NoteRow(_Struct, kw_only=True):
+    """A note for colleagues."""
+
+    account_id: AccountId
+    conversation_id: ConversationId
+    note_id: str
+    position: Position
+    at_ns: int
+    author: Author
+    body: bytes
+
+
+class ReceiptRow(_Struct, kw_only=True):
+    """How far a recipient got in one conversation: `received` over all their devices (position), `read`."""
+
+    account_id: AccountId
+    conversation_id: ConversationId
+    recipient: Author
+    received: Position = 0
+    read: Position = 0
+    position: Position = 0
+    """The receipt event that changed this row last."""
+
+
+class ConversationRow(_Struct, kw_only=True):
+    """A conversation as listed. `unread` and `last_message` are for the asker named in the question."""
+
+    account_id: AccountId
+    conversation_id: ConversationId
+    inbox_id: InboxId
+    contact_id: ContactId
+    channel: str
+    language: str
+    priority: Priority
+    status: Status
+    labels: tuple[str, ...] = ()
+    team_id: TeamId | None = None
+    agent_id: AgentId | None = None
+    previous_agent_id: AgentId | None = None
+    assigned: Position = 0
+    waiting_since: Position = 0
+    waiting_since_ns: int = 0
+    snoozed_until_ns: int = 0
+    last_seq: int = 0
+    last_entry: Position = 0
+    version: Position = 0
+    created_ns: int = 0
+    updated_ns: int = 0
+    rating: int = 0
+    unread: int = 0
+    last_message: MessageRow | None = None
+    receipts: tuple[ReceiptRow, ...] = ()
+
+
+class ContactRow(_Struct, kw_only=True):
+    """A visitor. `profile` is ciphertext. `merged_into` is set once the contact was merged."""
+
+    account_id: AccountId
+    contact_id: ContactId
+    inbox_id: InboxId
+    is_identified: bool
+    profile: bytes = b""
+    profile_revision: int = 0
+    merged_into: ContactId | None = None
+    created_ns: int = 0
+
+
+# ---------------------------------------------------------------- inbox entries
+
+EntryKind = Literal[
+    "message",
+    "message_edited",
+    "message_retracted",
+    "note",
+    "conversation_assigned",
+    "conversation_left",
+    "conversation_changed",
+]
+
+
+class Entry(_Struct, kw_only=True):
+    """One entry of an agent's or a contact's inbox. `prev` is the position of the entry before it in that inbox
+    (0 for the first). An event makes at most one entry in an inbox.
+
+    message, message_edited, message_retracted: `message`. note: `note`. conversation_assigned: `conversation`
+    and the messages `from_seq`..`to_seq` that this inbox was not given before, as far as they fit; `more` says
+    that the rest must be read with `Messages`. conversation_left, conversation_changed: `conversation`.
+    `held`: whether the owner holds the conversation at the moment of reading (always true for a contact).
+    """
+
+    owner_id: str
+    position: Position
+    prev: Position
+    at_ns: int
+    kind: EntryKind
+    conversation_id: ConversationId
+    held: bool = True
+    message: MessageRow | None = None
+    note: NoteRow | None = None
+    conversation: ConversationRow | None = None
+    from_seq: int = 0
+    to_seq: int = 0
+    messages: tuple[MessageRow, ...] = ()
+    more: bool = False
+
+
+# ---------------------------------------------------------------- questions and answers
+
+
+class ByAccount(_Struct, kw_only=True):
+    """Common head of the questions: whose data, and how fresh."""
+
+    account_id: AccountId
+    at_least: Position = 0
+
+
+class GetConversation(ByAccount, kw_only=True):
+    """`conversation` → ConversationRow (with `receipts`). `viewer_id`: for `unread`."""
+
+    conversation_id: ConversationId
+    viewer_id: str = ""
+
+
+class ListConversations(ByAccount, kw_only=True):
+    """`conversations` → ConversationPage, last change first (`order` "waiting": longest wait first).
+    Filters are and-ed; empty means any. `after` is the opaque `next` of the page before."""
+
+    viewer_id: str = ""
+    contact_id: ContactId | None = None
+    agent_id: AgentId | None = None
+    is_unassigned: bool = False
+    teams: tuple[TeamId, ...] | None = None
+    """Only conversations of these teams, or of no team; None: any."""
+    team_id: TeamId | None = None
+    inbox_id: InboxId | None = None
+    statuses: tuple[Status, ...] = ()
+    labels: tuple[str, ...] = ()
+    channel: str = ""
+    is_unread: bool = False
+    since_ns: int = 0
+    until_ns: int = 0
+    order: Literal["updated", "waiting"] = "updated"
+    after: str = ""
+    limit: int = 50
+
+
+class ConversationPage(_Struct, kw_only=True):
+    """Answer to ListConversations. `next` is empty on the last page."""
+
+    rows: tuple[ConversationRow, ...]
+    next: str = ""
+
+
+class ListMessages(ByAccount, kw_only=True):
+    """`messages` → MessagePage in ascending `seq`: the first `limit` above `after_seq`, or, with `before_seq`,
+    the last `limit` below it. Cut at 512 KiB."""
+
+    conversation_id: ConversationId
+    after_seq: int = 0
+    before_seq: int = 0
+    limit: int = 100
+
+
+class MessagePage(_Struct, kw_only=True):
+    """Answer to ListMessages. `more`: there is more in the direction asked."""
+
+    rows: tuple[MessageRow, ...]
+    more: bool = False
+
+
+class ListNotes(ByAccount, kw_only=True):
+    """`notes` → NotePage in ascending position."""
+
+    conversation_id: ConversationId
+    after: Position = 0
+    limit: int = 100
+
+
+class NotePage(_Struct, kw_only=True):
+    """Answer to ListNotes."""
+
+    rows: tuple[NoteRow, ...]
+    more: bool = False
+
+
+class GetContact(ByAccount, kw_only=True):
+    """`contact` → ContactRow."""
+
+    contact_id: ContactId
+
+
+class GetMessage(ByAccount, kw_only=True):
+    """`message` → MessageRow; also how a MessageID is looked up before a resend is appended."""
+
+    message_id: MessageId
+
+
+class LookUpMessageId(ByAccount, kw_only=True):
+    """`message_id` → MessageIdRow. "not_found" only from a store at the log's end as of the request."""
+
+    message_id: MessageId
+
+
+class MessageIdRow(_Struct, kw_only=True):
+    """Where a MessageID was first stored, and its fingerprint."""
+
+    position: Position
+    fingerprint: bytes
+
+
+class GetHistory(ByAccount, kw_only=True):
+    """`history` → History: every event of a conversation, oldest first; for timeline and explain."""
+
+    conversation_id: ConversationId
+    after: Position = 0
+    limit: int = 500
+
+
+class HistoryRow(_Struct, kw_only=True):
+    """An event as it lies in `events`."""
+
+    position: Position
+    at_ns: int
+    family: str
+    payload: bytes
+
+
+class History(_Struct, kw_only=True):
+    """Answer to GetHistory."""
+
+    rows: tuple[HistoryRow, ...]
+    more: bool = False
+
+
+class ReadInbox(ByAccount, kw_only=True):
+    """`inbox` → InboxPage: entries of one inbox after a position, in order, cut at `limit` or 512 KiB, and the
+    receipts changed since in conversations that concern the owner."""
+
+    owner_id: str
+    after: Position = 0
+    limit: int = 500
+
+
+class InboxPage(_Struct, kw_only=True):
+    """Answer to ReadInbox. `head` is the inbox's last entry as of `checkpoint`; `unread` counts messages that
+    the owner has not read over all their conversations."""
+
+    entries: tuple[Entry, ...]
+    head: Position
+    unread: int = 0
+    receipts: tuple[ReceiptRow, ...] = ()
+    more: bool = False
+
+
+class ReadHeads(_Struct, kw_only=True):
+    """`heads` → Heads: inboxes of a hint bucket whose head moved after `since`. One indexed read."""
+
+    bucket: int
+    since: Position
+    at_least: Position = 0
+
+
+class Heads(_Struct, kw_only=True):
+    """Answer to ReadHeads: inbox owner to (head, last receipt change)."""
+
+    heads: dict[str, Position] = {}
+    receipts: dict[str, Position] = {}
+
+
+class GetCounts(ByAccount, kw_only=True):
+    """`counts` → Counts, for the badges of a console and for tests."""
+
+    viewer_id: str = ""
+
+
+class Counts(_Struct, kw_only=True):
+    """How many conversations are in each status; `unassigned` have nobody and wait."""
+
+    by_status: dict[str, int] = {}
+    unassigned: int = 0
+    mine: int = 0
+
+
+class Answer(_Struct, kw_only=True):
+    """Envelope of every answer. `result` is the packed row or page when `status` is "ok"."""
+
+    status: Literal["ok", "behind", "not_found", "unavailable", "invalid"]
+    checkpoint: Position
+    epoch: str
+    result: msgspec.Raw = msgspec.Raw(b"\xc0")
+    reason: str = ""
+
+
+# ---------------------------------------------------------------- hints
+
+
+class Hint(_Struct, kw_only=True):
+    """What one commit changed for the accounts of a bucket. `since` and `to` chain the hints of a bucket: a gateway
+    whose last `to` is not this `since` has missed one and reads. The store repeats an empty one every second.
+    `lists` names accounts whose lists changed (with the team, or "" for none)."""
+
+    epoch: str
+    since: Position
+    to: Position
+    entries: tuple[Entry, ...] = ()
+    receipts: tuple[ReceiptRow, ...] = ()
+    receipt_owners: tuple[str, ...] = ()
+    """Beside each receipt: the inbox owners it concerns, joined with a space."""
+    lists: tuple[tuple[AccountId, str], ...] = ()
+    primaries: tuple[tuple[AgentId, DeviceId | None, int], ...] = ()
+    incomplete: bool = False
+    """Entries were left out to keep the hint under 512 KiB: read the inboxes."""

@@ -1,0 +1,153 @@
+"""The life of a service process: settings, logs, health port, signals, drain, exit code.
+
+`run(name, Config, serve)` reads the settings (faults: all together, exit 2), starts the health server (`/livez`,
+`/readyz`, `/metrics`), calls `serve(process)` and turns SIGTERM and SIGINT into `process.stopping`. A start-up guard
+(`Refused`) ends with one line and exit 2; anything else that escapes is a bug, has a traceback and exit 1.
+Never: work at import, tasks outside the service's TaskGroup, a second signal ignored (it ends at once).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Generic, TypeVar
+
+import msgspec
+import uvloop
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from shared import config, log
+from shared.errors import Refused
+
+C = TypeVar("C", bound=msgspec.Struct)
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a service tells how it is; read as NIGHTDESK_<SERVICE>_HEALTH_HOST and _PORT."""
+
+    health_host: Annotated[str, msgspec.Meta(description="address of the health port")] = "127.0.0.1"
+    health_port: Annotated[
+        int, msgspec.Meta(ge=0, le=65535, description="port of /livez, /readyz, /metrics; 0: any free")
+    ] = 0
+
+
+class Process(Generic[C]):
+    """What `serve` gets: settings, the stop signal, and the list of readiness checks."""
+
+    def __init__(self, name: str, shared: config.Shared, own: C) -> None:
+        self.name = name
+        self.shared = shared
+        self.config = own
+        self.stopping = asyncio.Event()
+        self._checks: dict[str, Callable[[], str | None]] = {}
+        self._is_draining = False
+
+    def add_check(self, name: str, check: Callable[[], str | None]) -> None:
+        """Register a readiness check: None when ready, else a few words why not. Must not wait."""
+        self._checks[name] = check
+
+    def faults(self) -> dict[str, str]:
+        """The checks that are not ready now, with their reasons."""
+        found = {name: check() for name, check in self._checks.items()}
+        faults = {name: text for name, text in found.items() if text is not None}
+        if self.stopping.is_set():
+            faults["process"] = "draining"
+        if not self._checks:
+            faults["process"] = "starting"
+        return faults
+
+
+Serve = Callable[[Process[C]], Awaitable[None]]
+
+
+def run(name: str, kind: type[C], serve: Serve[C]) -> None:
+    """Run a service until it stops; the body of every `__main__`. Does not return on a fault."""
+    if "--print-config" in sys.argv[1:]:
+        _print_config(name, kind)
+        return
+    try:
+        shared, own = config.load_all(os.environ, kind, service=name)
+        health = config.load(os.environ, Health, service=name)
+    except Refused as err:
+        sys.stderr.write(f"{name}: bad configuration\n{err.message}\n")
+        sys.exit(2)
+    log.configure(name, form=shared.log_format, level=shared.log_level)
+    try:
+        uvloop.run(_life(Process(name, shared, own), health, serve))
+    except* Refused as group:
+        reasons = "; ".join(str(e) for e in _leaves(group))
+        log.get().error("refused_to_run", reason=reasons)
+        sys.stderr.write(f"{name}: refused to run: {reasons}\n")
+        sys.exit(2)
+
+
+async def _life(process: Process[C], health: Health, serve: Serve[C]) -> None:
+    loop = asyncio.get_running_loop()
+    signals = 0
+
+    def stop() -> None:
+        nonlocal signals
+        signals += 1
+        if signals > 1:
+            os._exit(130)
+        log.get().info("stopping")
+        process.stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    runner = await start_health(process, health)
+    log.get().info("starting", pid=os.getpid())
+    try:
+        await serve(process)
+    except Exception:
+        if not process.stopping.is_set():
+            log.get().error("service_failed", exc_info=True)
+        raise
+    finally:
+        await runner.cleanup()
+        log.get().info("stopped")
+
+
+async def start_health(process: Process[C], health: Health) -> web.AppRunner:
+    """Serve `/livez`, `/readyz` and `/metrics`; the caller cleans the runner up."""
+
+    async def livez(_: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def readyz(_: web.Request) -> web.Response:
+        faults = process.faults()
+        body = {"status": "not ready" if faults else "ok", "faults": faults}
+        return web.json_response(body, status=503 if faults else 200)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app = web.Application()
+    app.add_routes(
+        [web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)]
+    )
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, health.health_host, health.health_port).start()
+    except OSError as err:
+        await runner.cleanup()
+        raise Refused(f"cannot listen on health port {health.health_port}: {err.strerror}") from err
+    return runner
+
+
+def _leaves(group: BaseExceptionGroup[Refused]) -> list[Refused]:
+    found: list[Refused] = []
+    for error in group.exceptions:
+        found.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    return found
+
+
+def _print_config(name: str, kind: type[msgspec.Struct]) -> None:
+    rows = config.table(config.Shared) + config.table(Health, service=name)
+    for row in rows + config.table(kind, service=name):
+        sys.stdout.write("\t".join(row) + "\n")
