@@ -54,12 +54,10 @@ def variable_of(service: str, field: str) -> str:
 def load(environ: Mapping[str, str], kind: type[S], *, service: str = "") -> S:
     """Read settings. Raises `Refused` that names every faulty variable, one a line."""
     values, faults = _read(environ, kind, service)
-    result = None
-    if not faults:
-        result, faults = _convert(values, kind, service)
-    if result is None:
+    faults += _faulty(values, kind, service)
+    if faults:
         raise Refused("\n".join(faults), code="bad_config")
-    return result
+    return msgspec.convert(values, kind, strict=False)
 
 
 def load_all(
@@ -102,9 +100,7 @@ def _read(
     return values, faults
 
 
-def _convert(
-    values: dict[str, str], kind: type[S], service: str
-) -> tuple[S | None, list[str]]:
+def _faulty(values: dict[str, str], kind: type[msgspec.Struct], service: str) -> list[str]:
     faults = []
     hints = typing.get_type_hints(kind, include_extras=True)
     for name, text in values.items():
@@ -112,9 +108,7 @@ def _convert(
             msgspec.convert(text, hints[name], strict=False)
         except msgspec.ValidationError as err:
             faults.append(f"{variable_of(service, name)}: {err}")
-    if faults:
-        return None, faults
-    return msgspec.convert(values, kind, strict=False), []
+    return faults
 
 
 def table(kind: type[msgspec.Struct], *, service: str = "") -> list[tuple[str, str, str, str]]:
