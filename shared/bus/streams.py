@@ -1,0 +1,275 @@
+"""The EVENTS streams: make one, check that it can keep the promises, look at its state and entries.
+
+Never: a stream that deletes by itself (age, count, discard old), acknowledges before it has written,
+or answers reads from a node that may be behind. What is found otherwise is refused at start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import Any, Literal
+
+import aiohttp
+import msgspec
+
+from shared.bus.connection import Bus
+from shared.bus.delivery import Delivery
+from shared.bus.wire import ApiError, time_ns
+from shared.errors import Refused, Unavailable
+
+_NAME_IN_USE = 10058
+_STREAM_NOT_FOUND = 10059
+_NO_MESSAGE = 10037
+
+
+class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a new stream is made; `replicas` is also the least that an existing one must have."""
+
+    replicas: int = 1
+    max_bytes: int = 8 * 1024**3
+    max_message_bytes: int = 1024**2
+    max_consumers: int = 1000
+
+
+class StreamState(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the log begins and ends, how full it is, and the server's clock (ns since 1970)."""
+
+    first: int
+    last: int
+    bytes: int
+    max_bytes: int
+    now_ns: int
+
+    @property
+    def fill(self) -> float:
+        """Bytes as a part of the size limit; 0 when there is no limit."""
+        return self.bytes / self.max_bytes if self.max_bytes > 0 else 0.0
+
+
+class ApiFailed(Exception):
+    """JetStream's API said no; `error` has its numbers."""
+
+    def __init__(self, error: ApiError) -> None:
+        super().__init__(f"{error.err_code}: {error.description}")
+        self.error = error
+
+
+class _Config(msgspec.Struct, frozen=True):
+    name: str = ""
+    subjects: list[str] = []
+    storage: str = "file"
+    retention: str = "limits"
+    discard: str = "old"
+    persist_mode: str = ""
+    max_age: int = 0
+    max_msgs: int = -1
+    max_msgs_per_subject: int = -1
+    max_bytes: int = -1
+    max_consumers: int = -1
+    num_replicas: int = 1
+    allow_atomic: bool = False
+    deny_purge: bool = False
+    subject_transform: dict[str, Any] | None = None
+    mirror: dict[str, Any] | None = None
+
+
+class _State(msgspec.Struct, frozen=True):
+    first_seq: int = 0
+    last_seq: int = 0
+    bytes: int = 0
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    subject: str
+    seq: int
+    time: str
+    data: str = ""
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    error: ApiError | None = None
+    config: _Config = _Config()
+    state: _State = _State()
+    ts: str = ""
+    message: _Stored | None = None
+
+
+def stream_name(shard: str) -> str:
+    """The stream that holds a shard's log."""
+    return f"EVENTS_{shard}"
+
+
+def shard_subjects(shard: str) -> list[str]:
+    """The subjects of a shard's stream: one a family."""
+    return [f"nd.ev.{shard}.*"]
+
+
+async def api_request(bus: Bus, method: str, body: dict[str, Any] | None = None) -> bytes:
+    """Ask JetStream's API. ApiFailed: it said no. Unavailable: it did not answer."""
+    raw = await bus.request(f"$JS.API.{method}", b"" if body is None else msgspec.json.encode(body))
+    error = msgspec.json.decode(raw, type=_Answer).error
+    if error is not None:
+        raise ApiFailed(error)
+    return raw
+
+
+async def ensure_stream(bus: Bus, shard: str, settings: StreamSettings) -> None:
+    """Make the stream if it is absent, else check it.
+
+    Refused: it exists and would lose or delete entries. Unavailable: no answer, or no room for it.
+    """
+    name = stream_name(shard)
+    wanted = {
+        "name": name,
+        "subjects": shard_subjects(shard),
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+        "max_age": 0,
+        "max_msgs": -1,
+        "max_msgs_per_subject": -1,
+        "max_bytes": settings.max_bytes,
+        "max_msg_size": settings.max_message_bytes,
+        "max_consumers": settings.max_consumers,
+        "num_replicas": settings.replicas,
+        "allow_atomic": True,
+        "allow_direct": False,
+    }
+    try:
+        config = await _config(bus, name)
+        if config is None:
+            await api_request(bus, f"STREAM.CREATE.{name}", wanted)
+            config = await _config(bus, name)
+    except ApiFailed as err:
+        if err.error.err_code != _NAME_IN_USE:
+            raise Unavailable(f"stream {name} can't be made: {err}", code="no_stream") from err
+        config = await _config(bus, name)
+    if config is None:
+        raise Unavailable(f"stream {name} vanished while it was made", code="no_stream")
+    faults = _faults(config, shard, settings)
+    if faults:
+        raise Refused(f"stream {name}: {'; '.join(faults)}", code="unsafe_stream")
+
+
+async def _config(bus: Bus, name: str) -> _Config | None:
+    try:
+        raw = await api_request(bus, f"STREAM.INFO.{name}")
+    except ApiFailed as err:
+        if err.error.err_code == _STREAM_NOT_FOUND:
+            return None
+        raise
+    return msgspec.json.decode(raw, type=_Answer).config
+
+
+def _faults(config: _Config, shard: str, settings: StreamSettings) -> list[str]:
+    checks = (
+        (config.storage != "file", "not on file storage"),
+        (config.discard != "new", "discards old entries when it is full"),
+        (config.max_age != 0, "has an age limit"),
+        (config.max_msgs > 0 or config.max_msgs_per_subject > 0, "has a count limit"),
+        (config.max_bytes <= 0, "has no size limit"),
+        (config.num_replicas < settings.replicas, f"has {config.num_replicas} replicas"),
+        (config.persist_mode == "async", "acknowledges before it writes (persist mode async)"),
+        (config.retention != "limits", f"has retention {config.retention}"),
+        (not config.allow_atomic, "does not allow atomic batches"),
+        (config.max_consumers <= 0, "has no positive limit of consumers"),
+        (not set(shard_subjects(shard)) <= set(config.subjects), "lacks the subjects of its shard"),
+        (config.mirror is not None, "is a mirror"),
+        (config.subject_transform is not None, "changes subjects"),
+    )
+    return [fault for is_fault, fault in checks if is_fault]
+
+
+async def stream_state(bus: Bus, shard: str) -> StreamState:
+    """Ask the stream's leader. Unavailable: no answer, or there is no such stream."""
+    try:
+        raw = await api_request(bus, f"STREAM.INFO.{stream_name(shard)}")
+    except ApiFailed as err:
+        raise Unavailable(f"no state of {stream_name(shard)}: {err}", code="no_stream") from err
+    answer = msgspec.json.decode(raw, type=_Answer)
+    return StreamState(
+        first=answer.state.first_seq,
+        last=answer.state.last_seq,
+        bytes=answer.state.bytes,
+        max_bytes=answer.config.max_bytes,
+        now_ns=time_ns(answer.ts),
+    )
+
+
+async def event_at(bus: Bus, shard: str, position: int) -> Delivery | None:
+    """The entry at `position` from the stream's leader; None if there is none."""
+    return await _get(bus, shard, {"seq": position})
+
+
+async def last_of(bus: Bus, shard: str, subject: str) -> Delivery | None:
+    """The last entry of `subject` from the stream's leader; None if there is none."""
+    return await _get(bus, shard, {"last_by_subj": subject})
+
+
+async def _get(bus: Bus, shard: str, query: dict[str, Any]) -> Delivery | None:
+    try:
+        raw = await api_request(bus, f"STREAM.MSG.GET.{stream_name(shard)}", query)
+    except ApiFailed as err:
+        if err.error.err_code == _NO_MESSAGE:
+            return None
+        raise Unavailable(f"can't read {stream_name(shard)}: {err}", code="no_stream") from err
+    stored = msgspec.json.decode(raw, type=_Answer).message
+    if stored is None:
+        return None
+    return Delivery(
+        position=stored.seq,
+        subject=stored.subject,
+        at_ns=time_ns(stored.time),
+        payload=base64.b64decode(stored.data),
+    )
+
+
+class _JetStreamConfig(msgspec.Struct, frozen=True):
+    sync_always: bool = False
+    sync_interval: int = 0
+
+
+class _JetStream(msgspec.Struct, frozen=True):
+    config: _JetStreamConfig | None = None
+
+
+class _Varz(msgspec.Struct, frozen=True):
+    server_id: str = ""
+    server_name: str = ""
+    jetstream: _JetStream = _JetStream()
+
+
+async def check_durability(bus: Bus, *, monitor_url: str | None) -> Literal["always", "unknown"]:
+    """Find out whether the servers write to disk before they acknowledge (`sync_interval: always`).
+
+    A client connection can't tell; the monitoring port can: `/varz` has `jetstream.config.sync_always`
+    only when it is on (nats-server 2.15.1). `monitor_url` lists every server's, separated by commas.
+    "unknown": no URL, no answer, or none of them is the server we are connected to.
+    Refused: a server acknowledges first and writes later.
+    """
+    seen = set()
+    for url in (part.strip() for part in (monitor_url or "").split(",") if part.strip()):
+        varz = await _varz(url, bus.settings.request_timeout_s)
+        if varz is None or varz.jetstream.config is None:
+            return "unknown"
+        if not varz.jetstream.config.sync_always:
+            raise Refused(
+                f"nats-server {varz.server_name} acknowledges before it writes to disk:"
+                " set jetstream sync_interval to always",
+                code="lazy_sync",
+            )
+        seen.add(varz.server_id)
+    return "always" if bus.client.server_id in seen else "unknown"
+
+
+async def _varz(url: str, timeout_s: float) -> _Varz | None:
+    limit = aiohttp.ClientTimeout(total=timeout_s)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=limit) as session,
+            session.get(url.rstrip("/") + "/varz") as response,
+        ):
+            return msgspec.json.decode(await response.read(), type=_Varz)
+    except (aiohttp.ClientError, asyncio.TimeoutError, msgspec.MsgspecError):
+        return None

@@ -1,0 +1,165 @@
+"""WebSocket frames, subprotocol `nightdesk.v1`: JSON text, one object a frame, at most 64 KiB.
+
+The client's first frame is `hello`, within 5 s. An empty object is a ping either way; any traffic counts as life.
+Close codes 3000–3499: come back (first try after 0–1 s at random, then full jitter growing to 20 s);
+3500–3999: don't.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from shared.wire.views import AuthorView, EntryView, ReceiptView
+
+SUBPROTOCOL = "nightdesk.v1"
+MAX_FRAME_BYTES = 65_536
+MAX_TEXT_CHARS = 8_000
+
+CLOSE_CODES: dict[int, tuple[str, str]] = {
+    3000: ("restarting", "the gateway restarts; come back after the time that `bye` named"),
+    3001: ("silent", "nothing was heard from the client for two ping intervals"),
+    3002: ("unavailable", "the gateway can't serve this session now"),
+    3008: ("too_slow", "the client reads too slowly and its queue is full: resume from your cursor"),
+    3009: ("token_expired", "the token ran out: fetch a fresh one and come back"),
+    3500: ("bad_frame", "not a JSON object of a known form"),
+    3501: ("unauthorized", "the token is missing, wrong, forged or revoked"),
+    3502: ("hello_timeout", "no hello within 5 s"),
+    3503: ("frame_too_large", "a frame of more than 64 KiB"),
+    3504: ("replaced", "the same device said hello on a newer connection"),
+    3505: ("too_many_faults", "the client went on sending frames that were refused"),
+    3506: ("origin_not_allowed", "this web origin is not on the inbox's list"),
+}
+
+
+class _In(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", forbid_unknown_fields=True):
+    """Settings of frames that clients send."""
+
+
+class Hello(_In, kw_only=True, tag="hello"):
+    """Opens the session. `device` is a UUID that the client keeps. `resume`: the last `cursor` it got, or null for
+    a fresh start (then `welcome.cursor` is now; load a snapshot by REST)."""
+
+    token: str
+    device: str
+    resume: str | None = None
+    client: str = ""
+
+
+class Send(_In, kw_only=True, tag="send"):
+    """Post a message. `message_id` is made by the sender (UUIDv7); say `resend` when it may have been sent before.
+    `seen_up_to` (agents): position of the last entry of the conversation that the author had been shown; left out,
+    everything stored when the frame arrives counts as seen."""
+
+    id: int
+    conversation_id: str
+    message_id: str
+    text: str
+    content_type: Literal["text"] = "text"
+    resend: bool = False
+    seen_up_to: int | None = None
+
+
+class Received(_In, kw_only=True, tag="received"):
+    """This device holds every entry up to `up_to`. Not answered."""
+
+    up_to: int
+
+
+class Read(_In, kw_only=True, tag="read"):
+    """The person has seen the conversation up to `up_to`. Not answered."""
+
+    conversation_id: str
+    up_to: int
+
+
+class Typing(_In, kw_only=True, tag="typing"):
+    """The person types (or stopped). Passes beside the log; not answered."""
+
+    conversation_id: str
+    is_typing: bool = True
+
+
+ClientFrame = Hello | Send | Received | Read | Typing
+
+
+class _Out(msgspec.Struct, frozen=True, kw_only=True, tag_field="op"):
+    """Settings of frames that the server sends."""
+
+
+class Welcome(_Out, kw_only=True, tag="welcome"):
+    """The session is open. `recovered`: true, entries after the given cursor follow; false, the cursor can't be
+    used (or none was given): reload by REST and go on from `cursor`; null: unknown now, keep what you have and say
+    hello again later. `unread` is null when unknown."""
+
+    connection: int
+    ping_s: int
+    recovered: bool | None
+    unread: int | None
+    cursor: str | None
+    you: AuthorView
+
+
+class Ok(_Out, kw_only=True, tag="ok"):
+    """Done, durably. `position` is where it stands in the log."""
+
+    id: int
+    position: int
+    message_id: str | None = None
+
+
+class Err(_Out, kw_only=True, tag="err"):
+    """Not done, or (code "unknown") nobody knows yet: send the same id again. `retry`: whether the same frame may
+    succeed later."""
+
+    code: str
+    message: str
+    retry: bool
+    id: int | None = None
+
+
+class Entries(_Out, kw_only=True, tag="entries"):
+    """Entries of your inbox, in order. `cursor` stands after the last of them: keep it, once they are kept.
+    `current`: nothing more was stored when this was sent."""
+
+    entries: list[EntryView]
+    cursor: str
+    current: bool
+
+
+class Receipts(_Out, kw_only=True, tag="receipts"):
+    """How far others got in your conversations."""
+
+    receipts: list[ReceiptView]
+
+
+class Changed(_Out, kw_only=True, tag="changed"):
+    """A list that is no inbox changed at `position`: fetch it again if you show it. For agents."""
+
+    position: int
+    team_ids: list[str]
+
+
+class TypingNow(_Out, kw_only=True, tag="typing"):
+    """Somebody else types in one of your conversations."""
+
+    conversation_id: str
+    by: AuthorView
+    is_typing: bool
+
+
+class Alert(_Out, kw_only=True, tag="alert"):
+    """This device became the one that alerts; there is something unacknowledged at `position`."""
+
+    position: int
+
+
+class Bye(_Out, kw_only=True, tag="bye"):
+    """The server is about to close. Come back after `retry_after_ms`."""
+
+    code: str
+    retry_after_ms: int
+
+
+ServerFrame = Welcome | Ok | Err | Entries | Receipts | Changed | TypingNow | Alert | Bye

@@ -1,0 +1,204 @@
+"""JSON objects that both REST and the WebSocket show. Texts are readable here: this is the decrypted side."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from shared.conversation import Status
+from shared.events.account import Role
+from shared.events.conversation import Priority
+from shared.events.presence import Availability
+
+
+class _View(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """Settings of every view: every field is always present."""
+
+
+class AuthorView(_View, kw_only=True):
+    """Who wrote. `name` is null for visitors without one and for removed agents."""
+
+    kind: Literal["visitor", "agent", "integration", "system"]
+    id: str
+    name: str | None = None
+
+
+class MessageView(_View, kw_only=True):
+    """A message. `seq` is dense within its conversation, `position` orders everything. `text` is null when it was
+    retracted or can't be read. `crossed`: written before its author could see a colleague's answer.
+    `state` is how far it got with the other side: accepted, pending (no owner yet), sent, received, read."""
+
+    conversation_id: str
+    message_id: str
+    seq: int
+    position: int
+    at: str
+    author: AuthorView
+    content_type: str
+    text: str | None
+    revision: int = 0
+    device_id: str | None = None
+    seen_up_to: int = 0
+    automatic: bool = False
+    crossed: bool = False
+    retracted: bool = False
+    unreadable: bool = False
+    state: Literal["accepted", "pending", "sent", "received", "read"] | None = None
+
+
+class NoteView(_View, kw_only=True):
+    """A note for colleagues."""
+
+    conversation_id: str
+    note_id: str
+    position: int
+    at: str
+    author: AuthorView
+    text: str | None
+
+
+class ReceiptView(_View, kw_only=True):
+    """How far somebody got in a conversation, by position."""
+
+    conversation_id: str
+    by: AuthorView
+    received: int
+    read: int
+
+
+class ConversationView(_View, kw_only=True):
+    """A conversation. `waiting_since` is the position and `waiting_since_at` the time of the oldest unanswered
+    visitor message. `unread` counts for the asker. Visitors see no labels and no previous agent."""
+
+    conversation_id: str
+    inbox_id: str
+    contact_id: str
+    channel: str
+    language: str
+    priority: Priority
+    status: Status
+    labels: list[str]
+    team_id: str | None
+    agent_id: str | None
+    previous_agent_id: str | None
+    waiting_since: int
+    waiting_since_at: str | None
+    snoozed_until: str | None
+    last_seq: int
+    last_position: int
+    version: int
+    created_at: str
+    updated_at: str
+    rating: int
+    unread: int
+    last_message: MessageView | None = None
+    receipts: list[ReceiptView] = []
+
+
+class EntryView(_View, kw_only=True):
+    """One entry of an inbox. `prev` is the position of the entry before it in this inbox: a client that holds
+    another one has a gap and must resume. Kinds and their fields:
+
+    message, message_edited, message_retracted: `message`; note: `note`; conversation_assigned: `conversation`, and
+    the messages `from_seq`..`to_seq` not given to this inbox before (`more`: read the rest with
+    GET /conversations/{id}/messages?after_seq=…); conversation_left, conversation_changed: `conversation`.
+    `alert`: whether this device should make itself heard, until `alert_until`.
+    """
+
+    position: int
+    prev: int
+    at: str
+    kind: Literal[
+        "message",
+        "message_edited",
+        "message_retracted",
+        "note",
+        "conversation_assigned",
+        "conversation_left",
+        "conversation_changed",
+    ]
+    conversation_id: str
+    alert: bool = False
+    alert_until: str | None = None
+    held: bool = True
+    message: MessageView | None = None
+    note: NoteView | None = None
+    conversation: ConversationView | None = None
+    from_seq: int = 0
+    to_seq: int = 0
+    messages: list[MessageView] = []
+    more: bool = False
+
+
+class ContactView(_View, kw_only=True):
+    """A visitor."""
+
+    contact_id: str
+    inbox_id: str
+    is_identified: bool
+    name: str | None
+    email: str | None
+    attributes: dict[str, str]
+    merged_into: str | None = None
+    created_at: str | None = None
+
+
+class AgentView(_View, kw_only=True):
+    """An agent. `version` goes into If-Match. `email` is shown to admins and to the agent."""
+
+    agent_id: str
+    name: str
+    email: str | None
+    role: Role
+    capacity: int
+    skills: dict[str, int]
+    teams: list[str]
+    version: int
+    online: bool | None = None
+    availability: Availability | None = None
+
+
+class TeamView(_View, kw_only=True):
+    """A team; `members` maps agent ids to their priority (lower is asked first)."""
+
+    team_id: str
+    name: str
+    members: dict[str, int]
+    version: int
+
+
+class InboxView(_View, kw_only=True):
+    """A door for visitors; `inbox_key` is public."""
+
+    inbox_id: str
+    inbox_key: str
+    name: str
+    channel: str
+    team_id: str | None
+    skills: dict[str, int]
+    policy_id: str | None
+    origins: list[str]
+    version: int
+
+
+class PolicyView(_View, kw_only=True):
+    """How conversations are handed out; times in seconds, 0 switches a deadline off."""
+
+    policy_id: str
+    name: str
+    assignment_lease_s: int
+    offline_return_s: int
+    first_response_s: int
+    next_response_s: int
+    prefer_previous_agent: bool
+    language_skills: bool
+    version: int
+
+
+class LabelView(_View, kw_only=True):
+    """A label."""
+
+    name: str
+    colour: str
+    version: int
