@@ -1,0 +1,34 @@
+# Everything a person does with a checkout. `make help` lists it; RESET=1 and WAIT=1 belong to run.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help .venv run stop test check fmt
+
+PYTHON ?= python3
+BIN := .venv/bin
+export WAIT RESET
+
+help: ## this list
+	@sed -n 's/^\([a-z.]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+.venv: ## install what Nightdesk needs to run (all other targets do it themselves)
+	@$(PYTHON) -I deploy/dev/bootstrap.py
+
+run: .venv ## start everything; Ctrl-C stops it. WAIT=1 leaves it running, RESET=1 begins with empty data
+	@$(BIN)/python -m deploy.dev run
+
+stop: .venv ## stop what WAIT=1 make run left running; the data stay
+	@$(BIN)/python -m deploy.dev stop
+
+test: .venv-dev ## everything that the continuous integration runs, on servers that it starts itself
+	@$(BIN)/python -m deploy.dev.steps lint types imports tests
+
+check: .venv-dev ## the quick part: lint, types, import rules, unit tests
+	@$(BIN)/python -m deploy.dev.steps lint types imports unit
+
+fmt: .venv-dev ## lay out the code and repair what can be repaired
+	@$(BIN)/python -m ruff check --fix-only --quiet .
+	@$(BIN)/python -m ruff format .
+
+.PHONY: .venv-dev
+.venv-dev:
+	@$(PYTHON) -I deploy/dev/bootstrap.py --dev

@@ -1,0 +1,1 @@
+"""What puts Nightdesk on machines: the embedded development stack and the templates for servers."""

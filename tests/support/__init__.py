@@ -1,0 +1,1 @@
+"""What tests of several levels use: real servers, a whole stack of processes."""
