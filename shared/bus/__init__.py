@@ -1,16 +1,17 @@
 """The log and the messages beside it: JetStream and core NATS, and nothing else knows nats-py.
 
 `connection` is the way to the server, `streams` the log as a thing, `commit` and `fence` the two ways
-to append, `reader` the one way to read. `client`, `wire`, `acks`, `cursor` are their inside.
+to append, `reader` the one way to read. `client`, `wire`, `acks`, `flight`, `cursor` are their inside.
 """
 
 from __future__ import annotations
 
-from shared.bus.commit import CommitSettings, Entry, GroupCommit
+from shared.bus.commit import GroupCommit
 from shared.bus.connection import Bus, BusSettings, CoreMessage, Handler, Subscription, connect
 from shared.bus.cursor import CursorSettings
 from shared.bus.delivery import Delivery, digest
 from shared.bus.fence import FenceBusy, FencedWriter, FenceLost
+from shared.bus.flight import CommitSettings, Entry
 from shared.bus.reader import (
     Batch,
     LogHole,

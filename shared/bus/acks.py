@@ -31,7 +31,9 @@ class AckInbox:
         """Subscribe; may be called again."""
         if self._subscription is None:
             self._prefix = f"_INBOX.{secrets.token_hex(11)}."
-            self._subscription = await self._bus.client.subscribe_raw(self._prefix + "*", self._sink)
+            self._subscription = await self._bus.client.subscribe_raw(
+                self._prefix + "*", self._sink
+            )
             self._bus.on_loss(self._lost)
 
     async def close(self) -> None:

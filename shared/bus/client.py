@@ -48,12 +48,12 @@ class RawClient(Client):
     async def subscribe_raw(self, subject: str, sink: Sink) -> Subscription:
         """Subscribe with `sink` called in the read loop; there is no queue and no task."""
         subscription = await self.subscribe(subject)
-        self._sinks[subscription._id] = sink
+        self._sinks[subscription._id] = sink  # noqa: SLF001
         return subscription
 
     async def unsubscribe_raw(self, subscription: Subscription) -> None:
         """End a raw subscription; harmless on a closed connection."""
-        self._sinks.pop(subscription._id, None)
+        self._sinks.pop(subscription._id, None)  # noqa: SLF001
         if not self.is_closed and not self.is_draining:
             await subscription.unsubscribe()
 

@@ -8,7 +8,6 @@ Never: a wait without a time-out; a frame of a lost connection sent on the next 
 from __future__ import annotations
 
 import asyncio
-import random
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -21,6 +20,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 
 from shared.bus import metrics
+from shared.bus.backoff import jitter
 from shared.bus.client import RawClient
 from shared.errors import Malformed, Unavailable
 
@@ -49,26 +49,25 @@ class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
 class CoreMessage:
     """A core NATS message as a handler sees it."""
 
-    __slots__ = ("_message", "payload", "subject")
+    __slots__ = ("_bus", "_reply_to", "payload", "subject")
 
-    def __init__(self, message: Msg) -> None:
-        self._message = message
+    def __init__(self, bus: Bus, message: Msg) -> None:
+        self._bus = bus
+        self._reply_to = message.reply
         self.subject = message.subject
         self.payload = message.data
 
     @property
     def wants_reply(self) -> bool:
         """Whether the sender waits for an answer."""
-        return bool(self._message.reply)
+        return bool(self._reply_to)
 
     async def reply(self, payload: bytes) -> None:
-        """Answer the sender; nothing happens if no answer was asked for or the connection is gone."""
-        client = self._message._client
-        if not self._message.reply or not client.is_connected:
-            return
-        if len(payload) > client.max_payload:
-            raise Malformed("the answer is larger than the server takes", code="too_large")
-        await client.publish(self._message.reply, payload)
+        """Answer the sender; nothing happens if no answer was asked for or the connection is gone.
+
+        Malformed: larger than the server takes."""
+        if self._reply_to:
+            await self._bus.publish(self._reply_to, payload)
 
 
 Handler = Callable[[CoreMessage], Awaitable[None]]
@@ -116,7 +115,7 @@ class Subscription:
 
     async def _handle(self, message: Msg) -> None:
         try:
-            await self._handler(CoreMessage(message))
+            await self._handler(CoreMessage(self._bus, message))
         except Exception:
             log.exception("bus_handler_failed", subject=message.subject)
 
@@ -218,16 +217,6 @@ class Bus:
     async def open(self) -> None:
         """Connect for the first time. Unavailable: no server answered in time."""
         settings = self.settings
-        options = {
-            key: value
-            for key, value in (
-                ("user", settings.username),
-                ("password", settings.password),
-                ("token", settings.token),
-                ("tls", _tls(settings.tls_ca)),
-            )
-            if value is not None
-        }
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
                 await self.client.connect(
@@ -245,7 +234,10 @@ class Bus:
                     flush_timeout=settings.request_timeout_s,
                     drain_timeout=max(1, round(settings.drain_timeout_s)),
                     reconnect_to_server_handler=_next_server,
-                    **options,
+                    user=settings.username,
+                    password=settings.password,
+                    token=settings.token,
+                    tls=_tls(settings.tls_ca),
                 )
         except (nats.errors.Error, TimeoutError, OSError) as err:
             reason = type(self.client.last_error or err).__name__
@@ -289,9 +281,9 @@ def _tls(ca_file: str | None) -> ssl.SSLContext | None:
 
 def _next_server(servers: list[Server], _info: dict[str, object]) -> tuple[Server, float]:
     """The server tried least, after a delay with full jitter, so that a fleet does not return at once."""
-    server = min(servers, key=lambda each: (each.reconnects, random.random()))
+    server = min(servers, key=lambda each: (each.reconnects, jitter(1)))
     most_s = min(_BACKOFF_MOST_S, _BACKOFF_FIRST_S * 2 ** min(server.reconnects, 10))
-    return server, random.uniform(0, most_s)
+    return server, jitter(most_s)
 
 
 async def connect(settings: BusSettings) -> Bus:

@@ -19,7 +19,7 @@ from nats.aio.subscription import Subscription
 from shared.bus.connection import Bus
 from shared.bus.delivery import Delivery
 from shared.bus.streams import api_request
-from shared.bus.wire import description_of, header_number, plain_frame, status_of
+from shared.bus.wire import header_number, plain_frame, status_of
 
 _HEARTBEAT = 100
 _GONE = frozenset({404, 408})

@@ -62,6 +62,7 @@ class FencedWriter:
         self._check(payloads)
         async with self._turn:
             await self._acks.open()
+            ack = PubAck()
             for _ in range(_ATTEMPTS):
                 ack = await self._attempt(payloads, expected)
                 positions = ack.positions(self._stream, len(payloads))

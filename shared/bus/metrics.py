@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-RECONNECTS = Counter("nightdesk_bus_reconnects_total", "Connections to NATS made again after a loss.")
+RECONNECTS = Counter(
+    "nightdesk_bus_reconnects_total", "Connections to NATS made again after a loss."
+)
 DROPPED = Counter(
-    "nightdesk_bus_core_dropped_total", "Core NATS messages not sent because the connection was down."
+    "nightdesk_bus_core_dropped_total",
+    "Core NATS messages not sent because the connection was down.",
 )
 APPENDED = Counter(
     "nightdesk_bus_appended_total", "Entries appended to the log, by result.", ["result"]
@@ -35,4 +38,6 @@ DELIVERED = Counter("nightdesk_bus_delivered_total", "Deliveries handed to a rea
 CURSORS = Counter(
     "nightdesk_bus_cursors_total", "Consumers made by readers, by reason.", ["reason"]
 )
-LAG = Gauge("nightdesk_bus_reader_lag_entries", "Entries between the reader and the end of the log.")
+LAG = Gauge(
+    "nightdesk_bus_reader_lag_entries", "Entries between the reader and the end of the log."
+)

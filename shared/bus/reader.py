@@ -9,7 +9,6 @@ time that goes back.
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator, Sequence
 
@@ -17,6 +16,7 @@ import msgspec
 import structlog
 
 from shared.bus import metrics
+from shared.bus.backoff import Backoff
 from shared.bus.connection import Bus
 from shared.bus.cursor import Cursor, CursorSettings
 from shared.bus.delivery import Delivery, digest
@@ -132,7 +132,7 @@ class Reader:
         self._first_in_stream = 0
         self._is_compared = False
         self._suspect: int | None = None
-        self._retry_s = self._settings.retry_first_s
+        self._backoff = Backoff(self._settings.retry_first_s, self._settings.retry_most_s)
         self._retry_at = 0.0
         self._clock = _Clock()
         self._looked_at = time.monotonic()
@@ -222,8 +222,7 @@ class Reader:
             await cursor.close()
 
     def _back_off(self) -> None:
-        self._retry_at = time.monotonic() + random.uniform(self._retry_s / 2, self._retry_s)
-        self._retry_s = min(self._retry_s * 2, self._settings.retry_most_s)
+        self._retry_at = time.monotonic() + self._backoff.next_s()
 
     async def _pause(self, wait_s: float) -> None:
         """Let time pass until the next try, but never longer than `idle_s`."""
@@ -254,7 +253,7 @@ class Reader:
             self._last = deliveries[-1]
             self.position = self._last.position
             self._clock.reach(self._last.at_ns)
-            self._retry_s = self._settings.retry_first_s
+            self._backoff.reset()
             metrics.DELIVERED.inc(len(deliveries))
         metrics.LAG.set(self.lag)
         return deliveries
@@ -294,14 +293,16 @@ class Reader:
 
     async def _is_at_end(self, cursor: Cursor) -> bool:
         """Whether everything in the log was handed over, on evidence that is not stale."""
-        if cursor.pending or cursor.buffered or self._doubt(cursor) is not None:
-            return False
-        if not self._is_compared:
+        if not self._is_idle(cursor) or not self._is_compared:
             return False
         if self._clock.age_s > self._settings.clock_refresh_s and not await self._refresh():
             return False
-        is_read = bool(self._subjects) or self.position >= self._end
-        return is_read and not cursor.buffered and self._doubt(cursor) is None
+        if not self._subjects and self.position < self._end:
+            return False
+        return self._is_idle(cursor)
+
+    def _is_idle(self, cursor: Cursor) -> bool:
+        return not (cursor.pending or cursor.buffered or self._doubt(cursor))
 
     async def _refresh(self) -> bool:
         """Look at the server's clock and at the end of the log."""

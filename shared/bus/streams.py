@@ -6,7 +6,6 @@ or answers reads from a node that may be behind. What is found otherwise is refu
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ from shared.bus.connection import Bus
 from shared.bus.delivery import Delivery
 from shared.bus.wire import ApiError, time_ns
 from shared.errors import Refused, Unavailable
+from shared.subjects import all_events
 
 _NAME_IN_USE = 10058
 _STREAM_NOT_FOUND = 10059
@@ -100,11 +100,6 @@ def stream_name(shard: str) -> str:
     return f"EVENTS_{shard}"
 
 
-def shard_subjects(shard: str) -> list[str]:
-    """The subjects of a shard's stream: one a family."""
-    return [f"nd.ev.{shard}.*"]
-
-
 async def api_request(bus: Bus, method: str, body: dict[str, Any] | None = None) -> bytes:
     """Ask JetStream's API. ApiFailed: it said no. Unavailable: it did not answer."""
     raw = await bus.request(f"$JS.API.{method}", b"" if body is None else msgspec.json.encode(body))
@@ -122,7 +117,7 @@ async def ensure_stream(bus: Bus, shard: str, settings: StreamSettings) -> None:
     name = stream_name(shard)
     wanted = {
         "name": name,
-        "subjects": shard_subjects(shard),
+        "subjects": [all_events(shard)],
         "storage": "file",
         "retention": "limits",
         "discard": "new",
@@ -174,7 +169,7 @@ def _faults(config: _Config, shard: str, settings: StreamSettings) -> list[str]:
         (config.retention != "limits", f"has retention {config.retention}"),
         (not config.allow_atomic, "does not allow atomic batches"),
         (config.max_consumers <= 0, "has no positive limit of consumers"),
-        (not set(shard_subjects(shard)) <= set(config.subjects), "lacks the subjects of its shard"),
+        (all_events(shard) not in config.subjects, "lacks the subjects of its shard"),
         (config.mirror is not None, "is a mirror"),
         (config.subject_transform is not None, "changes subjects"),
     )
@@ -271,5 +266,5 @@ async def _varz(url: str, timeout_s: float) -> _Varz | None:
             session.get(url.rstrip("/") + "/varz") as response,
         ):
             return msgspec.json.decode(await response.read(), type=_Varz)
-    except (aiohttp.ClientError, asyncio.TimeoutError, msgspec.MsgspecError):
+    except (aiohttp.ClientError, TimeoutError, msgspec.MsgspecError):
         return None

@@ -108,11 +108,6 @@ def status_of(headers: bytes) -> int:
     return int(line) if headers[:9] == b"NATS/1.0 " and line.isdigit() else 0
 
 
-def description_of(headers: bytes) -> str:
-    """The words after the inline status."""
-    return headers[13:].split(b"\r\n", 1)[0].decode("ascii", "replace")
-
-
 def header_number(headers: bytes, name: bytes) -> int | None:
     """A header's value as a number, None if it is absent or no number."""
     found = re.search(rb"(?im)^" + re.escape(name) + rb":\s*(\d+)\s*$", headers)

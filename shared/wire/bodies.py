@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -232,7 +232,7 @@ class Step(_Out, kw_only=True):
     at: str
     what: str
     by: str | None = None
-    detail: dict[str, object] = {}
+    detail: dict[str, Any] = {}
 
 
 class Timeline(_Out, kw_only=True):
