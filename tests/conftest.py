@@ -11,6 +11,7 @@ from tests.support.servers import (
     shard,
     template_database,
 )
+from tests.support.stack import stack
 
 __all__ = [
     "database_url",
@@ -21,5 +22,6 @@ __all__ = [
     "postgres_server",
     "server_directory",
     "shard",
+    "stack",
     "template_database",
 ]

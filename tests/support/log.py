@@ -1,0 +1,90 @@
+"""A log for tests: entries that say their key and number, a running group commit, reading to the end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from shared.bus import (
+    Bus,
+    CommitSettings,
+    Delivery,
+    Entry,
+    GroupCommit,
+    Reader,
+    Start,
+    StreamSettings,
+)
+
+STREAM = StreamSettings(max_bytes=256 * 1024**2)
+
+
+@asynccontextmanager
+async def running(
+    bus: Bus, shard: str, settings: CommitSettings | None = None
+) -> AsyncIterator[GroupCommit]:
+    """A group commit whose loop runs inside the block."""
+    commit = GroupCommit(bus, shard, settings)
+    task = asyncio.create_task(commit.run())
+    try:
+        yield commit
+    finally:
+        task.cancel()
+        await asyncio.wait({task}, timeout=5)
+
+
+async def until(condition: Callable[[], bool], *, timeout_s: float = 10) -> None:
+    """Wait for a state; fails the test when it does not come."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "the state did not come"
+        await asyncio.sleep(0.01)
+
+
+async def read_to_end(reader: Reader, *, timeout_s: float = 30) -> list[Delivery]:
+    """Everything that a reader hands over until it says that this was all."""
+    found: list[Delivery] = []
+    async with asyncio.timeout(timeout_s):
+        async for batch in reader.batches():
+            found.extend(batch.deliveries)
+            if batch.at_end:
+                return found
+    raise AssertionError("a reader never ends by itself")
+
+
+def entry(shard: str, payload: bytes, *, key: str = "k", family: str = "message") -> Entry:
+    """One entry for the log of `shard`."""
+    return Entry(subject=f"nd.ev.{shard}.{family}", payload=payload, key=key)
+
+
+def numbered(shard: str, key: str, number: int) -> Entry:
+    """An entry that says its key and its number within the key."""
+    return entry(shard, f"{key} {number} {'x' * 200}".encode(), key=key)
+
+
+def key_and_number(delivery: Delivery) -> tuple[str, int]:
+    """What `numbered` wrote."""
+    key, number, _ = delivery.payload.decode().split(" ", 2)
+    return key, int(number)
+
+
+async def whole_log(bus: Bus, shard: str) -> list[Delivery]:
+    """The log from its first entry to its end."""
+    return await read_to_end(Reader(bus, shard, Start()))
+
+
+async def fill(
+    commit: GroupCommit, shard: str, *, keys: int, each: int
+) -> dict[tuple[str, int], int]:
+    """Append `each` numbered entries for each key, all keys at once; the position of every entry."""
+    positions: dict[tuple[str, int], int] = {}
+
+    async def write(key: str) -> None:
+        for number in range(each):
+            found = await commit.append([numbered(shard, key, number)], timeout_s=30)
+            positions[(key, number)] = found[0]
+
+    await asyncio.gather(*(write(f"k{i}") for i in range(keys)))
+    return positions
