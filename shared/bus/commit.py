@@ -77,10 +77,10 @@ class GroupCommit:
 
     async def run(self) -> None:
         """Commit until cancelled."""
-        await self._acks.open()
         try:
+            await self._acks.open()
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._watch_fill())
+                tasks.create_task(self._watch())
                 for _ in range(self._settings.groups_in_flight):
                     tasks.create_task(self._commit_groups())
         finally:
@@ -217,13 +217,17 @@ class GroupCommit:
             metrics.APPENDED.labels("refused").inc(len(each.entries))
         self._settled.set()
 
-    async def _watch_fill(self) -> None:
+    async def _watch(self) -> None:
+        """Keep `fill` fresh; let nobody wait for long behind a group that waits for the connection."""
         while True:
             try:
                 self.fill = (await stream_state(self._bus, self._shard)).fill
                 metrics.FILL.set(self.fill)
             except Unavailable as err:
                 log.debug("stream_state_unavailable", code=err.code)
+            metrics.QUEUED.set(self.queued)
+            if self._bus.disconnected_s > self._settings.refuse_after_s:
+                self._refuse_queued("disconnected")
             await asyncio.sleep(self._settings.fill_check_s)
 
 

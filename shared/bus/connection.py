@@ -144,12 +144,15 @@ class Bus:
 
     async def wait_connected(self, timeout_s: float) -> bool:
         """Wait for the connection; False if it is still down after `timeout_s`."""
-        if not self.is_connected:
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await self._up.wait()
-            except TimeoutError:
-                return False
+        if self.is_connected:
+            return True
+        # nats-py knows of a loss a little before it says so; waiting for `_up` would return at once.
+        self._note_loss()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._up.wait()
+        except TimeoutError:
+            return False
         return self.is_connected
 
     def on_loss(self, callback: Callable[[], None]) -> None:
@@ -254,11 +257,14 @@ class Bus:
             log.warning("bus_client_error", kind=type(err).__name__)
 
     async def _lost(self) -> None:
+        self._note_loss()
+        self.client.forget_unsent()
+
+    def _note_loss(self) -> None:
         if not self._up.is_set():
             return
         self._up.clear()
         self._lost_at = time.monotonic()
-        self.client.forget_unsent()
         if not self.client.is_closed:
             log.warning("bus_disconnected")
         for callback in tuple(self._on_loss):
