@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from shared.bus import (
+    Batch,
     Bus,
     CommitSettings,
     Delivery,
@@ -88,3 +89,30 @@ async def fill(
 
     await asyncio.gather(*(write(f"k{i}") for i in range(keys)))
     return positions
+
+
+class Follower:
+    """A reader in a task of its own that keeps what it was handed."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self.deliveries: list[Delivery] = []
+        self.batches: list[Batch] = []
+        self.task = asyncio.create_task(self._follow())
+
+    async def _follow(self) -> None:
+        async for batch in self.reader.batches():
+            self.batches.append(batch)
+            self.deliveries.extend(batch.deliveries)
+
+    @property
+    def positions(self) -> list[int]:
+        return [each.position for each in self.deliveries]
+
+    @property
+    def is_at_end(self) -> bool:
+        return bool(self.batches) and self.batches[-1].at_end
+
+    async def stop(self) -> None:
+        self.task.cancel()
+        await asyncio.wait({self.task}, timeout=5)

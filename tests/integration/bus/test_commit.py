@@ -104,14 +104,15 @@ async def test_a_full_queue_pushes_back(bus: Bus, log: str) -> None:
 async def test_a_nearly_full_log_takes_no_messages(bus: Bus, shard: str) -> None:
     """From 90 % of the size limit new entries are refused, and nothing accepted is dropped for them."""
     await ensure_stream(bus, shard, StreamSettings(max_bytes=1024**2))
-    settings = CommitSettings(fill_check_s=0.05)
     stored = 0
-    async with running(bus, shard, settings) as commit:
+    async with running(bus, shard, CommitSettings(fill_check_s=0.02)) as commit:
+        while commit.fill < 0.9:
+            await commit.append([entry(shard, bytes(20_000))], timeout_s=5)
+            stored += 1
+            seen = 0.019 * stored
+            await until(lambda seen=seen: commit.fill > seen)  # type: ignore[misc]
         with pytest.raises(Unavailable) as refused:
-            for _ in range(200):
-                await commit.append([entry(shard, bytes(20_000))], timeout_s=5)
-                stored += 1
-                await until(lambda: commit.fill > 0.019 * stored)
+            commit.submit([entry(shard, b"x")])
         assert refused.value.code == "log_full"
     state = await stream_state(bus, shard)
     assert state.last == stored

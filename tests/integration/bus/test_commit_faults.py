@@ -60,7 +60,7 @@ async def test_killed_server_loses_and_reorders_nothing(
         task = asyncio.create_task(campaign.run())
         for kill in range(1, _KILLS + 1):
             goal = kill * _KEYS * _EACH // (_KILLS + 1)
-            await until(lambda goal=goal: len(campaign.positions) >= goal, timeout_s=40)
+            await until(lambda goal=goal: len(campaign.positions) >= goal, timeout_s=40)  # type: ignore[misc]
             fresh_nats.kill()
             await until(lambda: not fresh_bus.is_connected)
             fresh_nats.start()
