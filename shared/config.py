@@ -37,7 +37,9 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
         Literal["development", "production"],
         _d("development warns where production refuses"),
     ] = "production"
-    shard: Annotated[str, msgspec.Meta(pattern="^[0-9a-z]{1,16}$", description="the shard served")] = "0"
+    shard: Annotated[
+        str, msgspec.Meta(pattern="^[0-9a-z]{1,16}$", description="the shard served")
+    ] = "0"
     replicas: Annotated[int, msgspec.Meta(ge=1, le=5, description="replicas of the log stream")] = 1
     stream_max_bytes: Annotated[
         int, msgspec.Meta(ge=16_777_216, description="size limit of the log stream")
@@ -60,9 +62,7 @@ def load(environ: Mapping[str, str], kind: type[S], *, service: str = "") -> S:
     return msgspec.convert(values, kind, strict=False)
 
 
-def load_all(
-    environ: Mapping[str, str], kind: type[S], *, service: str
-) -> tuple[Shared, S]:
+def load_all(environ: Mapping[str, str], kind: type[S], *, service: str) -> tuple[Shared, S]:
     """The shared settings and the service's, with the faults of both in one report."""
     faults: list[str] = []
     shared: Shared | None = None
@@ -119,9 +119,7 @@ def table(kind: type[msgspec.Struct], *, service: str = "") -> list[tuple[str, s
         hint = hints[field.name]
         texts = [m.description for m in getattr(hint, "__metadata__", ()) if m.description]
         default = _REQUIRED if field.required else str(_default(field))
-        rows.append(
-            (variable_of(service, field.name), _type_name(hint), default, " ".join(texts))
-        )
+        rows.append((variable_of(service, field.name), _type_name(hint), default, " ".join(texts)))
     return rows
 
 

@@ -34,7 +34,7 @@ class _Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 # ---------------------------------------------------------------- rows
 
 
-class MessageRow(_Struct, kw_only=True):
+class MessageRow(_Struct, frozen=True, kw_only=True):
     """A message as stored. `body` is the ciphertext of `revision`; empty when retracted or unreadable."""
 
     account_id: AccountId
@@ -56,7 +56,7 @@ class MessageRow(_Struct, kw_only=True):
     id_clash: bool = False
 
 
-class NoteRow(_Struct, kw_only=True):
+class NoteRow(_Struct, frozen=True, kw_only=True):
     """A note for colleagues."""
 
     account_id: AccountId
@@ -68,7 +68,7 @@ class NoteRow(_Struct, kw_only=True):
     body: bytes
 
 
-class ReceiptRow(_Struct, kw_only=True):
+class ReceiptRow(_Struct, frozen=True, kw_only=True):
     """How far a recipient got in one conversation: `received` over all their devices (position), `read`."""
 
     account_id: AccountId
@@ -80,7 +80,7 @@ class ReceiptRow(_Struct, kw_only=True):
     """The receipt event that changed this row last."""
 
 
-class ConversationRow(_Struct, kw_only=True):
+class ConversationRow(_Struct, frozen=True, kw_only=True):
     """A conversation as listed. `unread` and `last_message` are for the asker named in the question."""
 
     account_id: AccountId
@@ -110,7 +110,7 @@ class ConversationRow(_Struct, kw_only=True):
     receipts: tuple[ReceiptRow, ...] = ()
 
 
-class ContactRow(_Struct, kw_only=True):
+class ContactRow(_Struct, frozen=True, kw_only=True):
     """A visitor. `profile` is ciphertext. `merged_into` is set once the contact was merged."""
 
     account_id: AccountId
@@ -136,7 +136,7 @@ EntryKind = Literal[
 ]
 
 
-class Entry(_Struct, kw_only=True):
+class Entry(_Struct, frozen=True, kw_only=True):
     """One entry of an agent's or a contact's inbox. `prev` is the position of the entry before it in that inbox
     (0 for the first). An event makes at most one entry in an inbox.
 
@@ -165,21 +165,21 @@ class Entry(_Struct, kw_only=True):
 # ---------------------------------------------------------------- questions and answers
 
 
-class ByAccount(_Struct, kw_only=True):
+class ByAccount(_Struct, frozen=True, kw_only=True):
     """Common head of the questions: whose data, and how fresh."""
 
     account_id: AccountId
     at_least: Position = 0
 
 
-class GetConversation(ByAccount, kw_only=True):
+class GetConversation(ByAccount, frozen=True, kw_only=True):
     """`conversation` → ConversationRow (with `receipts`). `viewer_id`: for `unread`."""
 
     conversation_id: ConversationId
     viewer_id: str = ""
 
 
-class ListConversations(ByAccount, kw_only=True):
+class ListConversations(ByAccount, frozen=True, kw_only=True):
     """`conversations` → ConversationPage, last change first (`order` "waiting": longest wait first).
     Filters are and-ed; empty means any. `after` is the opaque `next` of the page before."""
 
@@ -202,14 +202,14 @@ class ListConversations(ByAccount, kw_only=True):
     limit: int = 50
 
 
-class ConversationPage(_Struct, kw_only=True):
+class ConversationPage(_Struct, frozen=True, kw_only=True):
     """Answer to ListConversations. `next` is empty on the last page."""
 
     rows: tuple[ConversationRow, ...]
     next: str = ""
 
 
-class ListMessages(ByAccount, kw_only=True):
+class ListMessages(ByAccount, frozen=True, kw_only=True):
     """`messages` → MessagePage in ascending `seq`: the first `limit` above `after_seq`, or, with `before_seq`,
     the last `limit` below it. Cut at 512 KiB."""
 
@@ -219,14 +219,14 @@ class ListMessages(ByAccount, kw_only=True):
     limit: int = 100
 
 
-class MessagePage(_Struct, kw_only=True):
+class MessagePage(_Struct, frozen=True, kw_only=True):
     """Answer to ListMessages. `more`: there is more in the direction asked."""
 
     rows: tuple[MessageRow, ...]
     more: bool = False
 
 
-class ListNotes(ByAccount, kw_only=True):
+class ListNotes(ByAccount, frozen=True, kw_only=True):
     """`notes` → NotePage in ascending position."""
 
     conversation_id: ConversationId
@@ -234,39 +234,39 @@ class ListNotes(ByAccount, kw_only=True):
     limit: int = 100
 
 
-class NotePage(_Struct, kw_only=True):
+class NotePage(_Struct, frozen=True, kw_only=True):
     """Answer to ListNotes."""
 
     rows: tuple[NoteRow, ...]
     more: bool = False
 
 
-class GetContact(ByAccount, kw_only=True):
+class GetContact(ByAccount, frozen=True, kw_only=True):
     """`contact` → ContactRow."""
 
     contact_id: ContactId
 
 
-class GetMessage(ByAccount, kw_only=True):
+class GetMessage(ByAccount, frozen=True, kw_only=True):
     """`message` → MessageRow; also how a MessageID is looked up before a resend is appended."""
 
     message_id: MessageId
 
 
-class LookUpMessageId(ByAccount, kw_only=True):
+class LookUpMessageId(ByAccount, frozen=True, kw_only=True):
     """`message_id` → MessageIdRow. "not_found" only from a store at the log's end as of the request."""
 
     message_id: MessageId
 
 
-class MessageIdRow(_Struct, kw_only=True):
+class MessageIdRow(_Struct, frozen=True, kw_only=True):
     """Where a MessageID was first stored, and its fingerprint."""
 
     position: Position
     fingerprint: bytes
 
 
-class GetHistory(ByAccount, kw_only=True):
+class GetHistory(ByAccount, frozen=True, kw_only=True):
     """`history` → History: every event of a conversation, oldest first; for timeline and explain."""
 
     conversation_id: ConversationId
@@ -274,7 +274,7 @@ class GetHistory(ByAccount, kw_only=True):
     limit: int = 500
 
 
-class HistoryRow(_Struct, kw_only=True):
+class HistoryRow(_Struct, frozen=True, kw_only=True):
     """An event as it lies in `events`."""
 
     position: Position
@@ -283,14 +283,14 @@ class HistoryRow(_Struct, kw_only=True):
     payload: bytes
 
 
-class History(_Struct, kw_only=True):
+class History(_Struct, frozen=True, kw_only=True):
     """Answer to GetHistory."""
 
     rows: tuple[HistoryRow, ...]
     more: bool = False
 
 
-class ReadInbox(ByAccount, kw_only=True):
+class ReadInbox(ByAccount, frozen=True, kw_only=True):
     """`inbox` → InboxPage: entries of one inbox after a position, in order, cut at `limit` or 512 KiB, and the
     receipts changed since in conversations that concern the owner."""
 
@@ -299,7 +299,7 @@ class ReadInbox(ByAccount, kw_only=True):
     limit: int = 500
 
 
-class InboxPage(_Struct, kw_only=True):
+class InboxPage(_Struct, frozen=True, kw_only=True):
     """Answer to ReadInbox. `head` is the inbox's last entry as of `checkpoint`; `unread` counts messages that
     the owner has not read over all their conversations."""
 
@@ -310,7 +310,7 @@ class InboxPage(_Struct, kw_only=True):
     more: bool = False
 
 
-class ReadHeads(_Struct, kw_only=True):
+class ReadHeads(_Struct, frozen=True, kw_only=True):
     """`heads` → Heads: inboxes of a hint bucket whose head moved after `since`. One indexed read."""
 
     bucket: int
@@ -318,20 +318,20 @@ class ReadHeads(_Struct, kw_only=True):
     at_least: Position = 0
 
 
-class Heads(_Struct, kw_only=True):
+class Heads(_Struct, frozen=True, kw_only=True):
     """Answer to ReadHeads: inbox owner to (head, last receipt change)."""
 
     heads: dict[str, Position] = {}
     receipts: dict[str, Position] = {}
 
 
-class GetCounts(ByAccount, kw_only=True):
+class GetCounts(ByAccount, frozen=True, kw_only=True):
     """`counts` → Counts, for the badges of a console and for tests."""
 
     viewer_id: str = ""
 
 
-class Counts(_Struct, kw_only=True):
+class Counts(_Struct, frozen=True, kw_only=True):
     """How many conversations are in each status; `unassigned` have nobody and wait."""
 
     by_status: dict[str, int] = {}
@@ -339,7 +339,7 @@ class Counts(_Struct, kw_only=True):
     mine: int = 0
 
 
-class Answer(_Struct, kw_only=True):
+class Answer(_Struct, frozen=True, kw_only=True):
     """Envelope of every answer. `result` is the packed row or page when `status` is "ok"."""
 
     status: Literal["ok", "behind", "not_found", "unavailable", "invalid"]
@@ -352,7 +352,7 @@ class Answer(_Struct, kw_only=True):
 # ---------------------------------------------------------------- hints
 
 
-class Hint(_Struct, kw_only=True):
+class Hint(_Struct, frozen=True, kw_only=True):
     """What one commit changed for the accounts of a bucket. `since` and `to` chain the hints of a bucket: a gateway
     whose last `to` is not this `since` has missed one and reads. The store repeats an empty one every second.
     `lists` names accounts whose lists changed (with the team, or "" for none)."""

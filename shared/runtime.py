@@ -29,9 +29,12 @@ C = TypeVar("C", bound=msgspec.Struct)
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Where a service tells how it is; read as NIGHTDESK_<SERVICE>_HEALTH_HOST and _PORT."""
 
-    health_host: Annotated[str, msgspec.Meta(description="address of the health port")] = "127.0.0.1"
+    health_host: Annotated[str, msgspec.Meta(description="address of the health port")] = (
+        "127.0.0.1"
+    )
     health_port: Annotated[
-        int, msgspec.Meta(ge=0, le=65535, description="port of /livez, /readyz, /metrics; 0: any free")
+        int,
+        msgspec.Meta(ge=0, le=65535, description="port of /livez, /readyz, /metrics; 0: any free"),
     ] = 0
 
 

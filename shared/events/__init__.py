@@ -43,7 +43,7 @@ from shared.events.presence import (
     PresenceEvent,
     PrimaryDeviceChanged,
 )
-from shared.events.receipt import Read, Received, ReceiptEvent
+from shared.events.receipt import Read, ReceiptEvent, Received
 from shared.events.routing import (
     AssignmentRefused,
     ConversationAssigned,
@@ -105,8 +105,8 @@ __all__ = [
     "PriorityChanged",
     "Rated",
     "Read",
-    "Received",
     "ReceiptEvent",
+    "Received",
     "RoutingEvent",
     "Scored",
     "StatusChanged",

@@ -65,7 +65,12 @@ class AgentRemoved(
 
 
 class TeamSaved(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="team_saved"
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="team_saved",
 ):
     """A team as of now. `members` maps an agent to their priority in the team (lower is asked first)."""
 

@@ -28,7 +28,9 @@ Email = Annotated[
     str, msgspec.Meta(min_length=3, max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+$")
 ]
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=31_536_000)]
-Skills = Annotated[dict[Word, Annotated[int, msgspec.Meta(ge=1, le=5)]], msgspec.Meta(max_length=100)]
+Skills = Annotated[
+    dict[Word, Annotated[int, msgspec.Meta(ge=1, le=5)]], msgspec.Meta(max_length=100)
+]
 
 
 class _In(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,20 +44,20 @@ class _Out(msgspec.Struct, frozen=True, kw_only=True):
 # ---------------------------------------------------------------- sign-in
 
 
-class Login(_In, kw_only=True):
+class Login(_In, frozen=True, kw_only=True):
     """POST /auth/login."""
 
     email: Email
     password: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
-class Refresh(_In, kw_only=True):
+class Refresh(_In, frozen=True, kw_only=True):
     """POST /auth/refresh and /auth/logout."""
 
     refresh_token: Annotated[str, msgspec.Meta(max_length=512)]
 
 
-class Tokens(_Out, kw_only=True):
+class Tokens(_Out, frozen=True, kw_only=True):
     """A short access token and the refresh token that replaces the one before it."""
 
     access_token: str
@@ -66,7 +68,7 @@ class Tokens(_Out, kw_only=True):
     role: Role
 
 
-class Me(_Out, kw_only=True):
+class Me(_Out, frozen=True, kw_only=True):
     """GET /me: who the token is."""
 
     kind: Literal["visitor", "agent", "integration"]
@@ -77,7 +79,7 @@ class Me(_Out, kw_only=True):
     contact: ContactView | None = None
 
 
-class Arrive(_In, kw_only=True):
+class Arrive(_In, frozen=True, kw_only=True):
     """POST /inboxes/{inbox_key}/contacts: a visitor arrives. `identity_token` is a JWT (HS256) that the site's back
     end signed: `sub` is the visitor's id there; `name`, `email`, `exp`, `iat`. `visitor_token`: the anonymous token
     that the device had before; its conversations move to the identified contact."""
@@ -86,10 +88,12 @@ class Arrive(_In, kw_only=True):
     visitor_token: Annotated[str, msgspec.Meta(max_length=4_096)] | None = None
     name: Name | None = None
     email: Email | None = None
-    attributes: Annotated[dict[Word, Annotated[str, msgspec.Meta(max_length=500)]], msgspec.Meta(max_length=50)] = {}
+    attributes: Annotated[
+        dict[Word, Annotated[str, msgspec.Meta(max_length=500)]], msgspec.Meta(max_length=50)
+    ] = {}
 
 
-class Arrived(_Out, kw_only=True):
+class Arrived(_Out, frozen=True, kw_only=True):
     """The visitor's id and token."""
 
     contact_id: str
@@ -100,14 +104,14 @@ class Arrived(_Out, kw_only=True):
 # ---------------------------------------------------------------- conversations
 
 
-class FirstMessage(_In, kw_only=True):
+class FirstMessage(_In, frozen=True, kw_only=True):
     """A message posted together with its conversation."""
 
     message_id: str
     text: Text
 
 
-class StartConversation(_In, kw_only=True):
+class StartConversation(_In, frozen=True, kw_only=True):
     """POST /conversations. `conversation_id` is made by the client (UUIDv7): sending it again is harmless.
     Visitors give `inbox_id` never (their token names it); agents and integrations give `contact_id`."""
 
@@ -119,7 +123,7 @@ class StartConversation(_In, kw_only=True):
     message: FirstMessage | None = None
 
 
-class PostMessage(_In, kw_only=True):
+class PostMessage(_In, frozen=True, kw_only=True):
     """POST /conversations/{id}/messages. `Idempotency-Key`, when given, must be the `message_id`."""
 
     message_id: str
@@ -129,14 +133,14 @@ class PostMessage(_In, kw_only=True):
     seen_up_to: int | None = None
 
 
-class EditMessage(_In, kw_only=True):
+class EditMessage(_In, frozen=True, kw_only=True):
     """PATCH /messages/{id}."""
 
     text: Text
     revision: Annotated[int, msgspec.Meta(ge=1, le=1_000)]
 
 
-class Posted(_Out, kw_only=True):
+class Posted(_Out, frozen=True, kw_only=True):
     """201: durable. `repeated`: this MessageID was accepted before, at `position`."""
 
     message_id: str
@@ -144,34 +148,34 @@ class Posted(_Out, kw_only=True):
     repeated: bool = False
 
 
-class Wished(_Out, kw_only=True):
+class Wished(_Out, frozen=True, kw_only=True):
     """202: the wish is durable at `position`; its outcome is an event that follows."""
 
     position: int
 
 
-class Assign(_In, kw_only=True):
+class Assign(_In, frozen=True, kw_only=True):
     """POST /conversations/{id}/assign: to an agent, or back to a team's queue."""
 
     agent_id: str | None = None
     team_id: str | None = None
 
 
-class ChangeLabels(_In, kw_only=True):
+class ChangeLabels(_In, frozen=True, kw_only=True):
     """POST /conversations/{id}/labels."""
 
     add: Annotated[list[Word], msgspec.Meta(max_length=50)] = []
     remove: Annotated[list[Word], msgspec.Meta(max_length=50)] = []
 
 
-class AddNote(_In, kw_only=True):
+class AddNote(_In, frozen=True, kw_only=True):
     """POST /conversations/{id}/notes."""
 
     note_id: str
     text: Text
 
 
-class ChangeStatus(_In, kw_only=True):
+class ChangeStatus(_In, frozen=True, kw_only=True):
     """POST /conversations/{id}/status. `until` (RFC 3339) for snoozed; `seen_up_to` as for messages."""
 
     status: SettableStatus
@@ -179,53 +183,53 @@ class ChangeStatus(_In, kw_only=True):
     until: str | None = None
 
 
-class ChangePriority(_In, kw_only=True):
+class ChangePriority(_In, frozen=True, kw_only=True):
     """POST /conversations/{id}/priority."""
 
     priority: Priority
 
 
-class MarkRead(_In, kw_only=True):
+class MarkRead(_In, frozen=True, kw_only=True):
     """POST /conversations/{id}/read."""
 
     up_to: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
-class Rate(_In, kw_only=True):
+class Rate(_In, frozen=True, kw_only=True):
     """POST /conversations/{id}/rating."""
 
     score: Annotated[int, msgspec.Meta(ge=1, le=5)]
     comment: Annotated[str, msgspec.Meta(max_length=2_000)] = ""
 
 
-class PageInfo(_Out, kw_only=True):
+class PageInfo(_Out, frozen=True, kw_only=True):
     """`next` goes into `after=`; null on the last page."""
 
     next: str | None
 
 
-class Conversations(_Out, kw_only=True):
+class Conversations(_Out, frozen=True, kw_only=True):
     """A page of conversations."""
 
     data: list[ConversationView]
     page: PageInfo
 
 
-class Messages(_Out, kw_only=True):
+class Messages(_Out, frozen=True, kw_only=True):
     """Messages in ascending `seq`. `more`: there are more in the direction asked."""
 
     data: list[MessageView]
     more: bool
 
 
-class Notes(_Out, kw_only=True):
+class Notes(_Out, frozen=True, kw_only=True):
     """Notes, oldest first."""
 
     data: list[NoteView]
     more: bool
 
 
-class Step(_Out, kw_only=True):
+class Step(_Out, frozen=True, kw_only=True):
     """One step in the life of a message or conversation: when, at which position, what, and why."""
 
     position: int
@@ -235,7 +239,7 @@ class Step(_Out, kw_only=True):
     detail: dict[str, Any] = {}
 
 
-class Timeline(_Out, kw_only=True):
+class Timeline(_Out, frozen=True, kw_only=True):
     """GET /messages/{id}/timeline."""
 
     message_id: str
@@ -243,7 +247,7 @@ class Timeline(_Out, kw_only=True):
     steps: list[Step]
 
 
-class Explained(_Out, kw_only=True):
+class Explained(_Out, frozen=True, kw_only=True):
     """GET /conversations/{id}/explain: why this owner, what it waits for, every decision so far."""
 
     conversation_id: str
@@ -256,7 +260,7 @@ class Explained(_Out, kw_only=True):
 # ---------------------------------------------------------------- configuration
 
 
-class SaveAgent(_In, kw_only=True):
+class SaveAgent(_In, frozen=True, kw_only=True):
     """POST /agents."""
 
     name: Name
@@ -267,42 +271,55 @@ class SaveAgent(_In, kw_only=True):
     skills: Skills = {}
 
 
-class ChangeAgent(_In, kw_only=True):
+class ChangeAgent(_In, frozen=True, kw_only=True):
     """PATCH /agents/{id}; absent fields stay. `removed: true` removes the agent."""
 
     name: Name | msgspec.UnsetType = msgspec.UNSET
     email: Email | msgspec.UnsetType = msgspec.UNSET
-    password: Annotated[str, msgspec.Meta(min_length=10, max_length=200)] | msgspec.UnsetType = msgspec.UNSET
+    password: Annotated[str, msgspec.Meta(min_length=10, max_length=200)] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
     role: Role | msgspec.UnsetType = msgspec.UNSET
     capacity: Annotated[int, msgspec.Meta(ge=0, le=1_000)] | msgspec.UnsetType = msgspec.UNSET
     skills: Skills | msgspec.UnsetType = msgspec.UNSET
 
 
-class SetAvailability(_In, kw_only=True):
+class SetAvailability(_In, frozen=True, kw_only=True):
     """PUT /agents/{id}/availability."""
 
     availability: Availability
 
 
-class SaveTeam(_In, kw_only=True):
+class SaveTeam(_In, frozen=True, kw_only=True):
     """POST /teams, PATCH /teams/{id} (absent fields stay)."""
 
     name: Name | msgspec.UnsetType = msgspec.UNSET
-    members: Annotated[dict[str, Annotated[int, msgspec.Meta(ge=0, le=1_000)]], msgspec.Meta(max_length=5_000)] | msgspec.UnsetType = msgspec.UNSET
+    members: (
+        Annotated[
+            dict[str, Annotated[int, msgspec.Meta(ge=0, le=1_000)]], msgspec.Meta(max_length=5_000)
+        ]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
 
 
-class SaveInbox(_In, kw_only=True):
+class SaveInbox(_In, frozen=True, kw_only=True):
     """POST /inboxes, PATCH /inboxes/{id} (absent fields stay)."""
 
     name: Name | msgspec.UnsetType = msgspec.UNSET
-    channel: Annotated[str, msgspec.Meta(min_length=1, max_length=16, pattern=r"^[a-z_]*$")] | msgspec.UnsetType = msgspec.UNSET
-    team_id: str | None | msgspec.UnsetType = msgspec.UNSET
+    channel: (
+        Annotated[str, msgspec.Meta(min_length=1, max_length=16, pattern=r"^[a-z_]*$")]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
+    team_id: str | msgspec.UnsetType | None = msgspec.UNSET
     skills: Skills | msgspec.UnsetType = msgspec.UNSET
-    policy_id: str | None | msgspec.UnsetType = msgspec.UNSET
-    origins: Annotated[list[Annotated[str, msgspec.Meta(max_length=255)]], msgspec.Meta(max_length=100)] | msgspec.UnsetType = msgspec.UNSET
+    policy_id: str | msgspec.UnsetType | None = msgspec.UNSET
+    origins: (
+        Annotated[list[Annotated[str, msgspec.Meta(max_length=255)]], msgspec.Meta(max_length=100)]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
 
 
-class SavePolicy(_In, kw_only=True):
+class SavePolicy(_In, frozen=True, kw_only=True):
     """POST /policies, PATCH /policies/{id} (absent fields stay)."""
 
     name: Name | msgspec.UnsetType = msgspec.UNSET
@@ -314,21 +331,21 @@ class SavePolicy(_In, kw_only=True):
     language_skills: bool | msgspec.UnsetType = msgspec.UNSET
 
 
-class SaveLabel(_In, kw_only=True):
+class SaveLabel(_In, frozen=True, kw_only=True):
     """POST /labels."""
 
     name: Word
     colour: Annotated[str, msgspec.Meta(max_length=16, pattern=r"^[#A-Za-z0-9]*$")] = ""
 
 
-class MakeApiKey(_In, kw_only=True):
+class MakeApiKey(_In, frozen=True, kw_only=True):
     """POST /api_keys (admins)."""
 
     name: Name
     role: Literal["integration"] = "integration"
 
 
-class ApiKey(_Out, kw_only=True):
+class ApiKey(_Out, frozen=True, kw_only=True):
     """The key in full is shown this once."""
 
     api_key_id: str
@@ -337,7 +354,7 @@ class ApiKey(_Out, kw_only=True):
     created_at: str | None = None
 
 
-class IdentitySecret(_Out, kw_only=True):
+class IdentitySecret(_Out, frozen=True, kw_only=True):
     """POST /inboxes/{id}/identity_secret: the secret with which the site's back end signs identity tokens; shown
     once, replaces the one before."""
 
@@ -345,43 +362,43 @@ class IdentitySecret(_Out, kw_only=True):
     secret: str
 
 
-class Agents(_Out, kw_only=True):
+class Agents(_Out, frozen=True, kw_only=True):
     """GET /agents."""
 
     data: list[AgentView]
 
 
-class Teams(_Out, kw_only=True):
+class Teams(_Out, frozen=True, kw_only=True):
     """GET /teams."""
 
     data: list[TeamView]
 
 
-class Inboxes(_Out, kw_only=True):
+class Inboxes(_Out, frozen=True, kw_only=True):
     """GET /inboxes."""
 
     data: list[InboxView]
 
 
-class Policies(_Out, kw_only=True):
+class Policies(_Out, frozen=True, kw_only=True):
     """GET /policies."""
 
     data: list[PolicyView]
 
 
-class Labels(_Out, kw_only=True):
+class Labels(_Out, frozen=True, kw_only=True):
     """GET /labels."""
 
     data: list[LabelView]
 
 
-class ApiKeys(_Out, kw_only=True):
+class ApiKeys(_Out, frozen=True, kw_only=True):
     """GET /api_keys."""
 
     data: list[ApiKey]
 
 
-class Problem(_Out, kw_only=True):
+class Problem(_Out, frozen=True, kw_only=True):
     """An error, RFC 9457 (`application/problem+json`). `code` is stable, `detail` is for people."""
 
     type: str

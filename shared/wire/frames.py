@@ -21,7 +21,10 @@ CLOSE_CODES: dict[int, tuple[str, str]] = {
     3000: ("restarting", "the gateway restarts; come back after the time that `bye` named"),
     3001: ("silent", "nothing was heard from the client for two ping intervals"),
     3002: ("unavailable", "the gateway can't serve this session now"),
-    3008: ("too_slow", "the client reads too slowly and its queue is full: resume from your cursor"),
+    3008: (
+        "too_slow",
+        "the client reads too slowly and its queue is full: resume from your cursor",
+    ),
     3009: ("token_expired", "the token ran out: fetch a fresh one and come back"),
     3500: ("bad_frame", "not a JSON object of a known form"),
     3501: ("unauthorized", "the token is missing, wrong, forged or revoked"),
@@ -37,7 +40,7 @@ class _In(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", forbid_unkn
     """Settings of frames that clients send."""
 
 
-class Hello(_In, kw_only=True, tag="hello"):
+class Hello(_In, frozen=True, kw_only=True, tag="hello"):
     """Opens the session. `device` is a UUID that the client keeps. `resume`: the last `cursor` it got, or null for
     a fresh start (then `welcome.cursor` is now; load a snapshot by REST)."""
 
@@ -47,7 +50,7 @@ class Hello(_In, kw_only=True, tag="hello"):
     client: str = ""
 
 
-class Send(_In, kw_only=True, tag="send"):
+class Send(_In, frozen=True, kw_only=True, tag="send"):
     """Post a message. `message_id` is made by the sender (UUIDv7); say `resend` when it may have been sent before.
     `seen_up_to` (agents): position of the last entry of the conversation that the author had been shown; left out,
     everything stored when the frame arrives counts as seen."""
@@ -61,20 +64,20 @@ class Send(_In, kw_only=True, tag="send"):
     seen_up_to: int | None = None
 
 
-class Received(_In, kw_only=True, tag="received"):
+class Received(_In, frozen=True, kw_only=True, tag="received"):
     """This device holds every entry up to `up_to`. Not answered."""
 
     up_to: int
 
 
-class Read(_In, kw_only=True, tag="read"):
+class Read(_In, frozen=True, kw_only=True, tag="read"):
     """The person has seen the conversation up to `up_to`. Not answered."""
 
     conversation_id: str
     up_to: int
 
 
-class Typing(_In, kw_only=True, tag="typing"):
+class Typing(_In, frozen=True, kw_only=True, tag="typing"):
     """The person types (or stopped). Passes beside the log; not answered."""
 
     conversation_id: str
@@ -88,7 +91,7 @@ class _Out(msgspec.Struct, frozen=True, kw_only=True, tag_field="op"):
     """Settings of frames that the server sends."""
 
 
-class Welcome(_Out, kw_only=True, tag="welcome"):
+class Welcome(_Out, frozen=True, kw_only=True, tag="welcome"):
     """The session is open. `recovered`: true, entries after the given cursor follow; false, the cursor can't be
     used (or none was given): reload by REST and go on from `cursor`; null: unknown now, keep what you have and say
     hello again later. `unread` is null when unknown."""
@@ -101,7 +104,7 @@ class Welcome(_Out, kw_only=True, tag="welcome"):
     you: AuthorView
 
 
-class Ok(_Out, kw_only=True, tag="ok"):
+class Ok(_Out, frozen=True, kw_only=True, tag="ok"):
     """Done, durably. `position` is where it stands in the log."""
 
     id: int
@@ -109,7 +112,7 @@ class Ok(_Out, kw_only=True, tag="ok"):
     message_id: str | None = None
 
 
-class Err(_Out, kw_only=True, tag="err"):
+class Err(_Out, frozen=True, kw_only=True, tag="err"):
     """Not done, or (code "unknown") nobody knows yet: send the same id again. `retry`: whether the same frame may
     succeed later."""
 
@@ -119,7 +122,7 @@ class Err(_Out, kw_only=True, tag="err"):
     id: int | None = None
 
 
-class Entries(_Out, kw_only=True, tag="entries"):
+class Entries(_Out, frozen=True, kw_only=True, tag="entries"):
     """Entries of your inbox, in order. `cursor` stands after the last of them: keep it, once they are kept.
     `current`: nothing more was stored when this was sent."""
 
@@ -128,20 +131,20 @@ class Entries(_Out, kw_only=True, tag="entries"):
     current: bool
 
 
-class Receipts(_Out, kw_only=True, tag="receipts"):
+class Receipts(_Out, frozen=True, kw_only=True, tag="receipts"):
     """How far others got in your conversations."""
 
     receipts: list[ReceiptView]
 
 
-class Changed(_Out, kw_only=True, tag="changed"):
+class Changed(_Out, frozen=True, kw_only=True, tag="changed"):
     """A list that is no inbox changed at `position`: fetch it again if you show it. For agents."""
 
     position: int
     team_ids: list[str]
 
 
-class TypingNow(_Out, kw_only=True, tag="typing"):
+class TypingNow(_Out, frozen=True, kw_only=True, tag="typing"):
     """Somebody else types in one of your conversations."""
 
     conversation_id: str
@@ -149,13 +152,13 @@ class TypingNow(_Out, kw_only=True, tag="typing"):
     is_typing: bool
 
 
-class Alert(_Out, kw_only=True, tag="alert"):
+class Alert(_Out, frozen=True, kw_only=True, tag="alert"):
     """This device became the one that alerts; there is something unacknowledged at `position`."""
 
     position: int
 
 
-class Bye(_Out, kw_only=True, tag="bye"):
+class Bye(_Out, frozen=True, kw_only=True, tag="bye"):
     """The server is about to close. Come back after `retry_after_ms`."""
 
     code: str

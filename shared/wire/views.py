@@ -16,7 +16,7 @@ class _View(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     """Settings of every view: every field is always present."""
 
 
-class AuthorView(_View, kw_only=True):
+class AuthorView(_View, frozen=True, kw_only=True):
     """Who wrote. `name` is null for visitors without one and for removed agents."""
 
     kind: Literal["visitor", "agent", "integration", "system"]
@@ -24,7 +24,7 @@ class AuthorView(_View, kw_only=True):
     name: str | None = None
 
 
-class MessageView(_View, kw_only=True):
+class MessageView(_View, frozen=True, kw_only=True):
     """A message. `seq` is dense within its conversation, `position` orders everything. `text` is null when it was
     retracted or can't be read. `crossed`: written before its author could see a colleague's answer.
     `state` is how far it got with the other side: accepted, pending (no owner yet), sent, received, read."""
@@ -47,7 +47,7 @@ class MessageView(_View, kw_only=True):
     state: Literal["accepted", "pending", "sent", "received", "read"] | None = None
 
 
-class NoteView(_View, kw_only=True):
+class NoteView(_View, frozen=True, kw_only=True):
     """A note for colleagues."""
 
     conversation_id: str
@@ -58,7 +58,7 @@ class NoteView(_View, kw_only=True):
     text: str | None
 
 
-class ReceiptView(_View, kw_only=True):
+class ReceiptView(_View, frozen=True, kw_only=True):
     """How far somebody got in a conversation, by position."""
 
     conversation_id: str
@@ -67,7 +67,7 @@ class ReceiptView(_View, kw_only=True):
     read: int
 
 
-class ConversationView(_View, kw_only=True):
+class ConversationView(_View, frozen=True, kw_only=True):
     """A conversation. `waiting_since` is the position and `waiting_since_at` the time of the oldest unanswered
     visitor message. `unread` counts for the asker. Visitors see no labels and no previous agent."""
 
@@ -96,7 +96,7 @@ class ConversationView(_View, kw_only=True):
     receipts: list[ReceiptView] = []
 
 
-class EntryView(_View, kw_only=True):
+class EntryView(_View, frozen=True, kw_only=True):
     """One entry of an inbox. `prev` is the position of the entry before it in this inbox: a client that holds
     another one has a gap and must resume. Kinds and their fields:
 
@@ -131,7 +131,7 @@ class EntryView(_View, kw_only=True):
     more: bool = False
 
 
-class ContactView(_View, kw_only=True):
+class ContactView(_View, frozen=True, kw_only=True):
     """A visitor."""
 
     contact_id: str
@@ -144,7 +144,7 @@ class ContactView(_View, kw_only=True):
     created_at: str | None = None
 
 
-class AgentView(_View, kw_only=True):
+class AgentView(_View, frozen=True, kw_only=True):
     """An agent. `version` goes into If-Match. `email` is shown to admins and to the agent."""
 
     agent_id: str
@@ -159,7 +159,7 @@ class AgentView(_View, kw_only=True):
     availability: Availability | None = None
 
 
-class TeamView(_View, kw_only=True):
+class TeamView(_View, frozen=True, kw_only=True):
     """A team; `members` maps agent ids to their priority (lower is asked first)."""
 
     team_id: str
@@ -168,7 +168,7 @@ class TeamView(_View, kw_only=True):
     version: int
 
 
-class InboxView(_View, kw_only=True):
+class InboxView(_View, frozen=True, kw_only=True):
     """A door for visitors; `inbox_key` is public."""
 
     inbox_id: str
@@ -182,7 +182,7 @@ class InboxView(_View, kw_only=True):
     version: int
 
 
-class PolicyView(_View, kw_only=True):
+class PolicyView(_View, frozen=True, kw_only=True):
     """How conversations are handed out; times in seconds, 0 switches a deadline off."""
 
     policy_id: str
@@ -196,7 +196,7 @@ class PolicyView(_View, kw_only=True):
     version: int
 
 
-class LabelView(_View, kw_only=True):
+class LabelView(_View, frozen=True, kw_only=True):
     """A label."""
 
     name: str
