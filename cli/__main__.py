@@ -11,6 +11,7 @@ import click
 _COMMANDS = {
     "migrate": ("cli.migrate", "Bring the database up to this release."),
     "rebuild": ("cli.rebuild", "Fold every projection anew from the log and put it in place."),
+    "reference": ("cli.reference", "Write the reference pages under docs/reference from the code."),
     "verify": (
         "cli.verify",
         "Fold every projection beside the live one and print the differences.",

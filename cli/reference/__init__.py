@@ -1,0 +1,52 @@
+"""`nightdesk reference`: the pages under `docs/reference/` that are made from the code.
+
+Why generated: a table of settings or events that is typed by hand is wrong within a week. `--check` writes
+nothing and tells which page no longer says what the code says; `tests/contract/test_reference.py` runs the same.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from cli.reference import errors, events, metrics, queries, settings
+
+DIRECTORY = Path(__file__).resolve().parents[2] / "docs" / "reference"
+
+
+def pages() -> dict[str, str]:
+    """File name to content of every generated page, as the code is now."""
+    return {
+        "configuration.md": settings.page(),
+        "errors.md": errors.page(),
+        "events.md": events.page(),
+        "metrics.md": metrics.page(),
+        "queries.md": queries.page(),
+    }
+
+
+def outdated(directory: Path = DIRECTORY) -> list[str]:
+    """Names of the pages whose file differs from what the code gives, or is missing."""
+    return [name for name, text in pages().items() if _read(directory / name) != text]
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 if a page is out of date.")
+def reference(*, check: bool) -> None:
+    """Write the reference pages under docs/reference from the code."""
+    names = outdated()
+    if check:
+        for name in names:
+            click.echo(f"out of date: docs/reference/{name} (run: nightdesk reference)", err=True)
+        sys.exit(1 if names else 0)
+    made = pages()
+    DIRECTORY.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (DIRECTORY / name).write_text(made[name], encoding="utf-8")
+        click.echo(f"wrote docs/reference/{name}")
