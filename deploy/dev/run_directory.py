@@ -16,6 +16,7 @@ import msgspec
 import psutil
 
 from deploy.dev.errors import StackError
+from deploy.dev.os_user import make_enterable
 from deploy.dev.postgres_cluster import wipe_cluster
 from deploy.dev.process import kill_tree
 from deploy.dev.secret_files import write_private
@@ -61,8 +62,8 @@ class RunDirectory:
         """Make the directories and take the lock. Raises StackError when another holds it."""
         try:
             # Others may enter but not list: PostgreSQL's user reaches its data through here.
-            self.path.mkdir(mode=0o711, exist_ok=True)
-            self.logs.mkdir(mode=0o711, exist_ok=True)
+            make_enterable(self.path)
+            make_enterable(self.logs)
             self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as err:
             raise StackError(
@@ -106,7 +107,7 @@ class RunDirectory:
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
-        self.logs.mkdir(mode=0o711)
+        make_enterable(self.logs)
 
     def state(self) -> RunState | None:
         """What the last supervisor wrote; None when there is nothing that can be read."""

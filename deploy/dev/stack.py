@@ -19,6 +19,7 @@ from deploy.dev.addresses import (
 )
 from deploy.dev.errors import StackError
 from deploy.dev.nats_server import NatsServer, NatsSettings
+from deploy.dev.os_user import make_enterable
 from deploy.dev.postgres_server import PostgresServer, PostgresSettings
 from deploy.dev.process import tail, wait_until
 from deploy.dev.run_directory import ROOT, RunDirectory, RunningProcess, RunState, process_record
@@ -65,8 +66,7 @@ class Stack:
     def start_postgres(self) -> PostgresServer:
         """Start the embedded PostgreSQL on the port of the last run, if that is free."""
         last = self.directory.state()
-        directory = self.directory.path / "postgres"
-        directory.mkdir(mode=0o711, exist_ok=True)
+        directory = make_enterable(self.directory.path / "postgres")
         self.postgres = PostgresServer(
             PostgresSettings(
                 directory=directory,

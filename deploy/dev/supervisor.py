@@ -132,13 +132,13 @@ class Supervisor:
 
     def _stop(self) -> None:
         self._is_stopping = True
-        if not self.stack.services and not self.stack.nats:
-            return
-        with self.screen.step("services drained") as step:
-            killed = self.stack.stop_services()
-            step.note = f"killed after waiting: {', '.join(killed)}" if killed else ""
-        with self.screen.step("servers stopped"):
-            self.stack.stop_servers()
+        if self.stack.services:
+            with self.screen.step("services drained") as step:
+                killed = self.stack.stop_services()
+                step.note = f"killed after waiting: {', '.join(killed)}" if killed else ""
+        if self.stack.nats:
+            with self.screen.step("servers stopped"):
+                self.stack.stop_servers()
         self._record("stopped")
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:

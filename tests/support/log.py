@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from shared.bus import (
@@ -41,6 +41,16 @@ async def until(condition: Callable[[], bool], *, timeout_s: float = 10) -> None
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, "the state did not come"
+        await asyncio.sleep(0.01)
+
+
+async def until_none(
+    look: Callable[[], Awaitable[Sequence[object]]], *, timeout_s: float = 10
+) -> None:
+    """Wait until what has to be asked for is gone."""
+    end = time.monotonic() + timeout_s
+    while await look():
+        assert time.monotonic() < end, "it did not go"
         await asyncio.sleep(0.01)
 
 

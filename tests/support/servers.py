@@ -20,6 +20,7 @@ import psycopg
 import pytest
 
 from deploy.dev.nats_server import NatsServer, NatsSettings
+from deploy.dev.os_user import make_enterable
 from deploy.dev.postgres_cluster import OWNER, wipe_cluster
 from deploy.dev.postgres_server import PostgresServer, PostgresSettings
 
@@ -125,8 +126,7 @@ def _nats(directory: Path) -> NatsServer:
 
 
 def _postgres(directory: Path, *, durable: bool) -> PostgresServer:
-    directory.mkdir(parents=True)
-    directory.chmod(0o711)
+    make_enterable(directory)
     settings = PostgresSettings(
         directory=directory, log=directory / "postgres.log", durable=durable
     )
