@@ -199,14 +199,14 @@ CREATE TABLE projection.notes (
 );
 CREATE INDEX notes_of_conversation ON projection.notes (account_id, conversation_id, position);
 
--- An inbox is a chain: `prev` is the position of the entry before. The bucket index answers "which inboxes moved
+-- An inbox is a chain: `prev` is the position of the entry before, `about_id` the message or note. The bucket index answers "which inboxes moved
 -- since" for a gateway in one range read and costs an append at its right edge, where a table of heads would cost
 -- a row version per message.
 CREATE TABLE projection.entries (
     owner_id        uuid NOT NULL,
     account_id      uuid NOT NULL,
     conversation_id uuid NOT NULL,
-    message_id      uuid,
+    about_id        uuid,
     position        bigint NOT NULL,
     prev            bigint NOT NULL,
     at_ns           bigint NOT NULL,
@@ -216,7 +216,7 @@ CREATE TABLE projection.entries (
     kind            text COLLATE "C" NOT NULL,
     PRIMARY KEY (owner_id, position)
 );
-CREATE UNIQUE INDEX entries_once ON projection.entries (owner_id, message_id) WHERE kind = 'message';
+CREATE UNIQUE INDEX entries_once ON projection.entries (owner_id, about_id) WHERE kind = 'message';
 CREATE INDEX entries_by_bucket ON projection.entries (bucket, position) INCLUDE (owner_id);
 
 -- What an agent's inbox was given of a conversation before the agent lost it, so a range is given once.
