@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cli.reference.markdown import code, document, table
+from services.gateway.problem import STATUSES
 from shared.wire.frames import CLOSE_CODES
 
 _INTRO = """Codes are stable; the texts beside them are for people and may change."""
@@ -12,7 +13,17 @@ _COME_BACK_BELOW = 3500
 
 def page() -> str:
     """The whole page."""
-    return document("Errors", _INTRO, [_close_codes()])
+    return document("Errors", _INTRO, [_problems(), _close_codes()])
+
+
+def _problems() -> str:
+    rows = [(code(name), str(status), title) for name, (status, title) in STATUSES.items()]
+    text = """## REST
+
+Errors are `application/problem+json` (RFC 9457) with `code`, `request_id`, and for a faulty body `errors` with JSON pointers.
+503 and 429 carry `Retry-After`.
+After `unavailable` nothing was done; after `unknown` nobody knows yet: send the same request with the same ids."""
+    return f"{text}\n\n" + table(("code", "status", "meaning"), rows)
 
 
 def _close_codes() -> str:
