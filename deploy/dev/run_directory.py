@@ -65,6 +65,8 @@ class RunDirectory:
             make_enterable(self.path)
             make_enterable(self.logs)
             self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            write_private(self.path / "writable", b"")
+            (self.path / "writable").unlink()
         except OSError as err:
             raise StackError(
                 "data directory",

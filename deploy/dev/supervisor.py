@@ -6,6 +6,7 @@ Never: a part left running behind a failure, a step that fails in silence, a sec
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -41,6 +42,10 @@ class Supervisor:
             self._watch()
         except StackError as error:
             self.screen.explain(error)
+            return 1
+        except OSError as error:
+            advice = "is the disk full, or something not readable?"
+            self.screen.explain(StackError("file system", str(error), advice=advice))
             return 1
         except KeyboardInterrupt:
             return 0
@@ -139,7 +144,9 @@ class Supervisor:
         if self.stack.nats:
             with self.screen.step("servers stopped"):
                 self.stack.stop_servers()
-        self._record("stopped")
+        # On a full disk the state of yesterday stays; the lock tells that nothing runs.
+        with contextlib.suppress(OSError):
+            self._record("stopped")
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if not self._is_stopping:

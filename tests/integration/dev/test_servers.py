@@ -116,3 +116,12 @@ def test_passwords_are_readable_by_their_owner_only(
     ]
     assert len(files) == 4
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+def test_a_tests_database_is_migrated_and_its_own(
+    database_url: str, empty_database_url: str
+) -> None:
+    """What one test writes no other test sees; both begin from the same schema."""
+    query = b"SELECT count(*) FROM pg_tables WHERE schemaname = 'truth'"
+    assert _value(database_url, query) not in (0, None)
+    assert _value(empty_database_url, query) == 0
