@@ -72,7 +72,7 @@ class CommitSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_entries: int = 1000
     max_bytes: int = 4 * 1024**2
     max_payload_bytes: int = 1024**2 - HEADER_ALLOWANCE_BYTES
-    small_group_entries: int = 12
+    small_group_entries: int = 8
     groups_in_flight: int = 1
     queue_entries: int = 50_000
     queue_bytes: int = 64 * 1024**2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -47,7 +48,7 @@ async def test_the_whole_log_in_order(bus: Bus, log: str) -> None:
     assert [each.position for each in found] == list(range(1, 3501))
     assert len({key_and_number(each) for each in found}) == 3500
     assert {each.subject for each in found} == {f"nd.ev.{log}.message"}
-    assert all(a.at_ns <= b.at_ns for a, b in zip(found, found[1:], strict=False))
+    assert all(a.at_ns <= b.at_ns for a, b in itertools.pairwise(found))
 
 
 async def test_it_goes_on_after_a_checkpoint(bus: Bus, log: str) -> None:

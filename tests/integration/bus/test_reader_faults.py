@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import msgspec
@@ -18,7 +17,7 @@ from shared.bus import (
     stream_name,
 )
 from shared.bus.streams import api_request
-from tests.support.log import STREAM, Follower, fill, running, until
+from tests.support.log import STREAM, Follower, fill, running, until, until_none
 
 _QUICK = ReaderSettings(idle_s=0.05, silence_s=1.0, cursor=CursorSettings(heartbeat_s=0.2))
 
@@ -57,9 +56,7 @@ async def test_a_stopped_reader_leaves_no_consumer(bus: Bus, log: str) -> None:
     await until(lambda: follower.is_at_end)
     assert len(await _consumers(bus, log)) == 1
     await follower.stop()
-    async with asyncio.timeout(5):
-        while await _consumers(bus, log):
-            await asyncio.sleep(0.01)
+    await until_none(lambda: _consumers(bus, log))
 
 
 async def test_cut_connections_show_no_hole(bus: Bus, log: str) -> None:
