@@ -1,4 +1,8 @@
-"""Fixtures for every level; each starts its server on first use only."""
+"""Fixtures for every level, each started on first use only, and how tests share two cores."""
+
+from __future__ import annotations
+
+import pytest
 
 from tests.support.servers import (
     database_url,
@@ -25,3 +29,28 @@ __all__ = [
     "stack",
     "template_database",
 ]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole stacks run one after the other in one worker, all else by file in the other.
+
+    Two stacks at once on two cores would measure each other's load. The end-to-end tests come
+    first, because the longest group decides when everything is done.
+    """
+    for item in items:
+        level, _, _ = item.nodeid.removeprefix("tests/").partition("/")
+        group = "e2e" if level == "e2e" else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+class _EndToEndFirst:
+    """Registered after the random order is made, so that it stays random within each level."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items.sort(key=lambda item: not item.nodeid.startswith("tests/e2e/"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(_EndToEndFirst(), "end-to-end-first")

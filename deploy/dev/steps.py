@@ -13,7 +13,8 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PYTHON = [sys.executable, "-m"]
-_PARALLEL = ["-n", os.environ.get("NIGHTDESK_TEST_WORKERS", "2"), "--dist", "loadfile"]
+_PARALLEL = ["-n", os.environ.get("NIGHTDESK_TEST_WORKERS", "2"), "--dist", "loadgroup"]
+_PARALLEL += ["--no-loadscope-reorder"]
 
 STEPS: dict[str, list[list[str]]] = {
     "lint": [
