@@ -1,0 +1,303 @@
+"""The one way by which anything is appended outside the account family.
+
+A message is checked, sealed, given its fingerprint and looked up among the MessageIDs that are in flight or were
+acknowledged lately; the store is asked when that memory can't know (a resend, an old or foreign id). So a sender
+who repeats gets the first answer, and two texts under one id are refused.
+Never: a "sent" before the log has said yes; a "failed" while an attempt may have been stored: that is "unknown", the
+entry stays in flight here and a resend joins it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from services.gateway import metrics
+from services.gateway.asking import Asking
+from services.gateway.keyring import Keys
+from shared import clock
+from shared.bus import Entry, GroupCommit
+from shared.codec import encode_event
+from shared.errors import NightdeskError, OutcomeUnknown, Rejected, Unavailable
+from shared.events import Author, Event, MessagePosted
+from shared.ids import AccountId, ConversationId, DeviceId, MessageId, Position, uuid7_time_ms
+from shared.queries import LookUpMessageId
+from shared.subjects import Family, event_subject
+from shared.wire.frames import MAX_TEXT_CHARS
+
+OLD_MS = 30 * 60 * 1000
+AHEAD_MS = 2 * 60 * 1000
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that somebody wants to post; ids are canonical, rights are checked by the caller. `resend`: it may
+    have been sent before."""
+
+    account_id: AccountId
+    conversation_id: ConversationId
+    message_id: MessageId
+    author: Author
+    text: str
+    device_id: DeviceId | None = None
+    content_type: str = "text"
+    seen_up_to: Position = 0
+    resend: bool = False
+    automatic: bool = False
+
+
+class Posted(msgspec.Struct, frozen=True, kw_only=True):
+    """It is durable at `position`. `repeated`: this id was accepted before, there."""
+
+    message_id: MessageId
+    position: Position
+    repeated: bool = False
+
+
+class AdmissionSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`ids_kept`, `ids_kept_s`: the memory of acknowledged MessageIDs."""
+
+    ack_timeout_s: float = 5.0
+    ids_kept: int = 50_000
+    ids_kept_s: float = 600.0
+
+
+class _Known:
+    """A MessageID that this gateway has given to the log."""
+
+    __slots__ = ("at_s", "fingerprint", "future", "position")
+
+    def __init__(self, fingerprint: bytes, future: asyncio.Future[Posted]) -> None:
+        self.fingerprint = fingerprint
+        self.future: asyncio.Future[Posted] | None = future
+        self.position: Position = 0
+        self.at_s = 0.0
+
+
+def clean_text(text: str, *, most_chars: int = MAX_TEXT_CHARS) -> str:
+    """The text as it may be stored. Raises `Rejected`: "invalid" for an empty one and for characters that are no
+    text (NUL and other control characters, halves of surrogate pairs), "too_large"."""
+    if not text:
+        raise Rejected("invalid", "the text is empty", pointer="/text")
+    if len(text) > most_chars:
+        raise Rejected(
+            "too_large", f"the text has more than {most_chars} characters", pointer="/text"
+        )
+    if _FORBIDDEN.search(text):
+        raise Rejected("invalid", "the text holds characters that are no text", pointer="/text")
+    return text
+
+
+class Admission:
+    """Appends messages (`post`, `begin`) and everything else of families without a fence (`append`)."""
+
+    def __init__(
+        self,
+        *,
+        commit: GroupCommit,
+        keys: Keys,
+        asking: Asking,
+        shard: str,
+        settings: AdmissionSettings | None = None,
+    ) -> None:
+        self._commit = commit
+        self._keys = keys
+        self._asking = asking
+        self._shard = shard
+        self.settings = settings or AdmissionSettings()
+        self._known: dict[tuple[str, str], _Known] = {}
+        self.is_closed = False
+
+    async def post(self, draft: Draft, *, before: Sequence[Event] = ()) -> Posted:
+        """Post a message and wait until it is durable. `before`: events of the family conversation that go in
+        front of it in the same commit (the conversation's start); they are left out when the message is a repeat.
+
+        Rejected: "invalid", "too_large", "id_conflict" (the id was used for something else). Unavailable: it was
+        not stored. OutcomeUnknown: send the same id again.
+        """
+        future = await self.begin(draft, before=before)
+        done, _ = await asyncio.wait({future}, timeout=self.settings.ack_timeout_s)
+        if not done:
+            raise OutcomeUnknown("the log has not answered in time")
+        return future.result()
+
+    async def begin(self, draft: Draft, *, before: Sequence[Event] = ()) -> asyncio.Future[Posted]:
+        """As `post`, but returns the future of the answer. Waits only when keys or the store must be asked."""
+        clean_text(draft.text)
+        await self._keys.ensure(draft.account_id)
+        fingerprint = self._fingerprint(draft)
+        joined = self._join(draft, fingerprint)
+        if joined is not None:
+            return joined
+        if self._must_look_up(draft):
+            found = await self._look_up(draft, fingerprint)
+            if found is not None:
+                return found
+            # While the store was asked, the same id may have come by another way.
+            joined = self._join(draft, fingerprint)
+            if joined is not None:
+                return joined
+        return self._submit(draft, fingerprint, before)
+
+    async def append(self, key: str, family: Family, events: Sequence[Event]) -> list[Position]:
+        """Append events of the families conversation, receipt or message (edits) and wait until they are durable.
+        Events of one `key` keep their order. Raises `Unavailable`, `OutcomeUnknown`, `Malformed`."""
+        self._check_open()
+        subject = event_subject(self._shard, family)
+        entries = [Entry(subject=subject, payload=encode_event(e), key=key) for e in events]
+        result = "unknown"
+        try:
+            positions = await self._commit.append(entries, timeout_s=self.settings.ack_timeout_s)
+            result = "ok"
+            return positions
+        except NightdeskError as err:
+            result = err.code
+            raise
+        finally:
+            metrics.APPENDED.labels(family, result).inc(len(entries))
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise Unavailable("this gateway is stopping", code="draining")
+
+    def _fingerprint(self, draft: Draft) -> bytes:
+        return self._keys.ring.fingerprint(
+            draft.account_id,
+            draft.message_id.encode(),
+            draft.conversation_id.encode(),
+            f"{draft.author.kind} {draft.author.id}".encode(),
+            draft.text.encode(),
+        )
+
+    def _join(self, draft: Draft, fingerprint: bytes) -> asyncio.Future[Posted] | None:
+        """The answer to the same message, given or still to come."""
+        known = self._known.get((draft.account_id, draft.message_id))
+        if known is None:
+            return None
+        if known.fingerprint != fingerprint:
+            metrics.REPEATS.labels("conflict").inc()
+            raise _conflict()
+        metrics.REPEATS.labels("memory").inc()
+        if known.future is not None:
+            return known.future
+        return _done(draft.message_id, known.position)
+
+    def _must_look_up(self, draft: Draft) -> bool:
+        """Whether the log may hold this id from a time that no reader's memory of an hour covers."""
+        made_ms = uuid7_time_ms(draft.message_id)
+        if draft.resend or made_ms is None:
+            return True
+        age_ms = clock.now_ns() // 1_000_000 - made_ms
+        return age_ms > OLD_MS or age_ms < -AHEAD_MS
+
+    async def _look_up(self, draft: Draft, fingerprint: bytes) -> asyncio.Future[Posted] | None:
+        row = await self._asking.message_id(
+            LookUpMessageId(
+                account_id=draft.account_id,
+                message_id=draft.message_id,
+                at_least=await self._asking.end_of_log(),
+            )
+        )
+        if row is None:
+            return None
+        if row.fingerprint != fingerprint:
+            metrics.REPEATS.labels("conflict").inc()
+            raise _conflict()
+        metrics.REPEATS.labels("store").inc()
+        return _done(draft.message_id, row.position)
+
+    def _submit(
+        self, draft: Draft, fingerprint: bytes, before: Sequence[Event]
+    ) -> asyncio.Future[Posted]:
+        self._check_open()
+        event = MessagePosted(
+            account_id=draft.account_id,
+            conversation_id=draft.conversation_id,
+            message_id=draft.message_id,
+            author=draft.author,
+            content_type=draft.content_type,
+            body=self._keys.ring.seal(
+                draft.account_id, draft.text.encode(), of=draft.message_id, part="body"
+            ),
+            fingerprint=fingerprint,
+            device_id=draft.device_id,
+            seen_up_to=draft.seen_up_to,
+            automatic=draft.automatic,
+        )
+        key = draft.conversation_id
+        entries = [
+            Entry(
+                subject=event_subject(self._shard, "conversation"), payload=encode_event(e), key=key
+            )
+            for e in before
+        ]
+        entries.append(
+            Entry(
+                subject=event_subject(self._shard, "message"), payload=encode_event(event), key=key
+            )
+        )
+        committed = self._commit.submit(entries)
+        answer: asyncio.Future[Posted] = asyncio.get_running_loop().create_future()
+        known = _Known(fingerprint, answer)
+        self._known[(draft.account_id, draft.message_id)] = known
+        started_s = clock.monotonic_s()
+        committed.add_done_callback(lambda done: self._settle(draft, known, done, started_s))
+        return answer
+
+    def _settle(
+        self,
+        draft: Draft,
+        known: _Known,
+        done: asyncio.Future[list[Position]],
+        started_s: float,
+    ) -> None:
+        """The log has answered: tell whoever waits, and remember or forget the id."""
+        answer, known.future = known.future, None
+        error = None if done.cancelled() else done.exception()
+        key = (draft.account_id, draft.message_id)
+        if answer is None:
+            return
+        if done.cancelled() or error is not None:
+            self._known.pop(key, None)
+            failure = error or OutcomeUnknown("the log has not answered before this process ended")
+            code = failure.code if isinstance(failure, NightdeskError) else "failed"
+            metrics.APPENDED.labels("message", code).inc()
+            answer.set_exception(failure)
+            answer.exception()
+            return
+        known.position = done.result()[-1]
+        known.at_s = clock.monotonic_s()
+        # Moved to the end, so that the oldest acknowledged ids are found first.
+        self._known.pop(key, None)
+        self._known[key] = known
+        self._forget_old(known.at_s)
+        metrics.APPENDED.labels("message", "ok").inc()
+        metrics.COMMIT_SECONDS.observe(known.at_s - started_s)
+        answer.set_result(Posted(message_id=draft.message_id, position=known.position))
+
+    def _forget_old(self, now_s: float) -> None:
+        """Drop acknowledged ids that are too old or too many; those in flight stay, however long it takes."""
+        settings = self.settings
+        while self._known:
+            key = next(iter(self._known))
+            oldest = self._known[key]
+            if oldest.future is not None:
+                # In flight for long: put it behind the others, it must not hide them.
+                self._known[key] = self._known.pop(key)
+                return
+            if now_s - oldest.at_s < settings.ids_kept_s and len(self._known) <= settings.ids_kept:
+                return
+            del self._known[key]
+
+
+def _done(message_id: MessageId, position: Position) -> asyncio.Future[Posted]:
+    future: asyncio.Future[Posted] = asyncio.get_running_loop().create_future()
+    future.set_result(Posted(message_id=message_id, position=position, repeated=True))
+    return future
+
+
+def _conflict() -> Rejected:
+    return Rejected("id_conflict", "this message_id was used for another message")

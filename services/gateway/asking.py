@@ -1,0 +1,175 @@
+"""Questions to the store: request and reply, asked again while a store is behind, its answers mapped to results
+and to the three kinds of failure. The only file that knows the names of the queries."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from services.gateway import metrics
+from shared import clock
+from shared.bus import Bus, stream_state
+from shared.codec import pack, unpack
+from shared.errors import Malformed, Rejected, Unavailable
+from shared.ids import Position
+from shared.queries import (
+    Answer,
+    ContactRow,
+    ConversationPage,
+    ConversationRow,
+    Counts,
+    GetContact,
+    GetConversation,
+    GetCounts,
+    GetHistory,
+    GetMessage,
+    Heads,
+    History,
+    InboxPage,
+    ListConversations,
+    ListMessages,
+    ListNotes,
+    LookUpMessageId,
+    MessageIdRow,
+    MessagePage,
+    MessageRow,
+    NotePage,
+    ReadHeads,
+    ReadInbox,
+)
+from shared.subjects import query_subject
+
+T = TypeVar("T")
+
+_ONE_TRY_S = 2.5
+_BEHIND_PAUSE_S = 0.05
+
+
+class Told(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """A result, with the position it stands for and the epoch of the numbers in it."""
+
+    result: T
+    checkpoint: Position
+    epoch: str
+
+
+class Asking:
+    """Every question that the store answers. All of them raise:
+
+    Rejected("not_found"): there is no such thing in this account as of the question. Rejected("invalid"): a bad
+    cursor or filter. Unavailable: nobody could answer in time, or every store is behind (code "behind").
+    """
+
+    def __init__(self, bus: Bus, shard: str, *, timeout_s: float) -> None:
+        self._bus = bus
+        self._shard = shard
+        self._timeout_s = timeout_s
+        self._end: asyncio.Task[Position] | None = None
+
+    async def conversation(self, question: GetConversation) -> ConversationRow:
+        """One conversation with its receipts."""
+        return (await self._ask("conversation", question, ConversationRow)).result
+
+    async def conversations(self, question: ListConversations) -> ConversationPage:
+        """A page of a list."""
+        return (await self._ask("conversations", question, ConversationPage)).result
+
+    async def messages(self, question: ListMessages) -> MessagePage:
+        """Messages of a conversation."""
+        return (await self._ask("messages", question, MessagePage)).result
+
+    async def notes(self, question: ListNotes) -> NotePage:
+        """Notes of a conversation."""
+        return (await self._ask("notes", question, NotePage)).result
+
+    async def contact(self, question: GetContact) -> ContactRow:
+        """One visitor."""
+        return (await self._ask("contact", question, ContactRow)).result
+
+    async def message(self, question: GetMessage) -> MessageRow:
+        """One message."""
+        return (await self._ask("message", question, MessageRow)).result
+
+    async def message_id(self, question: LookUpMessageId) -> MessageIdRow | None:
+        """Where a MessageID was first stored; None only when it is not in the log as of now."""
+        try:
+            return (await self._ask("message_id", question, MessageIdRow)).result
+        except Rejected as err:
+            if err.code == "not_found":
+                return None
+            raise
+
+    async def history(self, question: GetHistory) -> History:
+        """The events of a conversation."""
+        return (await self._ask("history", question, History)).result
+
+    async def counts(self, question: GetCounts) -> Counts:
+        """Figures for badges."""
+        return (await self._ask("counts", question, Counts)).result
+
+    async def inbox(self, question: ReadInbox) -> Told[InboxPage]:
+        """Entries of an inbox after a position."""
+        return await self._ask("inbox", question, InboxPage)
+
+    async def heads(self, question: ReadHeads) -> Told[Heads]:
+        """Inboxes of a bucket that moved."""
+        return await self._ask("heads", question, Heads)
+
+    async def end_of_log(self) -> Position:
+        """The log's last position, asked after this call began; callers at the same moment share one request."""
+        running = self._end
+        if running is not None and not running.done():
+            # A request that is already on its way may have been answered before our caller's question arose.
+            await asyncio.wait({running})
+        if self._end is None or self._end.done():
+            self._end = asyncio.create_task(self._read_end())
+        return await asyncio.shield(self._end)
+
+    async def _read_end(self) -> Position:
+        return (await stream_state(self._bus, self._shard)).last
+
+    async def _ask(self, name: str, question: Any, kind: type[T]) -> Told[T]:
+        started = clock.monotonic_s()
+        outcome = "unavailable"
+        try:
+            answer = await self._answered(name, pack(question), started + self._timeout_s)
+            outcome = answer.status
+            return _told(answer, kind)
+        finally:
+            metrics.ASK_SECONDS.labels(name, outcome).observe(clock.monotonic_s() - started)
+
+    async def _answered(self, name: str, question: bytes, deadline: float) -> Answer:
+        """Ask until a store is not behind. A lost answer is asked for once more: questions change nothing."""
+        subject = query_subject(self._shard, name)
+        while True:
+            left_s = deadline - clock.monotonic_s()
+            if left_s <= 0:
+                raise Unavailable("the store is behind", code="behind")
+            try:
+                raw = await self._bus.request(subject, question, timeout_s=min(left_s, _ONE_TRY_S))
+            except Unavailable as err:
+                if err.code != "timeout" or deadline - clock.monotonic_s() <= _BEHIND_PAUSE_S:
+                    raise
+                continue
+            answer = unpack(raw, Answer)
+            if answer.status != "behind":
+                return answer
+            await asyncio.sleep(_BEHIND_PAUSE_S)
+
+
+def _told(answer: Answer, kind: type[T]) -> Told[T]:
+    match answer.status:
+        case "ok":
+            try:
+                result = msgspec.msgpack.decode(answer.result, type=kind)
+            except msgspec.DecodeError as err:
+                raise Malformed("an answer of the store can't be read") from err
+            return Told(result=result, checkpoint=answer.checkpoint, epoch=answer.epoch)
+        case "not_found":
+            raise Rejected("not_found", "there is no such thing")
+        case "invalid":
+            raise Rejected("invalid", answer.reason or "the question is not valid")
+        case _:
+            raise Unavailable("the store can't answer now")

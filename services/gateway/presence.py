@@ -1,0 +1,72 @@
+"""What the gateway tells and asks presence: batches of connections (beats), how agents are, availability."""
+
+from __future__ import annotations
+
+from shared.bus import Bus
+from shared.codec import pack, unpack
+from shared.commands import (
+    Accepted,
+    AgentPresence,
+    AskPresence,
+    Beats,
+    Connection,
+    PresenceAnswer,
+    SetAvailability,
+)
+from shared.errors import Unavailable
+from shared.events.presence import Availability
+from shared.ids import AccountId, AgentId, Position
+from shared.subjects import beats_subject, command_subject
+
+
+class Presence:
+    """Talks to the presence service over core NATS."""
+
+    def __init__(self, bus: Bus, shard: str, *, gateway: str, timeout_s: float = 2.0) -> None:
+        self._bus = bus
+        self._shard = shard
+        self._gateway = gateway
+        self._timeout_s = timeout_s
+        self._open: dict[str, Connection] = {}
+
+    async def agents(self, account_id: AccountId) -> dict[AgentId, AgentPresence]:
+        """How every agent of the account is now. Raises `Unavailable`."""
+        subject = command_subject(self._shard, "presence", "agents")
+        question = pack(AskPresence(account_id=account_id))
+        raw = await self._bus.request(subject, question, timeout_s=self._timeout_s)
+        return {each.agent_id: each for each in unpack(raw, PresenceAnswer).agents}
+
+    async def set_availability(
+        self, account_id: AccountId, agent_id: AgentId, availability: Availability
+    ) -> Position:
+        """Have an agent's word recorded; the position of its event. Raises `Unavailable`."""
+        subject = command_subject(self._shard, "presence", "set_availability")
+        wish = SetAvailability(account_id=account_id, agent_id=agent_id, availability=availability)
+        raw = await self._bus.request(subject, pack(wish), timeout_s=self._timeout_s)
+        answer = unpack(raw, Accepted)
+        if answer.status != "ok":
+            raise Unavailable("presence can't record this now")
+        return answer.position
+
+    async def opened(self, connection: Connection) -> None:
+        """A device of an agent connected."""
+        self._open[connection.connection] = connection
+        await self._publish(Beats(gateway=self._gateway, opened=(connection,)))
+
+    async def closed(self, name: str) -> None:
+        """The connection is gone."""
+        connection = self._open.pop(name, None)
+        if connection is not None:
+            await self._publish(Beats(gateway=self._gateway, closed=(connection,)))
+
+    def is_active(self, connection: Connection) -> None:
+        """The person did something; told with the next beat."""
+        if connection.connection in self._open:
+            self._open[connection.connection] = connection
+
+    async def beat(self) -> None:
+        """Renew every lease; without connections it still says that this gateway is alive."""
+        await self._publish(Beats(gateway=self._gateway, alive=tuple(self._open.values())))
+
+    async def _publish(self, beats: Beats) -> None:
+        await self._bus.publish(beats_subject(self._shard), pack(beats))

@@ -1,0 +1,333 @@
+"""Rows of the store as JSON objects for people: ciphertext opened, names filled in, each reader shown only what is
+theirs to see. The one place where texts become readable."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+import structlog
+
+from services.gateway import metrics
+from services.gateway.directory import LiveDirectory
+from services.gateway.keyring import Keys
+from services.gateway.tokens import Principal
+from shared.errors import Malformed
+from shared.events import Author, InboxSaved, LabelSaved, PolicySaved, TeamSaved
+from shared.events.presence import Availability
+from shared.ids import AccountId, AgentId, Position
+from shared.queries import ContactRow, ConversationRow, Entry, MessageRow, NoteRow, ReceiptRow
+from shared.wire.views import (
+    AgentView,
+    AuthorView,
+    ContactView,
+    ConversationView,
+    EntryView,
+    InboxView,
+    LabelView,
+    MessageView,
+    NoteView,
+    PolicyView,
+    ReceiptView,
+    TeamView,
+)
+
+log = structlog.get_logger(__name__)
+
+MessageState = Literal["accepted", "pending", "sent", "received", "read"]
+_NAMES_KEPT = 50_000
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """What a contact's `profile` ciphertext holds, as JSON."""
+
+    name: str | None = None
+    email: str | None = None
+    attributes: dict[str, str] = {}
+
+
+def at(ns: int) -> str:
+    """RFC 3339 in UTC with milliseconds."""
+    whole = dt.datetime.fromtimestamp(ns // 1_000_000_000, dt.UTC)
+    return f"{whole:%Y-%m-%dT%H:%M:%S}.{ns // 1_000_000 % 1000:03d}Z"
+
+
+def at_or_none(ns: int) -> str | None:
+    """As `at`; 0 means there is no such time."""
+    return at(ns) if ns else None
+
+
+def state_of(row: MessageRow, *, is_owned: bool, receipts: Iterable[ReceiptRow]) -> MessageState:
+    """How far a message got with the other side. Receipts of the author's own side say nothing."""
+    side = "visitor" if row.author.kind == "visitor" else "agent"
+    others = [r for r in receipts if r.recipient.kind != side]
+    if any(r.read >= row.position for r in others):
+        return "read"
+    if any(r.received >= row.position for r in others):
+        return "received"
+    return "sent" if is_owned or side == "agent" else "pending"
+
+
+class Views:
+    """Makes views. A text that no known key opens is null and counted: call `cover` with the rows first."""
+
+    def __init__(self, keys: Keys, directory: LiveDirectory) -> None:
+        self._keys = keys
+        self._directory = directory
+        self._names: dict[tuple[str, Position], str | None] = {}
+
+    async def cover(self, account_id: AccountId, rows: Iterable[object]) -> None:
+        """See to it that the keys of these rows (messages, notes, entries, conversations) are known."""
+        await self._keys.cover(account_id, (blob for row in rows for blob in _blobs(row)))
+
+    def text(
+        self, account_id: AccountId, blob: bytes, *, of: str, part: str, revision: int = 0
+    ) -> str | None:
+        """The readable text of a ciphertext; None for an empty or unreadable one."""
+        if not blob:
+            return None
+        with contextlib.suppress(Malformed, UnicodeDecodeError, ValueError):
+            opened = self._keys.ring.open(account_id, blob, of=of, part=part, revision=revision)
+            return opened.decode("utf-8")
+        metrics.UNDECRYPTABLE.inc()
+        log.error("text_undecryptable", account_id=account_id, of=of, part=part)
+        return None
+
+    def agent_name(self, account_id: AccountId, agent_id: str) -> str | None:
+        """An agent's name; None for one that was removed."""
+        account = self._directory.state.accounts.get(account_id)
+        agent = account.agents.get(AgentId(agent_id)) if account else None
+        if account is None or agent is None:
+            return None
+        key = (agent_id, account.versions.get(agent_id, 0))
+        if key not in self._names:
+            if len(self._names) >= _NAMES_KEPT:
+                self._names.clear()
+            self._names[key] = self.text(account_id, agent.name, of=agent_id, part="name")
+        return self._names[key]
+
+    def author(self, account_id: AccountId, author: Author) -> AuthorView:
+        """Who wrote, with the name of an agent."""
+        name = self.agent_name(account_id, author.id) if author.kind == "agent" else None
+        return AuthorView(kind=author.kind, id=author.id, name=name)
+
+    def message(
+        self, row: MessageRow, viewer: Principal, *, state: MessageState | None = None
+    ) -> MessageView:
+        """A message as the viewer may see it."""
+        is_own = row.author.id == viewer.id
+        is_visitor = viewer.kind == "visitor"
+        return MessageView(
+            conversation_id=row.conversation_id,
+            message_id=row.message_id,
+            seq=row.seq,
+            position=row.position,
+            at=at(row.at_ns),
+            author=self.author(row.account_id, row.author),
+            content_type=row.content_type,
+            text=None
+            if row.retracted or row.unreadable
+            else self.text(
+                row.account_id, row.body, of=row.message_id, part="body", revision=row.revision
+            ),
+            revision=row.revision,
+            device_id=row.device_id if is_own else None,
+            seen_up_to=0 if is_visitor else row.seen_up_to,
+            automatic=row.automatic,
+            crossed=row.crossed and not is_visitor,
+            retracted=row.retracted,
+            unreadable=row.unreadable,
+            state=state,
+        )
+
+    def note(self, row: NoteRow) -> NoteView:
+        """A note; never for visitors."""
+        return NoteView(
+            conversation_id=row.conversation_id,
+            note_id=row.note_id,
+            position=row.position,
+            at=at(row.at_ns),
+            author=self.author(row.account_id, row.author),
+            text=self.text(row.account_id, row.body, of=row.note_id, part="note"),
+        )
+
+    def receipt(self, row: ReceiptRow) -> ReceiptView:
+        """How far somebody got."""
+        return ReceiptView(
+            conversation_id=row.conversation_id,
+            by=self.author(row.account_id, row.recipient),
+            received=row.received,
+            read=row.read,
+        )
+
+    def conversation(self, row: ConversationRow, viewer: Principal) -> ConversationView:
+        """A conversation; visitors see no labels and no previous agent."""
+        is_visitor = viewer.kind == "visitor"
+        last = row.last_message
+        return ConversationView(
+            conversation_id=row.conversation_id,
+            inbox_id=row.inbox_id,
+            contact_id=row.contact_id,
+            channel=row.channel,
+            language=row.language,
+            priority=row.priority,
+            status=row.status,
+            labels=[] if is_visitor else list(row.labels),
+            team_id=row.team_id,
+            agent_id=row.agent_id,
+            previous_agent_id=None if is_visitor else row.previous_agent_id,
+            waiting_since=row.waiting_since,
+            waiting_since_at=at_or_none(row.waiting_since_ns),
+            snoozed_until=at_or_none(row.snoozed_until_ns),
+            last_seq=row.last_seq,
+            last_position=row.last_entry,
+            version=row.version,
+            created_at=at(row.created_ns),
+            updated_at=at(row.updated_ns),
+            rating=row.rating,
+            unread=row.unread,
+            last_message=None
+            if last is None
+            else self.message(last, viewer, state=self.state_in(last, row)),
+            receipts=[self.receipt(x) for x in row.receipts],
+        )
+
+    def state_in(self, row: MessageRow, conversation: ConversationRow) -> MessageState:
+        """How far a message of this conversation got."""
+        return state_of(
+            row, is_owned=conversation.agent_id is not None, receipts=conversation.receipts
+        )
+
+    def entry(self, row: Entry, viewer: Principal) -> EntryView:
+        """An inbox entry, not yet said whether it alerts."""
+        return EntryView(
+            position=row.position,
+            prev=row.prev,
+            at=at(row.at_ns),
+            kind=row.kind,
+            conversation_id=row.conversation_id,
+            held=row.held,
+            message=None if row.message is None else self.message(row.message, viewer),
+            note=None if row.note is None else self.note(row.note),
+            conversation=None
+            if row.conversation is None
+            else self.conversation(row.conversation, viewer),
+            from_seq=row.from_seq,
+            to_seq=row.to_seq,
+            messages=[self.message(x, viewer) for x in row.messages],
+            more=row.more,
+        )
+
+    def contact(self, row: ContactRow) -> ContactView:
+        """A visitor."""
+        profile = self.profile(row)
+        return ContactView(
+            contact_id=row.contact_id,
+            inbox_id=row.inbox_id,
+            is_identified=row.is_identified,
+            name=profile.name,
+            email=profile.email,
+            attributes=profile.attributes,
+            merged_into=row.merged_into,
+            created_at=at_or_none(row.created_ns),
+        )
+
+    def profile(self, row: ContactRow) -> Profile:
+        """The readable profile; sealed as part "profile" of the contact at revision 0."""
+        text = self.text(row.account_id, row.profile, of=row.contact_id, part="profile")
+        if text is None:
+            return Profile()
+        with contextlib.suppress(msgspec.DecodeError):
+            return msgspec.json.decode(text, type=Profile)
+        log.error("profile_unreadable", contact_id=row.contact_id)
+        return Profile()
+
+    def agent(
+        self,
+        account_id: AccountId,
+        agent_id: AgentId,
+        viewer: Principal,
+        *,
+        online: bool | None = None,
+        availability: Availability | None = None,
+    ) -> AgentView:
+        """An agent of the directory (KeyError for an unknown one); the address only for admins and themself."""
+        account = self._directory.account(account_id)
+        agent = account.agents[agent_id]
+        may_see_email = viewer.role == "admin" or viewer.id == agent_id
+        email = (
+            self.text(account_id, agent.email, of=agent_id, part="email") if may_see_email else None
+        )
+        return AgentView(
+            agent_id=agent_id,
+            name=self.agent_name(account_id, agent_id) or "",
+            email=email,
+            role=agent.role,
+            capacity=agent.capacity,
+            skills=dict(agent.skills),
+            teams=sorted(account.teams_of(agent_id)),
+            version=account.versions.get(agent_id, 0),
+            online=online,
+            availability=availability,
+        )
+
+    def team(self, event: TeamSaved, version: Position) -> TeamView:
+        """A team."""
+        return TeamView(
+            team_id=event.team_id,
+            name=event.name,
+            members={str(k): v for k, v in event.members.items()},
+            version=version,
+        )
+
+    def inbox(self, event: InboxSaved, version: Position) -> InboxView:
+        """An inbox."""
+        return InboxView(
+            inbox_id=event.inbox_id,
+            inbox_key=event.inbox_key,
+            name=event.name,
+            channel=event.channel,
+            team_id=event.team_id,
+            skills=dict(event.skills),
+            policy_id=event.policy_id,
+            origins=list(event.origins),
+            version=version,
+        )
+
+    def policy(self, event: PolicySaved, version: Position) -> PolicyView:
+        """A policy."""
+        return PolicyView(
+            policy_id=event.policy_id,
+            name=event.name,
+            assignment_lease_s=event.assignment_lease_s,
+            offline_return_s=event.offline_return_s,
+            first_response_s=event.first_response_s,
+            next_response_s=event.next_response_s,
+            prefer_previous_agent=event.prefer_previous_agent,
+            language_skills=event.language_skills,
+            version=version,
+        )
+
+    def label(self, event: LabelSaved, version: Position) -> LabelView:
+        """A label."""
+        return LabelView(name=event.name, colour=event.colour, version=version)
+
+
+def _blobs(row: object) -> Iterable[bytes]:
+    """The ciphertexts in a row."""
+    match row:
+        case MessageRow() | NoteRow():
+            yield row.body
+        case ContactRow():
+            yield row.profile
+        case ConversationRow():
+            if row.last_message is not None:
+                yield row.last_message.body
+        case Entry():
+            for inner in (row.message, row.note, row.conversation, *row.messages):
+                yield from _blobs(inner)
+        case _:
+            return
