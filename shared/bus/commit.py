@@ -188,12 +188,7 @@ class GroupCommit:
         self.inflight += count
         started = time.monotonic()
         try:
-            if len(flights) == 1:
-                await self._settle(flights[0])
-            else:
-                async with asyncio.TaskGroup() as tasks:
-                    for flight in flights:
-                        tasks.create_task(self._settle(flight))
+            await self._settle_all(flights)
         finally:
             self._busy_keys -= keys
             self._flying -= 1
@@ -202,6 +197,14 @@ class GroupCommit:
             self._settled.set()
         metrics.COMMIT_SECONDS.observe(time.monotonic() - started)
         metrics.GROUP_ENTRIES.observe(count)
+
+    async def _settle_all(self, flights: list[Flight]) -> None:
+        if len(flights) == 1:
+            await self._settle(flights[0])
+            return
+        async with asyncio.TaskGroup() as tasks:
+            for flight in flights:
+                tasks.create_task(self._settle(flight))
 
     async def _settle(self, flight: Flight) -> None:
         await flight.settle(self._bus, self._acks, self._settings)

@@ -66,6 +66,7 @@ async def test_a_raw_subscription_survives_a_reconnect(client: RawClient, shard:
 async def test_forgotten_frames_are_never_sent(client: RawClient, shard: str) -> None:
     """What was queued and not yet handed to the connection is gone."""
     heard = await _hear(client, shard)
+    await client.flush()
     client.write(plain_frame(shard, "", b"forgotten"))
     client.forget_unsent()
     client.write(plain_frame(shard, "", b"sent"))

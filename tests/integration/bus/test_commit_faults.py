@@ -19,7 +19,8 @@ _KILLS = 3
 class _Campaign:
     """20,000 entries from 200 senders, each of which sends again until it hears yes."""
 
-    def __init__(self, commit: GroupCommit, shard: str) -> None:
+    def __init__(self, bus: Bus, commit: GroupCommit, shard: str) -> None:
+        self._bus = bus
         self._commit = commit
         self._shard = shard
         self.positions: dict[tuple[str, int], int] = {}
@@ -39,7 +40,7 @@ class _Campaign:
             found = await self._commit.append([numbered(self._shard, key, number)], timeout_s=30)
         except Unavailable:
             self.refused.add((key, number))
-            await asyncio.sleep(0.05)
+            await self._bus.wait_connected(1)
         except OutcomeUnknown:
             self.unknown.add((key, number))
         else:
@@ -56,7 +57,7 @@ async def test_killed_server_loses_and_reorders_nothing(
 ) -> None:
     """With three kill -9 in the middle of 20,000 entries every yes lies at its position, in order by key."""
     async with running(fresh_bus, fresh_log) as commit:
-        campaign = _Campaign(commit, fresh_log)
+        campaign = _Campaign(fresh_bus, commit, fresh_log)
         task = asyncio.create_task(campaign.run())
         for kill in range(1, _KILLS + 1):
             goal = kill * _KEYS * _EACH // (_KILLS + 1)
