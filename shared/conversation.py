@@ -114,10 +114,12 @@ def evolve(state: Conversation, event: ConversationFact, position: Position) -> 
         case StatusChanged():
             _status_changed(state, event, position)
         case ConversationAssigned():
+            _wake(state, position)
             state.agent_id = event.agent_id
             state.team_id = event.team_id
             state.assigned = position
         case ConversationQueued():
+            _wake(state, position)
             _release(state)
             state.team_id = event.team_id
         case LabelsChanged():
@@ -166,6 +168,16 @@ def _status_changed(state: Conversation, event: StatusChanged, position: Positio
             if not state.unanswered:
                 state.phase = "resolved"
                 _release(state)
+
+
+def _wake(state: Conversation, position: Position) -> None:
+    """What is handed on while snoozed is due: it wakes, and somebody has to look at it."""
+    if state.phase != "snoozed":
+        return
+    state.phase = "active"
+    state.snoozed_until_ns = 0
+    if not state.unanswered:
+        state.unanswered = (position,)
 
 
 def _release(state: Conversation) -> None:

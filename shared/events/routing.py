@@ -31,8 +31,8 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why. `excluded` maps a rule (not_in_team, missing_skill, not_available, offline, at_capacity, lease_failed)
-    to the number of agents that fell to it first."""
+    """Why. `excluded` maps a rule (not_in_team, missing_skill, not_available, offline, at_capacity, pace:
+    too many unacknowledged assignments, lease_failed, gave_back) to the number of agents that fell to it first."""
 
     trigger: Trigger
     policy_version: Position

@@ -1,0 +1,15 @@
+"""The decisions of the dispatcher, pure: `World.evolve` folds events, `decide` says what to append next.
+
+`state` is what is folded and kept in snapshots, `world` folds it and keeps `index` beside it (queues, rosters,
+agenda; derived, rebuilt at will), `affairs` decides about single conversations, `assignment` hands out the queues.
+"""
+
+from __future__ import annotations
+
+from services.dispatcher.decide.invariants import faults
+from services.dispatcher.decide.rounds import decide
+from services.dispatcher.decide.settings import Evidence, Settings
+from services.dispatcher.decide.state import State
+from services.dispatcher.decide.world import World
+
+__all__ = ["Evidence", "Settings", "State", "World", "decide", "faults"]

@@ -1,0 +1,116 @@
+"""Hands out the queues of an account: priority, then oldest first, each to the best who is free. A conversation
+that nobody can take now blocks nobody behind it whom somebody can take."""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+
+from services.dispatcher.decide.due import SECOND_NS
+from services.dispatcher.decide.pool import Candidate, Pool, Roster
+from services.dispatcher.decide.sheet import Choice, Sheet
+from services.dispatcher.decide.state import NEVER, Track
+from shared.events import Scored
+from shared.ids import AgentId, ConversationId, Position
+
+_RUNNERS_UP = 3
+_Head = tuple[int, Position, ConversationId, int, Pool]
+
+
+def hand_out(sheet: Sheet) -> bool:
+    """Draft assignments until nobody is free for anything that waits. False: the sheet was full before that."""
+    heads = [head for pool in sheet.floor.pools.values() if (head := _head(pool, 0, 0)) is not None]
+    heapify(heads)
+    while heads:
+        if sheet.is_full:
+            return False
+        rank, _, conversation_id, place, pool = heappop(heads)
+        roster = sheet.roster(pool)
+        if not roster.candidates:
+            continue
+        if conversation_id not in sheet.handled:
+            _try(sheet, pool, roster, sheet.floor.office.tracks[conversation_id])
+        following = _head(pool, rank, place + 1)
+        if following is not None:
+            heappush(heads, following)
+    return True
+
+
+def record_waiting(sheet: Sheet) -> bool:
+    """Draft a record for each conversation that waits without one. False: the sheet was full before that."""
+    fresh = sheet.floor.fresh
+    for place in range(len(fresh)):
+        if sheet.is_full:
+            return False
+        _, conversation_id = fresh.at(place)
+        if conversation_id not in sheet.handled:
+            sheet.queue(sheet.floor.office.tracks[conversation_id], trigger="waiting")
+    return True
+
+
+def _head(pool: Pool, rank: int, place: int) -> _Head | None:
+    """The first waiting conversation from a place on, over the lines of lower priority too."""
+    for number in range(rank, len(pool.lines)):
+        if place < len(pool.lines[number]):
+            since, conversation_id = pool.lines[number].at(place)
+            return (number, since, conversation_id, place, pool)
+        place = 0
+    return None
+
+
+def _try(sheet: Sheet, pool: Pool, roster: Roster, track: Track) -> None:
+    floor = sheet.floor
+    policy, _ = floor.account.policy_of(track.conversation.inbox_id)
+    barred = _barred(sheet, track)
+    previous: Candidate | None = None
+    if policy.prefer_previous_agent:
+        known = floor.office.previous.get(floor.office.contact_of(track))
+        if known is not None and known != barred:
+            previous = roster.find(known, sheet.standing(known))
+    ranked = _ranked(roster, previous, barred)
+    if not ranked:
+        return
+    excluded = {rule: count for rule, count in roster.counts.items() if count}
+    if barred is not None and roster.find(barred, sheet.standing(barred)) is not None:
+        excluded["gave_back" if track.barred_until == NEVER else "lease_failed"] = 1
+    scored = [_scored(candidate, is_previous=candidate is previous) for candidate in ranked]
+    choice = Choice(
+        winner=scored[0],
+        runners_up=tuple(scored[1:]),
+        excluded=excluded,
+        queue_place=sheet.place(pool, track),
+    )
+    sheet.assign(track, scored[0].agent_id, trigger=track.released_by, choice=choice)
+
+
+def _barred(sheet: Sheet, track: Track) -> AgentId | None:
+    """The agent who left this very wait lying (until they show life) or gave it back, for a limited time."""
+    agent_id = track.barred_agent_id
+    if agent_id is None:
+        return None
+    agent = sheet.floor.office.agents.get(agent_id)
+    if agent is not None and agent.received >= track.barred_until:
+        return None
+    pardon_ns = track.barred_ns + sheet.floor.settings.pardon_s * SECOND_NS
+    return agent_id if sheet.moment.now_ns < pardon_ns else None
+
+
+def _ranked(roster: Roster, previous: Candidate | None, barred: AgentId | None) -> list[Candidate]:
+    ranked = [] if previous is None else [previous]
+    for candidate in roster.candidates:
+        if len(ranked) > _RUNNERS_UP:
+            break
+        if candidate[-1] != barred and candidate != previous:
+            ranked.append(candidate)
+    return ranked
+
+
+def _scored(candidate: Candidate, *, is_previous: bool) -> Scored:
+    skill, team_priority, load, last_assigned, agent_id = candidate
+    parts = (
+        ("previous_agent", 0.0 if is_previous else 1.0),
+        ("skill_level", float(skill)),
+        ("team_priority", float(team_priority)),
+        ("load", load),
+        ("last_assigned", float(last_assigned)),
+    )
+    return Scored(agent_id=agent_id, parts=parts)

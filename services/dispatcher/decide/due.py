@@ -1,0 +1,118 @@
+"""When the next thing of a conversation falls due, from folded state and log times alone, so that a restart
+forgets none. What then happens is decided in `affairs`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from services.dispatcher.decide.settings import Settings
+from services.dispatcher.decide.state import Agent, Office, Track
+from shared.directory import Account
+from shared.events import PolicySaved
+
+SECOND_NS = 1_000_000_000
+NOW = 0
+_NO_AGENT = Agent()
+
+
+def next_due_ns(
+    track: Track, office: Office, account: Account, settings: Settings, *, now_ns: int
+) -> int | None:
+    """The log time from which `affairs.decide_about` has something to do; `NOW` at once, None never.
+
+    `now_ns` only drops a pardon that is over: it makes the agent a candidate again, there is nothing to append.
+    """
+    dues = [*_owner_dues(track, office, account), *_wait_dues(track, account)]
+    if track.requests or (track.answerer is not None and track.conversation.agent_id is None):
+        dues.append(NOW)
+    if track.is_waiting and track.barred_agent_id is not None:
+        pardon_ns = track.barred_ns + settings.pardon_s * SECOND_NS
+        if pardon_ns > now_ns:
+            dues.append(pardon_ns)
+    return min(dues, default=None)
+
+
+def lease_due_ns(track: Track, office: Office) -> int | None:
+    """When the assignment's lease ends; None if there is none or it was met."""
+    conversation = track.conversation
+    if conversation.agent_id is None or conversation.phase == "resolved" or not track.lease_s:
+        return None
+    agent = office.agents.get(conversation.agent_id, _NO_AGENT)
+    if agent.received >= conversation.assigned:
+        return None
+    return track.assigned_ns + track.lease_s * SECOND_NS
+
+
+def return_due_ns(track: Track, office: Office, policy: PolicySaved) -> int | None:
+    """When an unanswered conversation leaves an owner who is offline: at once if the wait began after they left."""
+    conversation = track.conversation
+    if conversation.agent_id is None or conversation.phase != "active" or not track.times:
+        return None
+    agent = office.agents.get(conversation.agent_id, _NO_AGENT)
+    if agent.devices or not policy.offline_return_s:
+        return None
+    if conversation.waiting_since > max(agent.changed, conversation.assigned):
+        return NOW
+    return max(agent.offline_ns, track.assigned_ns) + policy.offline_return_s * SECOND_NS
+
+
+def wake_due_ns(track: Track) -> int | None:
+    """When a snoozed conversation wakes. One without an end wakes at once if somebody waits and nobody owns it."""
+    conversation = track.conversation
+    if conversation.phase != "snoozed":
+        return None
+    if conversation.snoozed_until_ns:
+        return conversation.snoozed_until_ns
+    return NOW if conversation.unanswered and conversation.agent_id is None else None
+
+
+def missed_due_ns(track: Track, policy: PolicySaved) -> int | None:
+    """When the deadline of the wait is missed; None if there is none or it is on record."""
+    allowed_s, acted = response(track, policy)
+    return None if not allowed_s or acted else _began_ns(track) + allowed_s * SECOND_NS
+
+
+def escalation_due_ns(track: Track, policy: PolicySaved) -> int | None:
+    """When a wait whose deadline was missed is escalated: after the same time again."""
+    allowed_s, acted = response(track, policy)
+    if not allowed_s or not acted or track.escalated == track.conversation.waiting_since:
+        return None
+    return _began_ns(track) + 2 * allowed_s * SECOND_NS
+
+
+def response(track: Track, policy: PolicySaved) -> tuple[int, bool]:
+    """Seconds allowed for the answer that is due (0: none), and whether missing it is on record."""
+    conversation = track.conversation
+    since = conversation.waiting_since
+    if not since or conversation.phase != "active":
+        return 0, False
+    if conversation.last_answer == 0:
+        return policy.first_response_s, track.missed_first == since
+    return policy.next_response_s, track.missed_next == since
+
+
+def _began_ns(track: Track) -> int:
+    return track.times[track.conversation.waiting_since]
+
+
+def _owner_dues(track: Track, office: Office, account: Account) -> Iterator[int]:
+    conversation = track.conversation
+    if conversation.agent_id is None or conversation.phase == "resolved":
+        return
+    if conversation.agent_id not in account.agents:
+        yield NOW
+    policy, _ = account.policy_of(conversation.inbox_id)
+    for due_ns in (lease_due_ns(track, office), return_due_ns(track, office, policy)):
+        if due_ns is not None:
+            yield due_ns
+
+
+def _wait_dues(track: Track, account: Account) -> Iterator[int]:
+    policy, _ = account.policy_of(track.conversation.inbox_id)
+    for due_ns in (
+        wake_due_ns(track),
+        missed_due_ns(track, policy),
+        escalation_due_ns(track, policy),
+    ):
+        if due_ns is not None:
+            yield due_ns

@@ -1,0 +1,211 @@
+"""One account's derived side: queues, rosters, who holds what, and what falls due. It follows the folded state
+piece by piece and can be rebuilt from it at any time with the same result."""
+
+from __future__ import annotations
+
+import msgspec
+
+from services.dispatcher.decide.due import next_due_ns
+from services.dispatcher.decide.line import Item, Line
+from services.dispatcher.decide.pool import RANKS, Pool, PoolKey, Standing, Status
+from services.dispatcher.decide.settings import Settings
+from services.dispatcher.decide.state import Agent, Office, Track, team_of
+from shared.directory import Account
+from shared.ids import AgentId, ConversationId, InboxId, Position, TeamId
+
+LANGUAGE_SKILL = "lang:"
+
+
+class _View(msgspec.Struct, frozen=True):
+    """How a conversation stands in the floor."""
+
+    pool: PoolKey | None = None
+    rank: int = 0
+    since: Position = 0
+    is_fresh: bool = False
+    owner: AgentId | None = None
+    is_held: bool = False
+    unacknowledged: Position = 0
+
+
+class Holding:
+    """What an agent has: conversations owned, those that fill the capacity, assignments not acknowledged."""
+
+    __slots__ = ("held", "owned", "unacknowledged")
+
+    def __init__(self) -> None:
+        self.owned: dict[ConversationId, None] = {}
+        self.held = 0
+        self.unacknowledged: dict[ConversationId, Position] = {}
+
+
+_NOWHERE = _View()
+_NO_AGENT = Agent()
+
+
+class Floor:
+    """See the module. `fresh`: waiting without a record of it. `ready`: conversations in which something is due.
+    `agenda`: when the next thing of each conversation falls due; the world keeps the heap over all accounts."""
+
+    def __init__(self, office: Office, account: Account, settings: Settings, now_ns: int) -> None:
+        self.office = office
+        self.account = account
+        self.settings = settings
+        self.pools: dict[PoolKey, Pool] = {}
+        self.fresh = Line()
+        self.ready: dict[ConversationId, None] = {}
+        self.agenda: dict[ConversationId, int] = {}
+        self.holdings: dict[AgentId, Holding] = {}
+        self.standings: dict[AgentId, Standing] = {}
+        self._classes: dict[tuple[TeamId | None, InboxId, str], Pool] = {}
+        self._views: dict[ConversationId, _View] = {}
+        self._skills = frozenset(s for agent in account.agents.values() for s in agent.skills)
+        for agent_id in account.agents:
+            self.place_agent(agent_id)
+        for track in office.tracks.values():
+            self.place(track, now_ns)
+
+    def holding(self, agent_id: AgentId) -> Holding:
+        """The agent's holding, an empty one at first."""
+        found = self.holdings.get(agent_id)
+        if found is None:
+            found = self.holdings[agent_id] = Holding()
+        return found
+
+    def place(self, track: Track, now_ns: int) -> int | None:
+        """Follow a conversation that changed. Returns when it falls due next if that is later than now."""
+        conversation_id = track.conversation.conversation_id
+        before = self._views.get(conversation_id, _NOWHERE)
+        after = self._view(track)
+        if before != after:
+            self._views[conversation_id] = after
+            self._move_in_line(conversation_id, before, after)
+            self._move_owner(conversation_id, before, after)
+        return self.schedule(track, now_ns)
+
+    def schedule(self, track: Track, now_ns: int) -> int | None:
+        """Find out when the conversation falls due; what is due by now is ready."""
+        conversation_id = track.conversation.conversation_id
+        due_ns = next_due_ns(track, self.office, self.account, self.settings, now_ns=now_ns)
+        if due_ns is None:
+            self.ready.pop(conversation_id, None)
+            self.agenda.pop(conversation_id, None)
+            return None
+        if due_ns <= now_ns:
+            self.ready[conversation_id] = None
+            self.agenda.pop(conversation_id, None)
+            return None
+        self.ready.pop(conversation_id, None)
+        if self.agenda.get(conversation_id) == due_ns:
+            return None
+        self.agenda[conversation_id] = due_ns
+        return due_ns
+
+    def place_agent(self, agent_id: AgentId) -> None:
+        """Follow an agent whose presence, receipts or holding changed."""
+        after = self.standing(agent_id)
+        before = self.standings.get(agent_id)
+        if after is None or after == before:
+            return
+        self.standings[agent_id] = after
+        for pool in self.pools.values():
+            pool.roster.move(agent_id, before, after)
+
+    def standing(
+        self, agent_id: AgentId, *, extra: int = 0, last_assigned: Position = 0
+    ) -> Standing | None:
+        """How the agent stands with `extra` assignments more than are folded; None for one who doesn't exist."""
+        profile = self.account.agents.get(agent_id)
+        if profile is None:
+            return None
+        agent = self.office.agents.get(agent_id, _NO_AGENT)
+        holding = self.holding(agent_id)
+        held = holding.held + extra
+        status: Status = "free"
+        if not agent.devices:
+            status = "offline"
+        elif agent.availability != "online":
+            status = "not_available"
+        elif held >= profile.capacity:
+            status = "at_capacity"
+        elif len(holding.unacknowledged) + extra >= self.settings.burst:
+            status = "pace"
+        return Standing(
+            status, held / max(profile.capacity, 1), last_assigned or agent.last_assigned
+        )
+
+    def pool_of(self, track: Track) -> Pool:
+        """The pool whose agents may take this conversation."""
+        conversation = track.conversation
+        team_id = team_of(self.account, track)
+        name = (team_id, conversation.inbox_id, conversation.language)
+        pool = self._classes.get(name)
+        if pool is None:
+            key = PoolKey(team_id, self._required(conversation.inbox_id, conversation.language))
+            pool = self._classes[name] = self.pools.get(key) or self._open(key)
+        return pool
+
+    def _required(self, inbox_id: InboxId, language: str) -> tuple[tuple[str, int], ...]:
+        inbox = self.account.inboxes.get(inbox_id)
+        skills = dict(inbox.skills) if inbox is not None else {}
+        policy, _ = self.account.policy_of(inbox_id)
+        wanted = LANGUAGE_SKILL + language
+        if language and policy.language_skills and wanted in self._skills:
+            skills.setdefault(wanted, 1)
+        return tuple(sorted(skills.items()))
+
+    def _open(self, key: PoolKey) -> Pool:
+        pool = self.pools[key] = Pool(key, self.account)
+        for agent_id, standing in self.standings.items():
+            pool.roster.move(agent_id, None, standing)
+        return pool
+
+    def _view(self, track: Track) -> _View:
+        conversation = track.conversation
+        if track.is_waiting:
+            return _View(
+                pool=self.pool_of(track).key,
+                rank=RANKS[conversation.priority],
+                since=track.since,
+                is_fresh=not track.is_queued,
+            )
+        owner = conversation.agent_id
+        if owner is None or conversation.phase == "resolved":
+            return _NOWHERE
+        is_unacknowledged = (
+            track.lease_s > 0
+            and self.office.agents.get(owner, _NO_AGENT).received < conversation.assigned
+        )
+        return _View(
+            owner=owner,
+            is_held=conversation.phase == "active",
+            unacknowledged=conversation.assigned if is_unacknowledged else 0,
+        )
+
+    def _move_in_line(self, conversation_id: ConversationId, before: _View, after: _View) -> None:
+        old: Item = (before.since, conversation_id)
+        new: Item = (after.since, conversation_id)
+        if (before.pool, before.rank, before.since) != (after.pool, after.rank, after.since):
+            if before.pool is not None:
+                self.pools[before.pool].lines[before.rank].discard(old)
+            if after.pool is not None:
+                self.pools[after.pool].lines[after.rank].add(new)
+        if before.is_fresh:
+            self.fresh.discard(old)
+        if after.is_fresh:
+            self.fresh.add(new)
+
+    def _move_owner(self, conversation_id: ConversationId, before: _View, after: _View) -> None:
+        if before.owner is not None:
+            holding = self.holding(before.owner)
+            holding.owned.pop(conversation_id, None)
+            holding.held -= before.is_held
+            holding.unacknowledged.pop(conversation_id, None)
+        if after.owner is not None:
+            holding = self.holding(after.owner)
+            holding.owned[conversation_id] = None
+            holding.held += after.is_held
+            if after.unacknowledged:
+                holding.unacknowledged[conversation_id] = after.unacknowledged
+        for owner in {before.owner, after.owner} - {None}:
+            self.place_agent(owner)  # type: ignore[arg-type]

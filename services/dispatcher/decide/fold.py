@@ -1,0 +1,269 @@
+"""Folds one event into an account's state and tells what it touched. Log order in, the same state out, whatever
+the split into batches and restarts."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import msgspec
+
+from services.dispatcher.decide.state import NEVER, Agent, Office, Request, State, Track
+from shared import conversation as conversations
+from shared import events, repeats
+from shared.conversation import ConversationFact
+from shared.ids import AgentId, ConversationId, Position
+
+
+class Touched(msgspec.Struct, frozen=True, kw_only=True):
+    """What an event changed: conversations, and an agent with everything they hold."""
+
+    conversations: tuple[ConversationId, ...] = ()
+    agent_id: AgentId | None = None
+
+
+UNTOUCHED = Touched()
+_KEPT_TRIGGERS = frozenset(
+    {"lease_lapsed", "agent_offline", "agent_removed", "requested", "reopened"}
+)
+_OtherEvent = (
+    events.MessageEvent
+    | events.ReceiptEvent
+    | events.ConversationEvent
+    | events.PresenceEvent
+    | events.RoutingEvent
+)
+
+
+def evolve(
+    state: State, office: Office, event: _OtherEvent, position: Position, at_ns: int
+) -> Touched:
+    """Apply one event that is not configuration, in place."""
+    match event:
+        case events.ConversationStarted():
+            return _started(office, event, position)
+        case events.MessagePosted():
+            if repeats.is_repeat(state.repeats, event, at_ns):
+                return UNTOUCHED
+            return _fact(office, event, position, at_ns)
+        case events.LabelsChanged() | events.NoteAdded() | events.Rated():
+            _fact(office, event, position, at_ns)
+            return UNTOUCHED
+        case events.PriorityChanged() | events.StatusChanged():
+            return _fact(office, event, position, at_ns)
+        case events.AssignmentRequested() | events.ClaimRequested():
+            return _requested(office, event, position)
+        case events.Received():
+            return _received(office, event)
+        case events.AgentOnline() | events.AgentOffline() | events.AvailabilityChanged():
+            return _presence(office, event, position, at_ns)
+        case events.ContactMerged():
+            office.merged[event.contact_id] = event.into
+            known = office.previous.get(event.contact_id)
+            if known is not None:
+                office.previous.setdefault(event.into, known)
+            return UNTOUCHED
+        case _:
+            return _routing_or_nothing(state, office, event, position, at_ns)
+
+
+def _routing_or_nothing(  # The five go together; there is no smaller thing to pass.
+    state: State, office: Office, event: _Rest, position: Position, at_ns: int
+) -> Touched:
+    match event:
+        case events.ConversationAssigned():
+            state.turn = event.account_id
+            return _assigned(office, event, position, at_ns)
+        case events.ConversationQueued():
+            state.turn = event.account_id
+            return _queued(office, event, position, at_ns)
+        case events.AssignmentRefused():
+            state.turn = event.account_id
+            return _refused(office, event)
+        case events.DeadlineMissed() | events.Escalated():
+            state.turn = event.account_id
+            return _reminded(office, event)
+        case (
+            events.MessageEdited()
+            | events.MessageRetracted()
+            | events.Read()
+            | events.ContactCreated()
+            | events.ContactChanged()
+            | events.PrimaryDeviceChanged()
+        ):
+            return UNTOUCHED
+        case _:
+            assert_never(event)
+
+
+_Rest = (
+    events.RoutingEvent
+    | events.MessageEdited
+    | events.MessageRetracted
+    | events.Read
+    | events.ContactCreated
+    | events.ContactChanged
+    | events.PrimaryDeviceChanged
+)
+
+
+def _started(office: Office, event: events.ConversationStarted, position: Position) -> Touched:
+    if event.conversation_id not in office.tracks:
+        started = conversations.start(event, position)
+        office.tracks[event.conversation_id] = Track(conversation=started)
+    return UNTOUCHED
+
+
+def _fact(office: Office, event: ConversationFact, position: Position, at_ns: int) -> Touched:
+    track = office.tracks.get(event.conversation_id)
+    if track is None:
+        return UNTOUCHED
+    conversation = track.conversation
+    if isinstance(event, events.MessagePosted):
+        _note_answerer(track, event)
+    conversations.evolve(conversation, event, position)
+    if conversation.phase == "resolved":
+        track.is_queued = False
+        track.wanted_team_id = None
+        track.answerer = None
+        track.barred_agent_id = None
+        track.released_by = "queue"
+    _keep_times(track, at_ns)
+    return Touched(conversations=(event.conversation_id,))
+
+
+def _note_answerer(track: Track, event: events.MessagePosted) -> None:
+    is_answer = event.author.kind == "agent" and not event.automatic
+    if is_answer and track.conversation.agent_id is None and track.conversation.phase == "active":
+        track.answerer = AgentId(event.author.id)
+
+
+def _keep_times(track: Track, at_ns: int) -> None:
+    unanswered = track.conversation.unanswered
+    if len(unanswered) != len(track.times) or any(p not in track.times for p in unanswered[-1:]):
+        track.times = {p: track.times.get(p, at_ns) for p in unanswered}
+
+
+def _requested(
+    office: Office, event: events.AssignmentRequested | events.ClaimRequested, position: Position
+) -> Touched:
+    track = office.tracks.get(event.conversation_id)
+    if track is None:
+        return UNTOUCHED
+    if isinstance(event, events.ClaimRequested):
+        agent_id = event.agent_id
+        request = Request(position=position, kind="claim", by=agent_id, agent_id=agent_id)
+    else:
+        request = Request(
+            position=position,
+            kind="assignment",
+            by=event.by.id,
+            agent_id=event.agent_id,
+            team_id=event.team_id,
+        )
+    track.requests.append(request)
+    return Touched(conversations=(event.conversation_id,))
+
+
+def _received(office: Office, event: events.Received) -> Touched:
+    if event.recipient.kind != "agent":
+        return UNTOUCHED
+    agent_id = AgentId(event.recipient.id)
+    agent = office.agents.setdefault(agent_id, Agent())
+    if event.up_to <= agent.received:
+        return UNTOUCHED
+    agent.received = event.up_to
+    return Touched(agent_id=agent_id)
+
+
+def _presence(
+    office: Office,
+    event: events.AgentOnline | events.AgentOffline | events.AvailabilityChanged,
+    position: Position,
+    at_ns: int,
+) -> Touched:
+    agent = office.agents.setdefault(event.agent_id, Agent())
+    match event:
+        case events.AgentOnline():
+            agent.devices[event.device_id] = position
+        case events.AgentOffline():
+            agent.devices.pop(event.device_id, None)
+            if not agent.devices:
+                agent.changed = position
+                agent.offline_ns = at_ns
+        case events.AvailabilityChanged():
+            agent.availability = event.availability
+    return Touched(agent_id=event.agent_id)
+
+
+def _assigned(
+    office: Office, event: events.ConversationAssigned, position: Position, at_ns: int
+) -> Touched:
+    agent = office.agents.setdefault(event.agent_id, Agent())
+    agent.last_assigned = position
+    track = office.tracks.get(event.conversation_id)
+    if track is None:
+        return UNTOUCHED
+    conversations.evolve(track.conversation, event, position)
+    _keep_times(track, at_ns)
+    if event.why.trigger in {"claimed", "requested"}:
+        del track.requests[:1]
+    office.previous[office.contact_of(track)] = event.agent_id
+    track.assigned_ns = at_ns
+    track.lease_s = event.lease_s
+    track.is_queued = False
+    track.answerer = None
+    track.barred_agent_id = None
+    track.released_by = "queue"
+    return Touched(conversations=(event.conversation_id,))
+
+
+def _queued(
+    office: Office, event: events.ConversationQueued, position: Position, at_ns: int
+) -> Touched:
+    track = office.tracks.get(event.conversation_id)
+    if track is None:
+        return UNTOUCHED
+    trigger = event.why.trigger
+    owner = track.conversation.agent_id
+    if trigger == "lease_lapsed":
+        _bar(track, owner, at_ns, until=track.conversation.assigned)
+    if trigger == "requested" and track.requests:
+        request = track.requests.pop(0)
+        track.wanted_team_id = request.team_id or track.wanted_team_id
+        _bar(track, owner, at_ns, until=NEVER)
+    conversations.evolve(track.conversation, event, position)
+    _keep_times(track, at_ns)
+    track.is_queued = track.conversation.phase == "active"
+    track.queued = event.waiting_since or position
+    track.released_by = trigger if trigger in _KEPT_TRIGGERS else "queue"
+    track.answerer = None
+    track.lease_s = 0
+    return Touched(conversations=(event.conversation_id,))
+
+
+def _bar(track: Track, owner: AgentId | None, at_ns: int, *, until: Position) -> None:
+    if owner is not None:
+        track.barred_agent_id = owner
+        track.barred_ns = at_ns
+        track.barred_until = until
+
+
+def _refused(office: Office, event: events.AssignmentRefused) -> Touched:
+    track = office.tracks.get(event.conversation_id)
+    if track is None:
+        return UNTOUCHED
+    track.requests = [r for r in track.requests if r.position != event.request]
+    return Touched(conversations=(event.conversation_id,))
+
+
+def _reminded(office: Office, event: events.DeadlineMissed | events.Escalated) -> Touched:
+    track = office.tracks.get(event.conversation_id)
+    if track is None:
+        return UNTOUCHED
+    if isinstance(event, events.Escalated):
+        track.escalated = event.waiting_since
+    elif event.deadline == "first_response":
+        track.missed_first = event.waiting_since
+    else:
+        track.missed_next = event.waiting_since
+    return Touched(conversations=(event.conversation_id,))

@@ -1,0 +1,55 @@
+"""One round of decisions over all accounts that have something to decide, each with a fair share."""
+
+from __future__ import annotations
+
+from services.dispatcher.decide.affairs import decide_about
+from services.dispatcher.decide.assignment import hand_out, record_waiting
+from services.dispatcher.decide.settings import Evidence
+from services.dispatcher.decide.sheet import Moment, Sheet
+from services.dispatcher.decide.world import World
+from shared.events import RoutingEvent
+from shared.ids import AccountId
+
+_LEAST_SHARE = 20
+
+
+def decide(world: World, now_ns: int, *, evidence: Evidence, writer: str) -> list[RoutingEvent]:
+    """What to append now: at most `round_events`, nothing when there is nothing to decide.
+
+    Looks only at folded state, so asked twice it says the same, and so does another process that folded the same.
+    """
+    world.ring(now_ns)
+    limit = world.settings.round_events
+    moment = Moment(writer=writer, now_ns=now_ns, evidence=evidence, position=world.state.position)
+    events: list[RoutingEvent] = []
+    order = _in_turn(sorted(world.unsettled), world.state.turn)
+    share = max(_LEAST_SHARE, limit // max(1, len(order)))
+    for account_id in order:
+        if len(events) >= limit:
+            break
+        sheet = Sheet(world.floor(account_id), moment, min(share, limit - len(events)))
+        is_done = _fill(world, account_id, sheet)
+        events += sheet.events
+        if is_done and not sheet.events:
+            world.settle(account_id)
+    return events
+
+
+def _fill(world: World, account_id: AccountId, sheet: Sheet) -> bool:
+    """Draft an account's events. False: there may be more than the share allows, or something is due but unclear."""
+    floor = sheet.floor
+    for conversation_id in sorted(floor.ready):
+        if sheet.is_full:
+            return False
+        track = floor.office.tracks[conversation_id]
+        drafted = len(sheet.events)
+        decide_about(sheet, track)
+        if len(sheet.events) == drafted:
+            world.schedule(account_id, track, sheet.moment.now_ns)
+    return hand_out(sheet) and record_waiting(sheet) and not floor.ready
+
+
+def _in_turn(accounts: list[AccountId], last: AccountId) -> list[AccountId]:
+    """The accounts in order, beginning after the one that was decided about last."""
+    following = [a for a in accounts if a > last]
+    return following + accounts[: len(accounts) - len(following)]

@@ -1,0 +1,25 @@
+"""What decisions depend on besides the folded state: settings of the installation and evidence of the moment."""
+
+from __future__ import annotations
+
+import msgspec
+
+from shared.ids import Position
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """`burst`: unacknowledged assignments an agent may have at once, so that the first who signs in is not buried.
+    `pardon_s`: how long an agent whose lease lapsed is not asked for the same wait. `round_events`: the most that
+    one round appends."""
+
+    burst: int = 3
+    pardon_s: int = 60
+    round_events: int = 200
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """`stored`: how far the store has committed, as last heard. `fresh_ns`: log time before which nothing speaks
+    against an agent (start, reconnect, a lagging store): leases count from it at the earliest."""
+
+    stored: Position = 0
+    fresh_ns: int = 0

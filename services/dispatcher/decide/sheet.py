@@ -1,0 +1,174 @@
+"""One account's part of a round: the events drafted so far and the capacity they reserve. It is thrown away
+after the round; what became of it is read back from the log."""
+
+from __future__ import annotations
+
+import msgspec
+
+from services.dispatcher.decide.floor import Floor
+from services.dispatcher.decide.pool import RANKS, Pool, PoolKey, Roster, Standing
+from services.dispatcher.decide.settings import Evidence
+from services.dispatcher.decide.state import Track, team_of
+from shared.events import (
+    ConversationAssigned,
+    ConversationQueued,
+    Explanation,
+    RoutingEvent,
+    Scored,
+)
+from shared.events.routing import Trigger
+from shared.ids import AgentId, ConversationId, Position
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a round knows besides the state: who writes, the log's time, the evidence, the last folded position."""
+
+    writer: str
+    now_ns: int
+    evidence: Evidence
+    position: Position
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """How an owner was found; empty for an owner that somebody asked for."""
+
+    winner: Scored | None = None
+    runners_up: tuple[Scored, ...] = ()
+    excluded: dict[str, int] = {}
+    queue_place: int = 0
+
+
+class Sheet:
+    """See the module."""
+
+    def __init__(self, floor: Floor, moment: Moment, budget: int) -> None:
+        self.floor = floor
+        self.moment = moment
+        self.budget = budget
+        self.events: list[RoutingEvent] = []
+        self.handled: set[ConversationId] = set()
+        self._extra: dict[AgentId, int] = {}
+        self._reserved: dict[AgentId, Standing] = {}
+        self._rosters: dict[PoolKey, Roster] = {}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the round's share of this account is used up."""
+        return len(self.events) >= self.budget
+
+    def add(self, track: Track, *events: RoutingEvent) -> None:
+        """Draft events about a conversation; nothing else is decided about it in this round."""
+        self.events.extend(events)
+        self.handled.add(track.conversation.conversation_id)
+
+    def remind(self, event: RoutingEvent) -> None:
+        """Draft an event that moves nothing: the conversation may still be handed out in this round."""
+        self.events.append(event)
+
+    def standing(self, agent_id: AgentId) -> Standing | None:
+        """How the agent stands, drafted assignments included."""
+        return self._reserved.get(agent_id) or self.floor.standings.get(agent_id)
+
+    def roster(self, pool: Pool) -> Roster:
+        """The pool's roster, drafted assignments included."""
+        found = self._rosters.get(pool.key)
+        if found is None:
+            found = self._rosters[pool.key] = pool.roster.copy()
+            for agent_id, standing in self._reserved.items():
+                found.move(agent_id, self.floor.standings[agent_id], standing)
+        return found
+
+    def assign(
+        self,
+        track: Track,
+        agent_id: AgentId,
+        *,
+        trigger: Trigger,
+        choice: Choice | None = None,
+        requested_by: str = "",
+        has_lease: bool = True,
+    ) -> None:
+        """Draft an assignment and reserve the agent's capacity for it."""
+        conversation = track.conversation
+        policy, _ = self.floor.account.policy_of(conversation.inbox_id)
+        why = self.explain(track, trigger, choice=choice, requested_by=requested_by)
+        self.add(
+            track,
+            ConversationAssigned(
+                account_id=conversation.account_id,
+                writer=self.moment.writer,
+                conversation_id=conversation.conversation_id,
+                agent_id=agent_id,
+                team_id=team_of(self.floor.account, track),
+                why=why,
+                lease_s=policy.assignment_lease_s if has_lease else 0,
+            ),
+        )
+        self._reserve(agent_id)
+
+    def queue(self, track: Track, *, trigger: Trigger, requested_by: str = "") -> None:
+        """Draft a return to the queue, or the record that it waits; into the asked team for a request."""
+        conversation = track.conversation
+        team_id = team_of(self.floor.account, track)
+        place = 0
+        if trigger == "requested":
+            team_id = track.requests[0].team_id or team_id
+        if track.is_waiting:
+            place = self.place(self.floor.pool_of(track), track)
+        choice = Choice(excluded=self._excluded(track), queue_place=place)
+        self.add(
+            track,
+            ConversationQueued(
+                account_id=conversation.account_id,
+                writer=self.moment.writer,
+                conversation_id=conversation.conversation_id,
+                team_id=team_id,
+                waiting_since=conversation.waiting_since,
+                why=self.explain(track, trigger, choice=choice, requested_by=requested_by),
+            ),
+        )
+
+    def place(self, pool: Pool, track: Track) -> int:
+        """The conversation's place among all that wait for the pool."""
+        item = (track.since, track.conversation.conversation_id)
+        return pool.place(_rank(track), item)
+
+    def explain(
+        self, track: Track, trigger: Trigger, *, choice: Choice | None, requested_by: str
+    ) -> Explanation:
+        """Why, for the event."""
+        _, version = self.floor.account.policy_of(track.conversation.inbox_id)
+        found = choice or Choice()
+        return Explanation(
+            trigger=trigger,
+            policy_version=version,
+            state_position=self.moment.position,
+            winner=found.winner,
+            runners_up=found.runners_up,
+            excluded=found.excluded,
+            requested_by=requested_by,
+            queue_place=found.queue_place,
+        )
+
+    def _excluded(self, track: Track) -> dict[str, int]:
+        if not track.is_waiting:
+            return {}
+        return {rule: n for rule, n in self.roster(self.floor.pool_of(track)).counts.items() if n}
+
+    def _reserve(self, agent_id: AgentId) -> None:
+        before = self.standing(agent_id)
+        extra = self._extra[agent_id] = self._extra.get(agent_id, 0) + 1
+        after = self.floor.standing(
+            agent_id,
+            extra=extra,
+            last_assigned=self.moment.position + len(self.events),
+        )
+        if before is None or after is None:
+            return
+        self._reserved[agent_id] = after
+        for roster in self._rosters.values():
+            roster.move(agent_id, before, after)
+
+
+def _rank(track: Track) -> int:
+    return RANKS[track.conversation.priority]

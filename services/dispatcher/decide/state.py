@@ -1,0 +1,127 @@
+"""What the dispatcher has folded from the log, and nothing else: this is what a snapshot holds."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from shared.conversation import Conversation
+from shared.directory import Account, Directory
+from shared.events.presence import Availability
+from shared.events.routing import Trigger
+from shared.ids import AccountId, AgentId, ContactId, ConversationId, DeviceId, Position, TeamId
+from shared.repeats import Repeats
+
+VERSION = 1
+"""Of the snapshot's form; a snapshot of another version is read from the log again."""
+
+NEVER: Position = 2**62
+"""A position that no acknowledgement reaches: somebody who gave a conversation back is barred for a time."""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A wish that waits for its answer: a claim by `agent_id`, or an assignment to an agent, a team or the queue."""
+
+    position: Position
+    kind: Literal["claim", "assignment"]
+    by: str
+    agent_id: AgentId | None = None
+    team_id: TeamId | None = None
+
+
+class Track(msgspec.Struct, kw_only=True):
+    """A conversation with what only routing needs to know.
+
+    `times`: log times of its unanswered positions. `is_queued`: its wait is on record; `queued` is its place while
+    nothing is unanswered. `answerer`: an agent who answered while it had no owner. `barred_*`: the agent who left
+    it lying or gave it back, since when, and the acknowledgement that lifts it. `missed_*`, `escalated`: the waits
+    whose deadline was acted on.
+    """
+
+    conversation: Conversation
+    times: dict[Position, int] = {}
+    is_queued: bool = False
+    queued: Position = 0
+    released_by: Trigger = "queue"
+    wanted_team_id: TeamId | None = None
+    requests: list[Request] = []
+    answerer: AgentId | None = None
+    assigned_ns: int = 0
+    lease_s: int = 0
+    barred_agent_id: AgentId | None = None
+    barred_ns: int = 0
+    barred_until: Position = 0
+    missed_first: Position = 0
+    missed_next: Position = 0
+    escalated: Position = 0
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it needs an owner: active, nobody's, and unanswered or sent back to the queue."""
+        conversation = self.conversation
+        return (
+            conversation.phase == "active"
+            and conversation.agent_id is None
+            and (self.is_queued or bool(conversation.unanswered))
+        )
+
+    @property
+    def since(self) -> Position:
+        """Its place among those of the same priority."""
+        return self.conversation.waiting_since or self.queued
+
+
+class Agent(msgspec.Struct, kw_only=True):
+    """An agent's presence and receipts. `changed`, `offline_ns`: when they last went offline. `received`: how far
+    any of their devices has acknowledged. `last_assigned`: position of the last assignment to them."""
+
+    devices: dict[DeviceId, Position] = {}
+    availability: Availability = "online"
+    changed: Position = 0
+    offline_ns: int = 0
+    received: Position = 0
+    last_assigned: Position = 0
+
+
+class Office(msgspec.Struct, kw_only=True):
+    """One account. `previous`: who last had a conversation of a contact. `merged`: contacts that became another."""
+
+    tracks: dict[ConversationId, Track] = {}
+    agents: dict[AgentId, Agent] = {}
+    previous: dict[ContactId, AgentId] = {}
+    merged: dict[ContactId, ContactId] = {}
+
+    def contact_of(self, track: Track) -> ContactId:
+        """The contact that the conversation belongs to by now."""
+        contact_id = track.conversation.contact_id
+        seen = {contact_id}
+        while (into := self.merged.get(contact_id)) is not None and into not in seen:
+            contact_id = into
+            seen.add(into)
+        return contact_id
+
+
+class State(msgspec.Struct, kw_only=True):
+    """Everything folded. `turn`: the account that was decided about last, so that all get their turn."""
+
+    directory: Directory = msgspec.field(default_factory=Directory)
+    offices: dict[AccountId, Office] = {}
+    repeats: Repeats = msgspec.field(default_factory=Repeats)
+    position: Position = 0
+    at_ns: int = 0
+    turn: AccountId = AccountId("")
+
+    def account(self, account_id: AccountId) -> Account:
+        """The account's configuration; an empty one for an account that was never configured."""
+        return self.directory.accounts.get(account_id) or Account(account_id=account_id)
+
+
+def team_of(account: Account, track: Track) -> TeamId | None:
+    """The team whose members may take the conversation: the one asked for, else the inbox's, else any agent."""
+    if track.wanted_team_id in account.teams:
+        return track.wanted_team_id
+    inbox = account.inboxes.get(track.conversation.inbox_id)
+    if inbox is not None and inbox.team_id in account.teams:
+        return inbox.team_id
+    return None

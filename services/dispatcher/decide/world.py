@@ -1,0 +1,114 @@
+"""The folded state with its derived side: takes events in log order and keeps queues and rosters in step."""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+
+from services.dispatcher.decide import fold
+from services.dispatcher.decide.floor import Floor
+from services.dispatcher.decide.settings import Settings
+from services.dispatcher.decide.state import Office, State, Track
+from shared import directory
+from shared.events import AccountEvent, Event, WriterStarted
+from shared.ids import AccountId, ConversationId, Position
+
+
+class World:
+    """`unsettled`: accounts in which something changed since they last had nothing to decide."""
+
+    def __init__(self, state: State, settings: Settings) -> None:
+        self.state = state
+        self.settings = settings
+        self.unsettled: dict[AccountId, None] = dict.fromkeys(state.offices)
+        self._floors: dict[AccountId, Floor] = {}
+        self._alarms: list[tuple[int, AccountId, ConversationId]] = []
+
+    def evolve(self, event: Event, position: Position, at_ns: int) -> None:
+        """Fold one event."""
+        state = self.state
+        state.position = position
+        state.at_ns = at_ns
+        if isinstance(event, WriterStarted):
+            return
+        account_id = event.account_id
+        office = state.offices.get(account_id)
+        if office is None:
+            office = state.offices[account_id] = Office()
+        if isinstance(event, AccountEvent):
+            directory.evolve(state.directory, event, position)
+            # Who may take what has changed: everything derived is made again, once, when it is next needed.
+            self._floors.pop(account_id, None)
+            self.unsettled[account_id] = None
+            return
+        touched = fold.evolve(state, office, event, position, at_ns)
+        if touched is fold.UNTOUCHED:
+            return
+        self.unsettled[account_id] = None
+        floor = self._floors.get(account_id)
+        if floor is not None:
+            self._follow(account_id, floor, touched)
+
+    def skip(self, position: Position, at_ns: int) -> None:
+        """Pass over an event that can't be read."""
+        self.state.position = position
+        self.state.at_ns = at_ns
+
+    def floor(self, account_id: AccountId) -> Floor:
+        """The account's derived side, made now if it is missing."""
+        floor = self._floors.get(account_id)
+        if floor is None:
+            floor = self._floors[account_id] = Floor(
+                self.state.offices[account_id],
+                self.state.account(account_id),
+                self.settings,
+                self.state.at_ns,
+            )
+            self._alarms = [alarm for alarm in self._alarms if alarm[1] != account_id]
+            self._alarms += [(due, account_id, each) for each, due in floor.agenda.items()]
+            heapify(self._alarms)
+        return floor
+
+    def ring(self, now_ns: int) -> None:
+        """Make ready what falls due by now. Floors are made first, else their agenda would be unknown."""
+        for account_id in self.unsettled:
+            self.floor(account_id)
+        while self._alarms and self._alarms[0][0] <= now_ns:
+            due_ns, account_id, conversation_id = heappop(self._alarms)
+            floor = self._floors.get(account_id)
+            if floor is None or floor.agenda.get(conversation_id) != due_ns:
+                continue
+            del floor.agenda[conversation_id]
+            floor.ready[conversation_id] = None
+            self.unsettled[account_id] = None
+
+    def schedule(self, account_id: AccountId, track: Track, now_ns: int) -> None:
+        """Nothing can be done about this conversation now: find out when to look again."""
+        due_ns = self.floor(account_id).schedule(track, now_ns)
+        if due_ns is not None:
+            alarm = (due_ns, account_id, track.conversation.conversation_id)
+            heappush(self._alarms, alarm)
+
+    def settle(self, account_id: AccountId) -> None:
+        """There is nothing to decide in this account until something in it changes or falls due."""
+        self.unsettled.pop(account_id, None)
+
+    def waiting(self) -> int:
+        """Conversations that wait for an owner, over all accounts whose queues are known."""
+        pools = (pool for floor in self._floors.values() for pool in floor.pools.values())
+        return sum(len(line) for pool in pools for line in pool.lines)
+
+    def limbo(self) -> int:
+        """Unanswered conversations with neither an owner nor a record in a queue."""
+        return sum(len(floor.fresh) for floor in self._floors.values())
+
+    def _follow(self, account_id: AccountId, floor: Floor, touched: fold.Touched) -> None:
+        now_ns = self.state.at_ns
+        tracks = dict.fromkeys(touched.conversations)
+        if touched.agent_id is not None:
+            floor.place_agent(touched.agent_id)
+            tracks |= floor.holding(touched.agent_id).owned
+        for conversation_id in tracks:
+            track = floor.office.tracks[conversation_id]
+            due_ns = floor.place(track, now_ns)
+            if due_ns is not None:
+                heappush(self._alarms, (due_ns, account_id, conversation_id))
