@@ -36,8 +36,13 @@ class CursorSettings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_s: float = 1.5
 
 
-class _Made(msgspec.Struct, frozen=True):
+class _Delivered(msgspec.Struct, frozen=True):
+    consumer_seq: int = 0
+
+
+class _Info(msgspec.Struct, frozen=True):
     num_pending: int = 0
+    delivered: _Delivered = _Delivered()
 
 
 class Cursor:
@@ -99,7 +104,7 @@ class Cursor:
             f"CONSUMER.CREATE.{self._stream}.{self._name}",
             {"stream_name": self._stream, "action": "create", "config": config},
         )
-        self.pending = msgspec.json.decode(raw, type=_Made).num_pending
+        self.pending = msgspec.json.decode(raw, type=_Info).num_pending
         self.heard_at = time.monotonic()
         self.ask()
 
@@ -131,6 +136,12 @@ class Cursor:
                 await self._arrived.wait()
         except TimeoutError:
             return
+
+    async def is_drained(self) -> bool:
+        """Ask the server whether everything it has for this consumer has been taken here."""
+        raw = await api_request(self._bus, f"CONSUMER.INFO.{self._stream}.{self._name}")
+        info = msgspec.json.decode(raw, type=_Info)
+        return info.num_pending == 0 and info.delivered.consumer_seq == self._sequence
 
     def take(self, limit: int) -> list[Delivery]:
         """Up to `limit` deliveries; stops for good, with `lost` set, where the consumer's numbers jump."""

@@ -102,6 +102,7 @@ class Flight:
         self._replies: list[str] = []
         self._positions: list[int] | None = None
         self._is_unknown = False
+        self._is_over = False
         self._answered = asyncio.Event()
         self._answer: PubAck | None = None
 
@@ -123,10 +124,8 @@ class Flight:
                     return
                 await self._pause(backoff.next_s())
             self._resolve()
-        except asyncio.CancelledError:
-            self._abandon()
-            raise
         finally:
+            self._abandon()
             for reply in self._replies:
                 acks.forget(reply)
 
@@ -201,13 +200,18 @@ class Flight:
                 each.future.set_result(positions[start:end])
             start = end
         metrics.APPENDED.labels("stored").inc(start)
+        self._is_over = True
 
     def _refuse(self) -> None:
         for each in self.submissions:
             each.fail(_refusal(self._answer))
         metrics.APPENDED.labels("refused").inc(len(self.entries))
+        self._is_over = True
 
     def _abandon(self) -> None:
+        """However `settle` ends, nobody is left waiting."""
+        if self._is_over:
+            return
         for each in self.submissions:
             if self._replies:
                 each.fail(OutcomeUnknown("the process stops before the log has answered"))

@@ -295,7 +295,7 @@ class Reader:
         """Whether everything in the log was handed over, on evidence that is not stale."""
         if not self._is_idle(cursor) or not self._is_compared:
             return False
-        if self._clock.age_s > self._settings.clock_refresh_s and not await self._refresh():
+        if self._clock.age_s > self._settings.clock_refresh_s and not await self._refresh(cursor):
             return False
         if not self._subjects and self.position < self._end:
             return False
@@ -304,17 +304,20 @@ class Reader:
     def _is_idle(self, cursor: Cursor) -> bool:
         return not (cursor.pending or cursor.buffered or self._doubt(cursor))
 
-    async def _refresh(self) -> bool:
-        """Look at the server's clock and at the end of the log."""
+    async def _refresh(self, cursor: Cursor) -> bool:
+        """Look at the server's clock and at the end of the log; False if this tells of no end yet."""
         try:
             state = await stream_state(self._bus, self._shard)
-        except Unavailable:
+            is_drained = state.last <= self.position or not self._subjects
+            is_drained = is_drained or await cursor.is_drained()
+        except (Unavailable, ApiFailed):
             return False
         if state.last < self.position:
             raise LogReplaced(self.position, f"the stream ends at {state.last}")
-        self._end = state.last
-        self._clock.set(state.now_ns)
-        return True
+        if is_drained:
+            self._end = state.last
+            self._clock.set(state.now_ns)
+        return is_drained
 
 
 _REASONS = frozenset({"start", "reconnect", "silence", "jump", "missed", "failed"})
