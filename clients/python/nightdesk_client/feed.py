@@ -1,0 +1,199 @@
+"""From frames to the application: every entry exactly once, in order, with the messages that came along.
+
+The connection hands entries in (`offer`), the application takes items out (`items`). Between them is a bounded
+queue. When it is full, entries are left with the server until the application has caught up; then the client
+resumes from its cursor. Confirmations of sends never wait behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+
+from nightdesk_client.errors import NightdeskClientError
+from nightdesk_client.history import History
+from nightdesk_client.items import Bookmark, Entry, Item, Reset, Statistics, entry_of, history_entry
+from nightdesk_client.sequence import Sequence, Shown, Verdict
+from nightdesk_client.wire import Entries, InboxEntry, Message, Welcome
+
+QUEUE_ENTRIES = 5_000
+
+
+class _Mark(msgspec.Struct, frozen=True):
+    """The end of a frame: where the device stands once everything before is handled."""
+
+    cursor: str | None
+    position: int | None
+
+
+class _Restart(msgspec.Struct, frozen=True):
+    """The chain begins anew: load everything."""
+
+    cursor: str | None
+    position: int | None
+
+
+_Arrival = InboxEntry | _Mark | _Restart
+
+
+class Feed:
+    """The inbox of one device as its application sees it."""
+
+    def __init__(self, history: History, bookmark: Bookmark, statistics: Statistics) -> None:
+        self._history = history
+        self._statistics = statistics
+        self._sequence = Sequence(cursor=bookmark.cursor, position=bookmark.position)
+        self._shown = Shown()
+        self._queue: deque[_Arrival] = deque()
+        self._filled = asyncio.Event()
+        self._fault: NightdeskClientError | None = None
+        self._is_full = False
+        self._is_taken = False
+        self._seen: dict[str, int] = {}
+        self.bookmark = bookmark
+        self.on_taken: Callable[[int], None] = lambda _position: None
+        self.on_drained: Callable[[], None] = lambda: None
+
+    @property
+    def cursor(self) -> str | None:
+        """Where to resume."""
+        return self._sequence.cursor
+
+    def seen_up_to(self, conversation_id: str) -> int | None:
+        """Position of the last entry of the conversation that the application was given."""
+        return self._seen.get(conversation_id)
+
+    def offer(self, frame: Entries) -> bool:
+        """Take in a frame. False: an entry before it is missing, resume from the cursor."""
+        self._is_full = self._is_full or len(self._queue) >= QUEUE_ENTRIES
+        if self._is_full:
+            return True
+        for entry in frame.entries:
+            match self._sequence.judge(entry):
+                case Verdict.NEW:
+                    self._put(entry)
+                case Verdict.REPEAT:
+                    self._statistics.repeats_dropped += 1
+                case Verdict.GAP:
+                    self._statistics.gaps += 1
+                    return False
+        self._sequence.cursor = frame.cursor
+        self._put(_Mark(frame.cursor, self._sequence.position))
+        return True
+
+    def restart(self, welcome: Welcome) -> None:
+        """The server starts afresh: what is queued is still good, then everything is loaded."""
+        self._sequence.restart(cursor=welcome.cursor, position=welcome.position)
+        self._is_full = False
+        self._statistics.resets += 1
+        self._put(_Restart(welcome.cursor, welcome.position))
+
+    def forget_cursor(self) -> None:
+        """Ask for a fresh start on the next hello."""
+        self._sequence.cursor = None
+
+    def resumed(self) -> None:
+        """The server goes on from the cursor: what was left with it comes now."""
+        self._is_full = False
+
+    def fail(self, fault: NightdeskClientError) -> None:
+        """Nothing more comes: the application gets what is queued, then the fault."""
+        self._fault = fault
+        self._filled.set()
+
+    async def items(self) -> AsyncIterator[Item]:
+        """Each item once. An entry is acknowledged as the application takes it; the bookmark moves past it when
+        the application asks for the next, so a crash in between shows it again after a restart."""
+        if self._is_taken:
+            raise RuntimeError("entries() has one reader; share what it yields instead")
+        self._is_taken = True
+        try:
+            while True:
+                arrival = await self._next()
+                match arrival:
+                    case _Mark():
+                        self._move_bookmark(arrival.cursor, arrival.position)
+                    case _Restart():
+                        async for item in self._reload(arrival):
+                            yield item
+                        self._move_bookmark(arrival.cursor, arrival.position)
+                    case InboxEntry():
+                        items = await self._expand(arrival)
+                        for item in items[:-1]:
+                            self._see_item(item)
+                            yield item
+                        self._see(arrival.conversation_id, arrival.position)
+                        self.on_taken(arrival.position)
+                        for item in items[-1:]:
+                            yield item
+        finally:
+            self._is_taken = False
+
+    async def _next(self) -> _Arrival:
+        while not self._queue:
+            if self._fault is not None:
+                raise self._fault
+            self._filled.clear()
+            await self._filled.wait()
+        arrival = self._queue.popleft()
+        if self._is_full and len(self._queue) < QUEUE_ENTRIES // 4:
+            self.on_drained()
+        return arrival
+
+    def _put(self, arrival: _Arrival) -> None:
+        self._queue.append(arrival)
+        self._filled.set()
+
+    def _move_bookmark(self, cursor: str | None, position: int | None) -> None:
+        device = self.bookmark.device
+        self.bookmark = Bookmark(device=device, cursor=cursor, position=position)
+
+    async def _expand(self, entry: InboxEntry) -> list[Item]:
+        items: list[Item] = []
+        posted = entry.message if entry.kind == "message" else None
+        if posted is None or self._take(posted):
+            items.append(entry_of(entry))
+        messages = entry.messages
+        if entry.more:
+            messages = [*messages, *await self._rest_of(entry)]
+        items += [history_entry(x, alert=entry.alert) for x in messages if self._take(x)]
+        return items
+
+    async def _rest_of(self, entry: InboxEntry) -> list[Message]:
+        after_seq = entry.messages[-1].seq if entry.messages else entry.from_seq - 1
+        return await self._history.messages(
+            entry.conversation_id, after_seq=after_seq, up_to_seq=entry.to_seq
+        )
+
+    async def _reload(self, restart: _Restart) -> AsyncIterator[Item]:
+        conversations = await self._history.conversations()
+        yield Reset(conversations=conversations)
+        for conversation in conversations:
+            seq, message_id = self._shown.last(conversation.conversation_id)
+            if conversation.last_seq == 0:
+                continue
+            found = await self._history.since(
+                conversation.conversation_id, seq=seq, message_id=message_id
+            )
+            for message in found:
+                if self._take(message):
+                    self._see(message.conversation_id, message.position)
+                    yield history_entry(message)
+        if restart.position is not None:
+            self.on_taken(restart.position)
+
+    def _take(self, message: Message) -> bool:
+        if self._shown.take(message):
+            return True
+        self._statistics.repeats_dropped += 1
+        return False
+
+    def _see_item(self, item: Item) -> None:
+        if isinstance(item, Entry) and item.message is not None:
+            self._see(item.conversation_id, item.message.position)
+
+    def _see(self, conversation_id: str, position: int) -> None:
+        self._seen[conversation_id] = max(self._seen.get(conversation_id, 0), position)

@@ -1,0 +1,264 @@
+"""The one live connection of a device: connects, says hello, resumes, and comes back after every loss.
+
+Never gives up by itself: only a close code of 3500–3999 or a token that can't be renewed ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import time
+from collections.abc import Callable
+
+import aiohttp
+import msgspec
+
+from nightdesk_client import wire
+from nightdesk_client.backoff import Backoff
+from nightdesk_client.errors import SessionRefused, SignedOut, Unreachable
+from nightdesk_client.feed import Feed
+from nightdesk_client.items import Statistics
+from nightdesk_client.outgoing import Outgoing
+from nightdesk_client.tokens import TokenSource
+
+CLIENT = "nightdesk-client-python/0.1"
+MAX_FRAME_BYTES = 4 * 1024 * 1024
+_CONNECT_S = 10.0
+_WELCOME_S = 10.0
+_SILENCE_S = 10.0
+_WRITE_S = 20.0
+_STEADY_S = 10.0
+_ASK_AGAIN_S = (2.0, 8.0)
+_MAX_GAPS = 3
+_LOSSES = (aiohttp.ClientError, TimeoutError, OSError, Unreachable, msgspec.DecodeError)
+_ENDS = frozenset(
+    {
+        aiohttp.WSMsgType.CLOSE,
+        aiohttp.WSMsgType.CLOSING,
+        aiohttp.WSMsgType.CLOSED,
+        aiohttp.WSMsgType.ERROR,
+    }
+)
+
+
+class _Lost(Exception):
+    """This connection is over; come back after `after_s` (None: as the back-off says)."""
+
+    def __init__(self, after_s: float | None = None) -> None:
+        super().__init__()
+        self.after_s = after_s
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to connect, and as which device."""
+
+    url: str
+    device: str
+    origin: str | None = None
+
+
+class Live:
+    """`run` until it raises. `opened` is set while a session stands."""
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        place: Place,
+        tokens: TokenSource,
+        *,
+        feed: Feed,
+        outgoing: Outgoing,
+        statistics: Statistics,
+        on_signal: Callable[[wire.Signal], None],
+    ) -> None:
+        self._http = http
+        self._place = place
+        self._tokens = tokens
+        self._feed = feed
+        self._outgoing = outgoing
+        self._statistics = statistics
+        self._on_signal = on_signal
+        self._backoff = Backoff()
+        self._ws: aiohttp.ClientWebSocketResponse | None = None
+        self._gaps = 0
+        self._is_renewed = False
+        self._is_cut_after_send = False
+        self._bye_s: float | None = None
+        self.opened = asyncio.Event()
+        self.welcome: wire.Welcome | None = None
+
+    async def run(self) -> None:
+        """Connect again and again. Raises `SessionRefused` or `SignedOut`."""
+        while True:
+            after_s: float | None = None
+            try:
+                await self._session()
+            except _Lost as lost:
+                after_s = lost.after_s
+            except _LOSSES:
+                after_s = None
+            finally:
+                self.opened.clear()
+                self._ws = None
+                self._outgoing.on_lost()
+            if self._bye_s is not None:
+                after_s, self._bye_s = self._bye_s + random.uniform(0, 1), None  # noqa: S311
+            await asyncio.sleep(self._backoff.next_s() if after_s is None else after_s)
+
+    def cut(self, *, after_next_send: bool = False) -> None:
+        """Break the transport as a dead network does, at once or right after the next message was written and
+        before its confirmation can be read. For drills and tests."""
+        if after_next_send:
+            self._is_cut_after_send = True
+            return
+        if self._ws is not None:
+            _break_transport(self._ws)
+
+    async def _session(self) -> None:
+        token = await self._tokens.current()
+        connecting = self._http.ws_connect(
+            self._place.url,
+            protocols=(wire.SUBPROTOCOL,),
+            origin=self._place.origin,
+            max_msg_size=MAX_FRAME_BYTES,
+            timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
+        )
+        ws = await asyncio.wait_for(connecting, _CONNECT_S)
+        try:
+            await self._greet(ws, token)
+            opened_at = time.monotonic()
+            await self._talk(ws)
+        finally:
+            await ws.close()
+        if time.monotonic() - opened_at > _STEADY_S:
+            self._backoff.reset()
+        await self._closed(ws, token)
+
+    async def _greet(self, ws: aiohttp.ClientWebSocketResponse, token: str) -> None:
+        hello = wire.Hello(
+            token=token, device=self._place.device, resume=self._feed.cursor, client=CLIENT
+        )
+        await ws.send_str(wire.encode_frame(hello))
+        self._welcomed(await self._await_welcome(ws, token))
+        self._ws = ws
+        self._is_renewed = False
+        self._statistics.connections += 1
+        self.opened.set()
+
+    async def _await_welcome(self, ws: aiohttp.ClientWebSocketResponse, token: str) -> wire.Welcome:
+        deadline = time.monotonic() + _WELCOME_S
+        while True:
+            message = await ws.receive(timeout=max(deadline - time.monotonic(), 0.01))
+            if message.type in _ENDS:
+                await self._closed(ws, token)
+            if message.type is not aiohttp.WSMsgType.TEXT:
+                continue
+            frame = wire.decode_frame(message.data)
+            if isinstance(frame, wire.Welcome):
+                return frame
+
+    def _welcomed(self, welcome: wire.Welcome) -> None:
+        self.welcome = welcome
+        if welcome.recovered:
+            self._feed.resumed()
+        elif welcome.recovered is False:
+            self._gaps = 0
+            self._outgoing.restart()
+            self._feed.restart(welcome)
+
+    async def _talk(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+        if self.welcome is None:
+            return
+        again = None
+        if self.welcome.recovered is None:
+            # The server can't tell yet what we missed: sending works meanwhile, and we ask again soon.
+            delay_s = random.uniform(*_ASK_AGAIN_S)  # noqa: S311 - jitter, not a secret
+            again = asyncio.get_running_loop().call_later(delay_s, _break_transport, ws)
+        writer = asyncio.create_task(self._write(ws), name="nightdesk-writer")
+        try:
+            await self._read(ws, silence_s=self.welcome.ping_s + _SILENCE_S)
+        finally:
+            if again is not None:
+                again.cancel()
+            writer.cancel()
+            await asyncio.wait([writer], timeout=1.0)
+
+    async def _read(self, ws: aiohttp.ClientWebSocketResponse, *, silence_s: float) -> None:
+        while True:
+            message = await ws.receive(timeout=silence_s)
+            if message.type in _ENDS:
+                return
+            if message.type is not aiohttp.WSMsgType.TEXT:
+                continue
+            frame = wire.decode_frame(message.data)
+            if frame is None:
+                await asyncio.wait_for(ws.send_str("{}"), _WRITE_S)
+            else:
+                await self._handle(frame)
+
+    async def _handle(self, frame: wire.Frame) -> None:
+        match frame:
+            case wire.Ok():
+                await self._outgoing.sender.on_ok(frame)
+            case wire.Err():
+                await self._outgoing.sender.on_err(frame)
+            case wire.Entries():
+                self._take_in(frame)
+            case wire.Bye():
+                self._bye_s = frame.retry_after_ms / 1000
+            case wire.Welcome():
+                pass
+            case _:
+                self._on_signal(frame)
+
+    def _take_in(self, frame: wire.Entries) -> None:
+        if self._feed.offer(frame):
+            self._gaps = 0
+            return
+        self._gaps += 1
+        if self._gaps > _MAX_GAPS:
+            # Resuming does not mend the chain: begin anew, the history tells what is missing.
+            self._feed.forget_cursor()
+        raise _Lost(after_s=0.0 if self._gaps == 1 else None)
+
+    async def _write(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+        try:
+            while True:
+                self._outgoing.wake.clear()
+                while (frame := self._outgoing.next_frame()) is not None:
+                    await asyncio.wait_for(ws.send_str(wire.encode_frame(frame)), _WRITE_S)
+                    if self._is_cut_after_send and isinstance(frame, wire.Send):
+                        self._is_cut_after_send = False
+                        _break_transport(ws)
+                        return
+                await self._outgoing.wake.wait()
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            _break_transport(ws)
+
+    async def _closed(self, ws: aiohttp.ClientWebSocketResponse, token: str) -> None:
+        code = ws.close_code or 1006
+        if code == wire.CLOSE_TOKEN_EXPIRED:
+            await self._tokens.renew(token)
+            raise _Lost(after_s=random.uniform(0, 1))  # noqa: S311 - jitter, not a secret
+        if code == wire.CLOSE_UNAUTHORIZED and not self._is_renewed:
+            self._is_renewed = True
+            await self._tokens.renew(token)
+            raise _Lost
+        if code == wire.CLOSE_UNAUTHORIZED:
+            raise SignedOut("the token is not accepted")
+        if code in wire.CLOSE_DONT_RETURN:
+            reason = getattr(ws, "close_reason", None)
+            raise SessionRefused(code, str(reason or "the server refuses this session"))
+        raise _Lost
+
+
+def _break_transport(ws: aiohttp.ClientWebSocketResponse) -> None:
+    connection = ws.get_extra_info("socket")
+    if connection is None:
+        return
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        # Already broken, which is what was wanted.
+        return

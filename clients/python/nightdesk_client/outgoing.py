@@ -1,0 +1,78 @@
+"""What waits to be written to the connection: messages, acknowledgements, read marks, typing.
+
+Acknowledgements and read marks are not answered, so after a loss the newest of them are said again; the server
+takes the highest position, and a repeat changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+
+from nightdesk_client.sending import Sender
+from nightdesk_client.wire import Read, Received, Send, Typing
+
+REMEMBERED_READS = 256
+
+
+class Outgoing:
+    """Collects frames; `wake` is set whenever there may be one."""
+
+    def __init__(self, sender: Sender, wake: asyncio.Event) -> None:
+        self.sender = sender
+        self.wake = wake
+        self._received = 0
+        self._said_received = 0
+        self._reads: OrderedDict[str, int] = OrderedDict()
+        self._unsaid_reads: OrderedDict[str, None] = OrderedDict()
+        self._typing: dict[str, bool] = {}
+
+    def received(self, position: int) -> None:
+        """The application took every entry up to `position`."""
+        if position > self._received:
+            self._received = position
+            self.wake.set()
+
+    def read(self, conversation_id: str, up_to: int) -> None:
+        """The person saw the conversation up to `up_to`."""
+        if up_to <= self._reads.get(conversation_id, 0):
+            return
+        self._reads[conversation_id] = up_to
+        self._reads.move_to_end(conversation_id)
+        self._unsaid_reads[conversation_id] = None
+        while len(self._reads) > REMEMBERED_READS:
+            oldest, _ = self._reads.popitem(last=False)
+            self._unsaid_reads.pop(oldest, None)
+        self.wake.set()
+
+    def typing(self, conversation_id: str, *, is_typing: bool) -> None:
+        """Said once, and forgotten when the connection is lost: it would be stale by then."""
+        self._typing[conversation_id] = is_typing
+        self.wake.set()
+
+    def restart(self) -> None:
+        """The chain began anew: the positions acknowledged before belong to the old one."""
+        self._received = 0
+        self._said_received = 0
+
+    def on_lost(self) -> None:
+        """The connection is gone; what was not answered is said again on the next."""
+        self.sender.on_lost()
+        self._said_received = 0
+        self._unsaid_reads = OrderedDict.fromkeys(self._reads)
+        self._typing.clear()
+
+    def next_frame(self) -> Send | Received | Read | Typing | None:
+        """The next frame to write, or None."""
+        if self._received > self._said_received:
+            self._said_received = self._received
+            return Received(up_to=self._received)
+        if send := self.sender.due():
+            return send
+        if self._unsaid_reads:
+            conversation_id, _ = self._unsaid_reads.popitem(last=False)
+            return Read(conversation_id=conversation_id, up_to=self._reads[conversation_id])
+        if self._typing:
+            conversation_id, is_typing = self._typing.popitem()
+            return Typing(conversation_id=conversation_id, is_typing=is_typing)
+        return None
