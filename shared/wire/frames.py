@@ -94,7 +94,8 @@ class _Out(msgspec.Struct, frozen=True, kw_only=True, tag_field="op"):
 class Welcome(_Out, frozen=True, kw_only=True, tag="welcome"):
     """The session is open. `recovered`: true, entries after the given cursor follow; false, the cursor can't be
     used (or none was given): reload by REST and go on from `cursor`; null: unknown now, keep what you have and say
-    hello again later. `unread` is null when unknown."""
+    hello again later. `unread` is null when unknown. `position` is where `cursor` stands: the `prev` of the next
+    entry, and what a client that reloaded acknowledges."""
 
     connection: int
     ping_s: int
@@ -102,6 +103,7 @@ class Welcome(_Out, frozen=True, kw_only=True, tag="welcome"):
     unread: int | None
     cursor: str | None
     you: AuthorView
+    position: int | None = None
 
 
 class Ok(_Out, frozen=True, kw_only=True, tag="ok"):
