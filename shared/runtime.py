@@ -21,9 +21,10 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from shared import config, log
-from shared.errors import Refused
+from shared.errors import NightdeskError, Refused
 
 C = TypeVar("C", bound=msgspec.Struct)
+T = TypeVar("T")
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +66,18 @@ class Process(Generic[C]):
 
 
 Serve = Callable[[Process[C]], Awaitable[None]]
+
+
+async def contained(work: Awaitable[T]) -> T | None:
+    """Await the work of one request. A bug in it is logged with its traceback and gives None, so that it ends this
+    request and nothing else; failures that we expect and answers of aiohttp pass through."""
+    try:
+        return await work
+    except (NightdeskError, web.HTTPException):
+        raise
+    except Exception:
+        log.get().error("bug_in_request", exc_info=True)
+        return None
 
 
 def run(name: str, kind: type[C], serve: Serve[C]) -> None:
