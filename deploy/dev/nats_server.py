@@ -22,7 +22,9 @@ from deploy.dev.ports import LOOPBACK, free_port
 from deploy.dev.process import ChildProcess, ProcessSpec, is_gone, kill_tree, tail, wait_until
 from deploy.dev.secret_files import kept_secret, write_private
 
-_USER = "nightdesk"
+OPERATOR = "operator"
+USERS = ("gateway", "presence", "store", "dispatcher", OPERATOR)
+_USERS_FILE = Path(__file__).resolve().parents[1] / "nats" / "users.conf"
 _TRIES = 3
 
 
@@ -45,13 +47,17 @@ class NatsServer:
         self.settings = settings
         self.port = settings.port
         self.monitor_port = settings.monitor_port
-        self._password = ""
+        self._passwords: dict[str, str] = {}
         self._process: ChildProcess | None = None
 
     @property
     def url(self) -> str:
-        """The address for clients, password included: keep it out of logs."""
-        return f"nats://{_USER}:{self._password}@{LOOPBACK}:{self.port}"
+        """The operator's address, who may do everything; password included: keep it out of logs."""
+        return self.url_of(OPERATOR)
+
+    def url_of(self, user: str) -> str:
+        """The address of one of `USERS`, who may do what `deploy/nats/users.conf` says."""
+        return f"nats://{user}:{self._passwords[user]}@{LOOPBACK}:{self.port}"
 
     @property
     def monitor_url(self) -> str:
@@ -70,7 +76,9 @@ class NatsServer:
         if self.is_running:
             return
         self.settings.directory.mkdir(parents=True, exist_ok=True)
-        self._password = kept_secret(self.settings.directory / "password")
+        self._passwords = {
+            user: "k" + kept_secret(self.settings.directory / f"{user}.password") for user in USERS
+        }
         self._end_orphan()
         for attempt in range(_TRIES):
             self.port = free_port(self.port or None)
@@ -106,13 +114,18 @@ class NatsServer:
         settings = self.settings
         config = settings.directory / "nats.conf"
         write_private(config, self._config().encode())
+        # An include is looked for beside the file that includes it, absolute or not.
+        shutil.copyfile(_USERS_FILE, settings.directory / "users.conf")
         written_before = settings.log.stat().st_size if settings.log.exists() else 0
         process = ChildProcess.start(
             ProcessSpec(
                 name="nats-server",
                 argv=[str(nats_binary()), "--config", str(config)],
                 log=settings.log,
-                env={"PATH": os.defpath},
+                env={
+                    f"NIGHTDESK_NATS_{user.upper()}_PASSWORD": password
+                    for user, password in self._passwords.items()
+                },
             )
         )
         self._process = process
@@ -171,7 +184,7 @@ pid_file: {quoted["nats.pid"]}
 max_payload: 1MB
 max_pending: 128MB
 write_deadline: "10s"
-authorization {{ user: "{_USER}", password: "{self._password}" }}
+include "users.conf"
 jetstream {{
   store_dir: {quoted["jetstream"]}
   # The promise "accepted is durable" stands on this line.

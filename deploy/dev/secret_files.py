@@ -20,10 +20,10 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 def kept_secret(path: Path) -> str:
-    """The secret in this file; a new random one (192 bits, safe in URLs) is written when missing."""
+    """The secret in this file; a new random one (192 bits, hexadecimal) is written when missing."""
     try:
         return path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
-        secret = secrets.token_urlsafe(24)
+        secret = secrets.token_hex(24)
         write_private(path, secret.encode("ascii") + b"\n")
         return secret

@@ -18,6 +18,7 @@ from deploy.dev.addresses import (
     service_environment,
 )
 from deploy.dev.errors import StackError
+from deploy.dev.nats_server import USERS as NATS_USERS
 from deploy.dev.nats_server import NatsServer, NatsSettings
 from deploy.dev.os_user import make_enterable
 from deploy.dev.postgres_server import PostgresServer, PostgresSettings
@@ -101,7 +102,11 @@ class Stack:
         """Start a service; `wait_ready` tells when it can be used."""
         service = self.services.get(name)
         if service is None:
-            service = ServiceProcess(name, env=self.environment, log=self.directory.log(name))
+            environment = dict(self.environment)
+            if self.nats and name in NATS_USERS:
+                # Each under its own name, with what that service may do and nothing more.
+                environment["NIGHTDESK_NATS_URL"] = self.nats.url_of(name)
+            service = ServiceProcess(name, env=environment, log=self.directory.log(name))
             self.services[name] = service
         service.start()
         return service

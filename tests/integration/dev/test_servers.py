@@ -111,10 +111,10 @@ def test_passwords_are_readable_by_their_owner_only(
     """Mode 0600 on every file that holds a secret."""
     files = [
         *postgres_server.settings.directory.glob("*.password"),
-        nats_server.settings.directory / "password",
+        *nats_server.settings.directory.glob("*.password"),
         nats_server.settings.directory / "nats.conf",
     ]
-    assert len(files) == 4
+    assert len(files) == 8
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
