@@ -9,7 +9,7 @@ from __future__ import annotations
 from services.dispatcher.decide.invariants import faults
 from services.dispatcher.decide.rounds import decide
 from services.dispatcher.decide.settings import Evidence, Settings
-from services.dispatcher.decide.state import State
+from services.dispatcher.decide.state import VERSION, State
 from services.dispatcher.decide.world import World
 
-__all__ = ["Evidence", "Settings", "State", "World", "decide", "faults"]
+__all__ = ["VERSION", "Evidence", "Settings", "State", "World", "decide", "faults"]

@@ -1,0 +1,121 @@
+"""Edge in: folds the log's batches, hears the store's hints, decides at the log's end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import structlog
+
+from services.dispatcher import metrics
+from services.dispatcher.config import Config
+from services.dispatcher.decide import Settings, State, World, decide
+from services.dispatcher.evidence import Watch
+from shared import codec
+from shared.bus import Batch, Bus, CoreMessage, Delivery
+from shared.clock import monotonic_s
+from shared.errors import Malformed
+from shared.events import RoutingEvent
+from shared.fenced import Act, FencedFamily, Step, Tail
+from shared.ids import Position
+from shared.snapshot import Keeper
+
+log = structlog.get_logger(__name__)
+
+
+class Folded(msgspec.Struct, kw_only=True):
+    """What a snapshot holds: the state, and how far the own family was folded."""
+
+    state: State
+    tail: Tail
+
+
+class _HintHead(msgspec.Struct, frozen=True):
+    """All that matters here of a hint of the store (`shared.queries.Hint`)."""
+
+    to: Position
+
+
+class Desk:
+    """The dispatcher at work: the folded world, the evidence, and the right to write."""
+
+    def __init__(
+        self, bus: Bus, family: FencedFamily, folded: Folded, keeper: Keeper[Folded], config: Config
+    ) -> None:
+        settings = Settings(
+            burst=config.burst, pardon_s=config.pardon_s, round_events=config.round_events
+        )
+        self.world = World(folded.state, settings)
+        self.act = Act(family)
+        self._bus = bus
+        self._family = family
+        family.tail = folded.tail
+        self._keeper = keeper
+        self._config = config
+        self._watch = Watch(reconnects=bus.reconnects)
+        self.is_ready = False
+        """Whether the log's end was reached."""
+
+    def fold(self, batch: Batch) -> None:
+        """Fold a batch of the log."""
+        was_active = self._family.is_active
+        for delivery in batch.deliveries:
+            self._fold_one(delivery)
+        if self._family.is_active and not was_active:
+            self._watch.renew(batch.now_ns)
+        if batch.deliveries:
+            folded = Folded(state=self.world.state, tail=self._family.tail)
+            self._keeper.folded(
+                len(batch.deliveries), batch.deliveries[-1], lambda: codec.pack(folded)
+            )
+        self.act.now_ns = batch.now_ns if batch.at_end else None
+        self.is_ready = self.is_ready or batch.at_end
+        self.act.wake()
+
+    def decide(self, now_ns: int) -> Sequence[RoutingEvent]:
+        """One round."""
+        began_s = monotonic_s()
+        evidence = self._watch.look(
+            end=self.world.state.position,
+            now_ns=now_ns,
+            now_s=began_s,
+            reconnects=self._bus.reconnects,
+            silence_s=self._config.store_silence_s,
+        )
+        events = decide(self.world, now_ns, evidence=evidence, writer=self._family.writer)
+        if events:
+            metrics.ROUND.observe(monotonic_s() - began_s)
+            for event in events:
+                metrics.DECIDED.labels(type(event).__name__).inc()
+        else:
+            metrics.WAITING.set(self.world.waiting())
+            metrics.LIMBO.set(self.world.limbo())
+        return events
+
+    def note(self, step: Step) -> None:
+        """Count what became of a round."""
+        metrics.STEPS.labels(step).inc()
+        metrics.IS_ACTIVE.set(self._family.is_active)
+
+    async def on_hint(self, message: CoreMessage) -> None:
+        """The store tells how far it has committed."""
+        try:
+            hint = codec.unpack(message.payload, _HintHead)
+        except Malformed:
+            metrics.HINTS.labels("malformed").inc()
+            return
+        metrics.HINTS.labels("ok").inc()
+        self._watch.hear(hint.to, monotonic_s())
+
+    def _fold_one(self, delivery: Delivery) -> None:
+        self._family.fold(delivery)
+        try:
+            event = codec.decode_event(delivery.payload)
+        except Malformed:
+            # The store quarantines it and raises the alarm; routing goes on with what can be read.
+            metrics.FOLDED.labels("unreadable").inc()
+            log.warning("event_unreadable", position=delivery.position)
+            self.world.skip(delivery.position, delivery.at_ns)
+            return
+        self.world.evolve(event, delivery.position, delivery.at_ns)
+        metrics.FOLDED.labels("ok").inc()

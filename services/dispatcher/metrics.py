@@ -1,0 +1,24 @@
+"""Every metric of the dispatcher."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+FOLDED = Counter("nightdesk_dispatcher_folded_total", "Deliveries folded, by outcome", ["result"])
+STEPS = Counter("nightdesk_dispatcher_steps_total", "Rounds, by outcome", ["result"])
+DECIDED = Counter("nightdesk_dispatcher_decided_total", "Decisions drafted, by event", ["event"])
+ROUND = Histogram(
+    "nightdesk_dispatcher_round_seconds",
+    "Time to decide one round",
+    buckets=(0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3),
+)
+LAG = Gauge("nightdesk_dispatcher_lag_events", "Events of the log not folded yet")
+WAITING = Gauge("nightdesk_dispatcher_waiting", "Conversations that wait for an owner")
+LIMBO = Gauge(
+    "nightdesk_dispatcher_limbo",
+    "Unanswered conversations without owner and without a record in a queue, at the log's end; must be 0",
+)
+IS_ACTIVE = Gauge("nightdesk_dispatcher_is_active", "1 for the writer, 0 for a standby")
+HINTS = Counter(
+    "nightdesk_dispatcher_hints_total", "Hints of the store heard, by outcome", ["result"]
+)

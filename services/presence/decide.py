@@ -1,0 +1,176 @@
+"""Facts out of evidence, pure: who came online, who is gone for good, which device is the primary one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from services.presence.heard import NEVER_S, Device, Heard
+from services.presence.state import Agent, AgentKey, State
+from shared.events import (
+    AgentOffline,
+    AgentOnline,
+    AvailabilityChanged,
+    PresenceEvent,
+    PrimaryDeviceChanged,
+)
+from shared.ids import DeviceId
+
+MOST_EVENTS = 200
+_UNHEARD = Device()
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """Times in seconds, and who writes."""
+
+    writer: str
+    lease_s: float
+    grace_s: float
+    primary_pause_s: float
+
+
+def decide(
+    state: State, heard: Heard, agents: Iterable[AgentKey], now_s: float, terms: Terms
+) -> list[PresenceEvent]:
+    """What to record about these agents now; at most about `MOST_EVENTS`, never half an agent's."""
+    events: list[PresenceEvent] = []
+    for key in agents:
+        if len(events) >= MOST_EVENTS:
+            break
+        if state.exists(key):
+            events += _decide_about(state.agent(key), heard, key, now_s, terms)
+        else:
+            events += _remove(state, key, terms)
+    return events
+
+
+def everybody(state: State, heard: Heard) -> dict[AgentKey, None]:
+    """All agents that anything is recorded, heard or wished about."""
+    recorded = ((account_id, a) for account_id, agents in state.agents.items() for a in agents)
+    return dict.fromkeys([*recorded, *heard.agents, *heard.wishes])
+
+
+def _decide_about(
+    agent: Agent, heard: Heard, key: AgentKey, now_s: float, terms: Terms
+) -> list[PresenceEvent]:
+    events: list[PresenceEvent] = []
+    account_id, agent_id = key
+    devices = heard.agents.get(key, {})
+    online = dict.fromkeys(agent.devices)
+    for device_id, device in devices.items():
+        if device_id not in online and device.is_connected(now_s):
+            online[device_id] = None
+            events.append(
+                AgentOnline(
+                    account_id=account_id,
+                    writer=terms.writer,
+                    agent_id=agent_id,
+                    device_id=device_id,
+                )
+            )
+    for device_id in agent.devices:
+        device = devices.get(device_id, _UNHEARD)
+        if not device.is_connected(now_s) and _is_gone(device, heard, now_s, terms):
+            del online[device_id]
+            events.append(
+                AgentOffline(
+                    account_id=account_id,
+                    writer=terms.writer,
+                    agent_id=agent_id,
+                    device_id=device_id,
+                    why=device.parting,
+                )
+            )
+    events += _move_primary(agent, heard, key, online, now_s, terms)
+    wish = heard.wishes.get(key)
+    if wish is not None and wish != agent.availability:
+        events.append(
+            AvailabilityChanged(
+                account_id=account_id, writer=terms.writer, agent_id=agent_id, availability=wish
+            )
+        )
+    return events
+
+
+def _is_gone(device: Device, heard: Heard, now_s: float, terms: Terms) -> bool:
+    """Only while gateways are heard at all, and not before a full lease after the evidence was last broken."""
+    if now_s - heard.beat_s > terms.lease_s:
+        return False
+    return now_s >= max(device.gone_s, heard.fresh_s + terms.lease_s) + terms.grace_s
+
+
+def _move_primary(  # All six are looked at; grouping them would only rename them.
+    agent: Agent,
+    heard: Heard,
+    key: AgentKey,
+    online: dict[DeviceId, None],
+    now_s: float,
+    terms: Terms,
+) -> list[PresenceEvent]:
+    devices = heard.agents.get(key, {})
+    best = _most_recent(agent, devices, online)
+    if best == agent.primary:
+        return []
+    if agent.primary in online:
+        is_pausing = now_s - heard.moved_s.get(key, NEVER_S) < terms.primary_pause_s
+        is_busier = _active_s(devices, best) > _active_s(devices, agent.primary)
+        if is_pausing or not is_busier:
+            return []
+    account_id, agent_id = key
+    return [
+        PrimaryDeviceChanged(
+            account_id=account_id,
+            writer=terms.writer,
+            agent_id=agent_id,
+            device_id=best,
+            fence=agent.fence + 1,
+        )
+    ]
+
+
+def _most_recent(
+    agent: Agent, devices: dict[DeviceId, Device], online: dict[DeviceId, None]
+) -> DeviceId | None:
+    """The device last used; among those never used since we listen the primary one, then the one online longest."""
+    if not online:
+        return None
+    order = {device_id: number for number, device_id in enumerate(online)}
+    return max(
+        online,
+        key=lambda d: (_active_s(devices, d), d == agent.primary, -order[d]),
+    )
+
+
+def _active_s(devices: dict[DeviceId, Device], device_id: DeviceId | None) -> float:
+    device = devices.get(device_id) if device_id is not None else None
+    return device.active_s if device is not None else NEVER_S
+
+
+def _remove(state: State, key: AgentKey, terms: Terms) -> list[PresenceEvent]:
+    """An agent who is no longer configured has no devices; what is heard of them counts for nothing."""
+    account_id, agent_id = key
+    agent = state.agents.get(account_id, {}).get(agent_id)
+    if agent is None:
+        return []
+    events: list[PresenceEvent] = [
+        AgentOffline(
+            account_id=account_id,
+            writer=terms.writer,
+            agent_id=agent_id,
+            device_id=device_id,
+            why="agent_removed",
+        )
+        for device_id in agent.devices
+    ]
+    if agent.primary is not None:
+        events.append(
+            PrimaryDeviceChanged(
+                account_id=account_id,
+                writer=terms.writer,
+                agent_id=agent_id,
+                device_id=None,
+                fence=agent.fence + 1,
+            )
+        )
+    return events
