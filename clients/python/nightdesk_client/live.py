@@ -124,7 +124,8 @@ class Live:
             max_msg_size=MAX_FRAME_BYTES,
             timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
         )
-        ws = await asyncio.wait_for(connecting, _CONNECT_S)
+        async with asyncio.timeout(_CONNECT_S):
+            ws = await connecting
         try:
             await self._greet(ws, token)
             opened_at = time.monotonic()
@@ -193,7 +194,7 @@ class Live:
                 continue
             frame = wire.decode_frame(message.data)
             if frame is None:
-                await asyncio.wait_for(ws.send_str("{}"), _WRITE_S)
+                await _say(ws, "{}")
             else:
                 await self._handle(frame)
 
@@ -227,7 +228,7 @@ class Live:
             while True:
                 self._outgoing.wake.clear()
                 while (frame := self._outgoing.next_frame()) is not None:
-                    await asyncio.wait_for(ws.send_str(wire.encode_frame(frame)), _WRITE_S)
+                    await _say(ws, wire.encode_frame(frame))
                     if self._is_cut_after_send and isinstance(frame, wire.Send):
                         self._is_cut_after_send = False
                         _break_transport(ws)
@@ -251,6 +252,12 @@ class Live:
             reason = getattr(ws, "close_reason", None)
             raise SessionRefused(code, str(reason or "the server refuses this session"))
         raise _Lost
+
+
+async def _say(ws: aiohttp.ClientWebSocketResponse, text: str) -> None:
+    # Not wait_for: before Python 3.12 it can swallow a cancellation that arrives as the write ends.
+    async with asyncio.timeout(_WRITE_S):
+        await ws.send_str(text)
 
 
 def _break_transport(ws: aiohttp.ClientWebSocketResponse) -> None:
