@@ -79,9 +79,8 @@ class Client:
             who.tokens,
             feed=self._feed,
             outgoing=self._outgoing,
-            statistics=statistics,
-            on_signal=options.on_signal,
         )
+        self._live.on_signal = options.on_signal
         self._tokens = who.tokens
         self.id = who.id
         self.conversations = conversations

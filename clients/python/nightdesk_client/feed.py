@@ -44,7 +44,7 @@ class Feed:
 
     def __init__(self, history: History, bookmark: Bookmark, statistics: Statistics) -> None:
         self._history = history
-        self._statistics = statistics
+        self.statistics = statistics
         self._sequence = Sequence(cursor=bookmark.cursor, position=bookmark.position)
         self._shown = Shown()
         self._queue: deque[_Arrival] = deque()
@@ -76,9 +76,9 @@ class Feed:
                 case Verdict.NEW:
                     self._put(entry)
                 case Verdict.REPEAT:
-                    self._statistics.repeats_dropped += 1
+                    self.statistics.repeats_dropped += 1
                 case Verdict.GAP:
-                    self._statistics.gaps += 1
+                    self.statistics.gaps += 1
                     return False
         self._sequence.cursor = frame.cursor
         self._put(_Mark(frame.cursor, self._sequence.position))
@@ -88,7 +88,7 @@ class Feed:
         """The server starts afresh: what is queued is still good, then everything is loaded."""
         self._sequence.restart(cursor=welcome.cursor, position=welcome.position)
         self._is_full = False
-        self._statistics.resets += 1
+        self.statistics.resets += 1
         self._put(_Restart(welcome.cursor, welcome.position))
 
     def forget_cursor(self) -> None:
@@ -112,25 +112,26 @@ class Feed:
         self._is_taken = True
         try:
             while True:
-                arrival = await self._next()
-                match arrival:
-                    case _Mark():
-                        self._move_bookmark(arrival.cursor, arrival.position)
-                    case _Restart():
-                        async for item in self._reload(arrival):
-                            yield item
-                        self._move_bookmark(arrival.cursor, arrival.position)
-                    case InboxEntry():
-                        items = await self._expand(arrival)
-                        for item in items[:-1]:
-                            self._see_item(item)
-                            yield item
-                        self._see(arrival.conversation_id, arrival.position)
-                        self.on_taken(arrival.position)
-                        for item in items[-1:]:
-                            yield item
+                async for item in self._items_of(await self._next()):
+                    yield item
         finally:
             self._is_taken = False
+
+    async def _items_of(self, arrival: _Arrival) -> AsyncIterator[Item]:
+        if isinstance(arrival, InboxEntry):
+            items = await self._expand(arrival)
+            for item in items[:-1]:
+                self._see_item(item)
+                yield item
+            self._see(arrival.conversation_id, arrival.position)
+            self.on_taken(arrival.position)
+            for item in items[-1:]:
+                yield item
+            return
+        if isinstance(arrival, _Restart):
+            async for item in self._reload(arrival):
+                yield item
+        self._move_bookmark(arrival.cursor, arrival.position)
 
     async def _next(self) -> _Arrival:
         while not self._queue:
@@ -188,7 +189,7 @@ class Feed:
     def _take(self, message: Message) -> bool:
         if self._shown.take(message):
             return True
-        self._statistics.repeats_dropped += 1
+        self.statistics.repeats_dropped += 1
         return False
 
     def _see_item(self, item: Item) -> None:

@@ -18,7 +18,6 @@ from nightdesk_client import wire
 from nightdesk_client.backoff import Backoff
 from nightdesk_client.errors import SessionRefused, SignedOut, Unreachable
 from nightdesk_client.feed import Feed
-from nightdesk_client.items import Statistics
 from nightdesk_client.outgoing import Outgoing
 from nightdesk_client.tokens import TokenSource
 
@@ -69,22 +68,19 @@ class Live:
         *,
         feed: Feed,
         outgoing: Outgoing,
-        statistics: Statistics,
-        on_signal: Callable[[wire.Signal], None],
     ) -> None:
         self._http = http
         self._place = place
         self._tokens = tokens
         self._feed = feed
         self._outgoing = outgoing
-        self._statistics = statistics
-        self._on_signal = on_signal
         self._backoff = Backoff()
         self._ws: aiohttp.ClientWebSocketResponse | None = None
         self._gaps = 0
         self._is_renewed = False
         self._is_cut_after_send = False
         self._bye_s: float | None = None
+        self.on_signal: Callable[[wire.Signal], None] = lambda _signal: None
         self.opened = asyncio.Event()
         self.welcome: wire.Welcome | None = None
 
@@ -144,7 +140,7 @@ class Live:
         self._welcomed(await self._await_welcome(ws, token))
         self._ws = ws
         self._is_renewed = False
-        self._statistics.connections += 1
+        self._feed.statistics.connections += 1
         self.opened.set()
 
     async def _await_welcome(self, ws: aiohttp.ClientWebSocketResponse, token: str) -> wire.Welcome:
@@ -211,7 +207,7 @@ class Live:
             case wire.Welcome():
                 pass
             case _:
-                self._on_signal(frame)
+                self.on_signal(frame)
 
     def _take_in(self, frame: wire.Entries) -> None:
         if self._feed.offer(frame):
@@ -227,15 +223,17 @@ class Live:
         try:
             while True:
                 self._outgoing.wake.clear()
-                while (frame := self._outgoing.next_frame()) is not None:
-                    await _say(ws, wire.encode_frame(frame))
-                    if self._is_cut_after_send and isinstance(frame, wire.Send):
-                        self._is_cut_after_send = False
-                        _break_transport(ws)
-                        return
+                await self._write_all(ws)
                 await self._outgoing.wake.wait()
         except (aiohttp.ClientError, TimeoutError, OSError):
             _break_transport(ws)
+
+    async def _write_all(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+        while (frame := self._outgoing.next_frame()) is not None:
+            await _say(ws, wire.encode_frame(frame))
+            if self._is_cut_after_send and isinstance(frame, wire.Send):
+                self._is_cut_after_send = False
+                _break_transport(ws)
 
     async def _closed(self, ws: aiohttp.ClientWebSocketResponse, token: str) -> None:
         code = ws.close_code or 1006

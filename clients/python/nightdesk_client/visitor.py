@@ -30,14 +30,17 @@ class Visitor:
         inbox_key: str,
         *,
         identity_token: str | None = None,
-        name: str | None = None,
-        email: str | None = None,
+        profile: dict[str, object] | None = None,
         options: Options | None = None,
     ) -> AsyncIterator[Client]:
-        """A new visitor, anonymous or identified by a token that the site's back end signed."""
+        """A new visitor, anonymous or identified by a token that the site's back end signed.
+
+        `profile`: name, email, attributes, as far as the visitor told them.
+        """
         options = options or Options()
-        details = {"identity_token": identity_token, "name": name, "email": email}
-        body = {key: value for key, value in details.items() if value is not None}
+        body = dict(profile or {})
+        if identity_token is not None:
+            body["identity_token"] = identity_token
         async with http_session(options) as http:
             rest = Rest(http, base_url, tokens=None)
             arrived = await rest.post(f"/inboxes/{inbox_key}/contacts", body, Arrived)
