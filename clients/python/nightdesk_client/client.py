@@ -138,8 +138,9 @@ class Client:
         return sent
 
     def entries(self) -> AsyncIterator[Item]:
-        """Everything that happens in the inbox, exactly once and in order. One reader at a time."""
-        return self._feed.items()
+        """Everything that happens in the inbox, exactly once and in order. One reader at a time;
+        leaving the loop and coming back later goes on where it stood."""
+        return self._feed
 
     def read(self, conversation_id: str, up_to: int) -> None:
         """The person has seen the conversation up to a position."""

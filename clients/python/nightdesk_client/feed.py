@@ -1,6 +1,6 @@
 """From frames to the application: every entry exactly once, in order, with the messages that came along.
 
-The connection hands entries in (`offer`), the application takes items out (`items`). Between them is a bounded
+The connection hands entries in (`offer`), the application iterates. Between them is a bounded
 queue. When it is full, entries are left with the server until the application has caught up; then the client
 resumes from its cursor. Confirmations of sends never wait behind it.
 """
@@ -17,7 +17,7 @@ from nightdesk_client.errors import NightdeskClientError
 from nightdesk_client.history import History
 from nightdesk_client.items import Bookmark, Entry, Item, Reset, Statistics, entry_of, history_entry
 from nightdesk_client.sequence import Sequence, Shown, Verdict
-from nightdesk_client.wire import Entries, InboxEntry, Message, Welcome
+from nightdesk_client.wire import Conversation, Entries, InboxEntry, Message, Welcome
 
 QUEUE_ENTRIES = 5_000
 
@@ -29,7 +29,7 @@ class _Mark(msgspec.Struct, frozen=True):
     position: int | None
 
 
-class _Restart(msgspec.Struct, frozen=True):
+class _Restart(msgspec.Struct, frozen=True, eq=False):
     """The chain begins anew: load everything."""
 
     cursor: str | None
@@ -51,7 +51,12 @@ class Feed:
         self._filled = asyncio.Event()
         self._fault: NightdeskClientError | None = None
         self._is_full = False
-        self._is_taken = False
+        self._is_asked = False
+        self._ready: deque[Item] = deque()
+        self._to_load: deque[Conversation] = deque()
+        self._reloading: _Restart | None = None
+        self._taking = 0
+        self._taking_of = ""
         self._seen: dict[str, int] = {}
         self.bookmark = bookmark
         self.on_taken: Callable[[int], None] = lambda _position: None
@@ -104,53 +109,79 @@ class Feed:
         self._fault = fault
         self._filled.set()
 
-    async def items(self) -> AsyncIterator[Item]:
-        """Each item once. An entry is acknowledged as the application takes it; the bookmark moves past it when
-        the application asks for the next, so a crash in between shows it again after a restart."""
-        if self._is_taken:
+    def __aiter__(self) -> AsyncIterator[Item]:
+        return self
+
+    async def __anext__(self) -> Item:
+        """The next item. Acknowledged as it is taken; the bookmark moves past it when the next is asked for, so a
+        crash in between shows it again after a restart. Giving up the wait loses nothing."""
+        if self._is_asked:
             raise RuntimeError("entries() has one reader; share what it yields instead")
-        self._is_taken = True
+        self._is_asked = True
         try:
-            while True:
-                async for item in self._items_of(await self._next()):
-                    yield item
+            while not self._ready:
+                await self._prepare()
         finally:
-            self._is_taken = False
+            self._is_asked = False
+        item = self._ready.popleft()
+        is_last = not self._ready and not self._to_load
+        if isinstance(item, Entry) and (item.is_history or is_last):
+            # An assignment counts as seen only with the last of the messages that it brought.
+            self._see(item.conversation_id, item.position)
+        if is_last:
+            self._see(self._taking_of, self._taking)
+            self.on_taken(self._taking)
+        return item
 
-    async def _items_of(self, arrival: _Arrival) -> AsyncIterator[Item]:
-        if isinstance(arrival, InboxEntry):
-            items = await self._expand(arrival)
-            for item in items[:-1]:
-                self._see_item(item)
-                yield item
-            self._see(arrival.conversation_id, arrival.position)
-            self.on_taken(arrival.position)
-            for item in items[-1:]:
-                yield item
+    async def _prepare(self) -> None:
+        """One step towards the next item. Nothing leaves the queue before what it needs was read."""
+        if self._to_load:
+            await self._load(self._to_load[0])
+            self._to_load.popleft()
             return
-        if isinstance(arrival, _Restart):
-            async for item in self._reload(arrival):
-                yield item
-        self._move_bookmark(arrival.cursor, arrival.position)
+        arrival = await self._first()
+        match arrival:
+            case InboxEntry():
+                items = await self._expand(arrival)
+                self._taking, self._taking_of = arrival.position, arrival.conversation_id
+                self._ready.extend(items)
+                if not items:
+                    self.on_taken(arrival.position)
+            case _Restart() if arrival is not self._reloading:
+                conversations = await self._history.conversations()
+                self._reloading = arrival
+                self._to_load.extend(x for x in conversations if x.last_seq)
+                self._taking, self._taking_of = arrival.position or 0, ""
+                self._ready.append(Reset(conversations=conversations))
+                return
+            case _Restart() | _Mark():
+                self.on_taken(arrival.position or 0)
+                device = self.bookmark.device
+                self.bookmark = Bookmark(
+                    device=device, cursor=arrival.cursor, position=arrival.position
+                )
+        self._queue.popleft()
+        if self._is_full and len(self._queue) < QUEUE_ENTRIES // 4:
+            self.on_drained()
 
-    async def _next(self) -> _Arrival:
+    async def _first(self) -> _Arrival:
         while not self._queue:
             if self._fault is not None:
                 raise self._fault
             self._filled.clear()
             await self._filled.wait()
-        arrival = self._queue.popleft()
-        if self._is_full and len(self._queue) < QUEUE_ENTRIES // 4:
-            self.on_drained()
-        return arrival
+        return self._queue[0]
+
+    async def _load(self, conversation: Conversation) -> None:
+        seq, message_id = self._shown.last(conversation.conversation_id)
+        found = await self._history.since(
+            conversation.conversation_id, seq=seq, message_id=message_id
+        )
+        self._ready.extend(history_entry(x) for x in found if self._take(x))
 
     def _put(self, arrival: _Arrival) -> None:
         self._queue.append(arrival)
         self._filled.set()
-
-    def _move_bookmark(self, cursor: str | None, position: int | None) -> None:
-        device = self.bookmark.device
-        self.bookmark = Bookmark(device=device, cursor=cursor, position=position)
 
     async def _expand(self, entry: InboxEntry) -> list[Item]:
         items: list[Item] = []
@@ -169,32 +200,11 @@ class Feed:
             entry.conversation_id, after_seq=after_seq, up_to_seq=entry.to_seq
         )
 
-    async def _reload(self, restart: _Restart) -> AsyncIterator[Item]:
-        conversations = await self._history.conversations()
-        yield Reset(conversations=conversations)
-        for conversation in conversations:
-            seq, message_id = self._shown.last(conversation.conversation_id)
-            if conversation.last_seq == 0:
-                continue
-            found = await self._history.since(
-                conversation.conversation_id, seq=seq, message_id=message_id
-            )
-            for message in found:
-                if self._take(message):
-                    self._see(message.conversation_id, message.position)
-                    yield history_entry(message)
-        if restart.position is not None:
-            self.on_taken(restart.position)
-
     def _take(self, message: Message) -> bool:
         if self._shown.take(message):
             return True
         self.statistics.repeats_dropped += 1
         return False
-
-    def _see_item(self, item: Item) -> None:
-        if isinstance(item, Entry) and item.message is not None:
-            self._see(item.conversation_id, item.message.position)
 
     def _see(self, conversation_id: str, position: int) -> None:
         self._seen[conversation_id] = max(self._seen.get(conversation_id, 0), position)
