@@ -57,6 +57,8 @@ def _adapt(connection: AdaptContext) -> None:
 
 async def _configure(connection: Connection) -> None:
     _adapt(connection)
+    # One snapshot an answer: what is told as of a checkpoint must not hold what came after it.
+    await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
 
 
 def _arguments(name: str, schema: str, statement_timeout_s: float) -> dict[str, Any]:
@@ -114,7 +116,7 @@ async def open_pool(
     statement_timeout_s: float = 5.0,
 ) -> Pool:
     """A pool that connects in the background, so that a service starts while the database is away; take connections
-    with `borrow`."""
+    with `borrow`. Transactions begun with `connection.transaction()` see one snapshot."""
     pool: Pool = AsyncConnectionPool(
         url,
         min_size=1,
@@ -139,23 +141,27 @@ async def borrow(pool: Pool, *, timeout_s: float = 2.0) -> AsyncIterator[Connect
             yield connection
 
 
-async def guard_durability(connection: Connection) -> None:
-    """Refuse a server that forgets what it committed. Raises `Refused` with one clear line."""
-    settings = ("fsync", "synchronous_commit", "full_page_writes")
-    found = await connection.execute(
-        "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", [list(settings)]
-    )
-    # Our own session has set synchronous_commit; what counts is what the server would do without us as well.
-    default = await connection.execute(
-        "SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit'"
-    )
-    values = dict(await found.fetchall())
-    values["synchronous_commit"] = (await default.fetchall())[0][0]
-    off = [name for name in settings if values.get(name) == "off"]
-    if off:
-        raise Refused(
-            f"PostgreSQL runs with {', '.join(f'{x}=off' for x in off)}: commits could be lost"
+async def guard_durability(url: str, *, mode: str) -> list[str]:
+    """Refuse a server that forgets what it committed: `Refused` with one clear line.
+
+    In mode "development" fsync and full_page_writes may be off, and are returned to be warned of; they only matter
+    when the machine loses power. `synchronous_commit` loses commits in a mere crash of the server.
+    """
+    with lost_as_unavailable("connecting"):
+        # Without our session settings, which would hide what the server does.
+        connection = await psycopg.AsyncConnection.connect(
+            url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S
         )
+        async with connection:
+            found = await connection.execute(
+                "SELECT name FROM pg_settings WHERE setting = 'off'"
+                " AND name IN ('fsync', 'synchronous_commit', 'full_page_writes')"
+            )
+            off = sorted([row[0] for row in await found.fetchall()])
+    if off and (mode != "development" or "synchronous_commit" in off):
+        text = ", ".join(f"{name}=off" for name in off)
+        raise Refused(f"PostgreSQL runs with {text}: commits could be lost", code="lazy_database")
+    return off
 
 
 # ---------------------------------------------------------------- migrations

@@ -156,7 +156,6 @@ CREATE TABLE projection.contacts (
     is_identified    boolean NOT NULL,
     profile_revision bigint NOT NULL,
     created_ns       bigint NOT NULL,
-    created          bigint NOT NULL,
     merged_into      uuid,
     profile          bytea NOT NULL,
     PRIMARY KEY (account_id, contact_id)

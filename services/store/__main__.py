@@ -1,0 +1,10 @@
+"""`python -m services.store`."""
+
+from __future__ import annotations
+
+from services.store.app import serve
+from services.store.config import Config
+from shared import runtime
+
+if __name__ == "__main__":
+    runtime.run("store", Config, serve)

@@ -1,0 +1,54 @@
+"""The rows that a batch makes or replaces, and what is to be told about it."""
+
+from __future__ import annotations
+
+from services.store.fold.records import Record
+from services.store.fold.state import (
+    AgentKey,
+    ContactKey,
+    ConversationKey,
+    Folded,
+    Holding,
+    HoldingKey,
+    MessageKey,
+    Owner,
+    Primary,
+    ReceiptKey,
+)
+from shared.ids import AccountId, DeviceId, Position
+from shared.queries import ContactRow, Entry, MessageRow, NoteRow, ReceiptRow
+
+
+class Changes:
+    """Collected by the fold. New rows in lists and dicts of their own; rows that replace an older one by key."""
+
+    def __init__(self) -> None:
+        self.message_ids: dict[MessageKey, tuple[Position, bytes]] = {}
+        self.messages: dict[MessageKey, MessageRow] = {}
+        self.edited: dict[MessageKey, MessageRow] = {}
+        self.notes: list[NoteRow] = []
+        self.entries: list[tuple[AccountId, Entry]] = []
+        self.conversations: dict[ConversationKey, Folded] = {}
+        self.contacts: dict[ContactKey, ContactRow] = {}
+        self.holdings: dict[HoldingKey, Holding] = {}
+        self.receipts: dict[ReceiptKey, ReceiptRow] = {}
+        self.receipt_owners: dict[ReceiptKey, tuple[str, ...]] = {}
+        self.devices: dict[tuple[str, DeviceId], tuple[AccountId, Position]] = {}
+        self.primaries: dict[AgentKey, Primary] = {}
+        self.lists: dict[AccountId, set[str]] = {}
+        self.quarantined: list[tuple[Record, str]] = []
+        self.repeats = 0
+        self.clashes: list[Record] = []
+
+    def list_changed(self, folded: Folded) -> None:
+        """Note that lists which are no inbox look different now."""
+        teams = self.lists.setdefault(folded.state.account_id, set())
+        teams.add(folded.state.team_id or "")
+
+
+def note_owner(owners: dict[str, Owner], owner_id: str, account_id: AccountId) -> Owner:
+    """The inbox of this owner; an unknown one has no entries."""
+    owner = owners.get(owner_id)
+    if owner is None:
+        owner = owners[owner_id] = Owner(account_id=account_id)
+    return owner

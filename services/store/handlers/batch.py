@@ -1,0 +1,180 @@
+"""Deliveries → records → rows needed → fold → rows to write, and the transaction that writes them.
+
+The next batch is prepared while the one before commits, so the state runs ahead of the tables by one batch; whoever
+calls this throws the state away when a commit did not happen.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import struct
+from collections.abc import Collection
+
+import msgspec
+import psycopg
+
+from services.store.fold import Broken, Changes, Record, State, fold, needed, read_record, stretches
+from services.store.fold.needs import Needs
+from services.store.tables.load import load
+from services.store.tables.write import (
+    Piece,
+    fold_pieces,
+    log_pieces,
+    make_partitions,
+    write_edits,
+    write_pieces,
+)
+from shared.bus import Delivery, digest
+from shared.database import Connection, lost_as_unavailable, move_checkpoint
+from shared.ids import Position
+from shared.queries import MessageRow
+
+REFUSED = "refused_by_database"
+_NO_ROW = (ValueError, struct.error, OverflowError, UnicodeError)
+_ROUNDS = 20
+
+
+class Poisoned(Exception):
+    """No row can hold something in this batch: do it again in halves."""
+
+    def __init__(self, last: Position, count: int) -> None:
+        super().__init__(f"{count} events up to {last}")
+        self.last = last
+        self.count = count
+
+
+class Fenced(Exception):
+    """The checkpoint was not where this process left it: somebody else leads."""
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch folded and encoded, ready to be written."""
+
+    first: Position
+    last: Position
+    count: int
+    last_at_ns: int
+    digest: bytes
+    pieces: list[Piece]
+    edited: list[MessageRow]
+    changes: Changes
+
+
+async def prepare(
+    loader: Connection,
+    state: State,
+    deliveries: list[Delivery],
+    *,
+    shard: str,
+    is_log_written: bool = True,
+    poison: Collection[Position] = (),
+) -> Prepared:
+    """Fold a batch. Raises `Poisoned`, `Unavailable`. `poison`: positions known to be refused by the database.
+
+    `is_log_written` is off when projections are folded again from `events`.
+    """
+    entries = [(delivery, _record(delivery, poison)) for delivery in deliveries]
+    changes = Changes()
+    last = deliveries[-1]
+    try:
+        for stretch in stretches([record for _, record in entries]):
+            await _load(loader, state, stretch)
+            for record in stretch:
+                fold(state, changes, record)
+        pieces = log_pieces(shard, entries, changes) if is_log_written else []
+        pieces += fold_pieces(changes)
+    except (*_NO_ROW, psycopg.DataError) as err:
+        raise Poisoned(last.position, len(deliveries)) from err
+    return Prepared(
+        first=deliveries[0].position,
+        last=last.position,
+        count=len(deliveries),
+        last_at_ns=last.at_ns,
+        digest=digest(last),
+        pieces=pieces,
+        edited=list(changes.edited.values()),
+        changes=changes,
+    )
+
+
+def _record(delivery: Delivery, poison: Collection[Position]) -> Record:
+    record = read_record(delivery.position, delivery.at_ns, delivery.subject, delivery.payload)
+    if record.position not in poison:
+        return record
+    return Record(record.position, record.at_ns, record.family, Broken(REFUSED))
+
+
+async def _load(loader: Connection, state: State, stretch: list[Record]) -> None:
+    asked = Needs()
+    for _ in range(_ROUNDS):
+        wanted = needed(state, stretch)
+        if not wanted.take_new(asked):
+            return
+        with lost_as_unavailable("reading what a batch touches"):
+            await load(loader, state, wanted)
+    raise RuntimeError("the rows that a batch touches lead on and on")
+
+
+class Writer:
+    """Writes prepared batches over one connection, as the leader it is named."""
+
+    def __init__(self, connection: Connection, shard: str, leader: str) -> None:
+        self._connection = connection
+        self._shard = shard
+        self._leader = leader
+        self._months: set[tuple[int, int]] = set()
+
+    async def commit(self, batch: Prepared, expected: Position) -> None:
+        """Everything of the batch and the checkpoint, or nothing. Raises `Fenced`, `Poisoned`, `Unavailable`
+        (then it may have been committed: read the checkpoint again)."""
+        try:
+            with lost_as_unavailable("writing a batch"):
+                async with self._connection.transaction():
+                    # First of all, so that a store that no longer leads writes nothing and waits for nobody.
+                    if not await self._move(batch, expected):
+                        raise Fenced
+                    await write_pieces(self._connection, batch.pieces)
+                    await write_edits(self._connection, batch.edited)
+        except (psycopg.DataError, psycopg.IntegrityError) as err:
+            raise Poisoned(batch.last, batch.count) from err
+
+    async def _move(self, batch: Prepared, expected: Position) -> bool:
+        return await move_checkpoint(
+            self._connection,
+            self._shard,
+            leader=self._leader,
+            expected=expected,
+            to=batch.last,
+            digest=batch.digest,
+            at_ns=batch.last_at_ns,
+        )
+
+    async def beat(self, position: Position) -> None:
+        """Renew the lease. Raises `Fenced`, `Unavailable`."""
+        with lost_as_unavailable("renewing the lease"):
+            is_held = await move_checkpoint(
+                self._connection,
+                self._shard,
+                leader=self._leader,
+                expected=position,
+                to=position,
+                digest=None,
+                at_ns=0,
+            )
+        if not is_held:
+            raise Fenced
+
+    async def make_room(self, deliveries: list[Delivery]) -> None:
+        """The partitions of `events` for these, and for the month after the last."""
+        months = {}
+        for at_ns in (deliveries[0].at_ns, deliveries[-1].at_ns, deliveries[-1].at_ns + _MONTH_NS):
+            day = dt.datetime.fromtimestamp(at_ns / 1e9, dt.UTC)
+            months[day.year, day.month] = at_ns
+        missing = [at_ns for month, at_ns in months.items() if month not in self._months]
+        if missing:
+            with lost_as_unavailable("making a partition"):
+                await make_partitions(self._connection, missing)
+            self._months.update(months)
+
+
+_MONTH_NS = 31 * 86_400 * 1_000_000_000

@@ -1,0 +1,170 @@
+"""Tells gateways what was committed. Each bucket's hints form a chain by `since` and `to`; a gateway that misses a
+link reads instead, so a lost hint costs a question and nothing else. Sent only by the store that leads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+from services.store import metrics
+from services.store.fold import Changes
+from services.store.handlers.progress import Progress
+from services.store.tables.ranges import Ranges, read_ranges
+from shared import log
+from shared.bus import Bus
+from shared.codec import pack
+from shared.database import Pool, borrow
+from shared.errors import Malformed, Unavailable
+from shared.ids import AccountId, AgentId, DeviceId, Position
+from shared.queries import Entry, Hint, ReceiptRow
+from shared.subjects import HINT_BUCKETS, bucket_of, hint_subject
+
+_EVERY_S = 1.0
+_MOST_BYTES = 512 * 1024
+_PART_BYTES = 384 * 1024
+"""Estimated, with room for what the estimate leaves out."""
+_ROW_BYTES = 400
+
+
+class _Bucket:
+    """What a commit changed for the accounts of one bucket."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.receipts: list[ReceiptRow] = []
+        self.receipt_owners: list[str] = []
+        self.lists: list[tuple[AccountId, str]] = []
+        self.primaries: list[tuple[AgentId, DeviceId | None, int]] = []
+
+
+class Hints:
+    """The chains of a shard's buckets."""
+
+    def __init__(self, bus: Bus, pool: Pool, *, shard: str, progress: Progress) -> None:
+        self._bus = bus
+        self._pool = pool
+        self._shard = shard
+        self._progress = progress
+        self._to: list[Position] = [0] * HINT_BUCKETS
+        self._told: Position = 0
+        self._epoch = ""
+
+    def begin(self, position: Position, epoch: str) -> None:
+        """A new term: the chains go on from the checkpoint that was taken over."""
+        self._to = [position] * HINT_BUCKETS
+        self._told = position
+        self._epoch = epoch
+
+    async def tell(self, changes: Changes, to: Position) -> None:
+        """After a commit up to `to`: one hint, or several in a row, for each bucket it touched."""
+        for number, bucket in (await self._sorted(changes)).items():
+            for entries, up_to in _parts(bucket.entries, to):
+                is_last = up_to == to
+                hint = Hint(
+                    epoch=self._epoch,
+                    since=self._to[number],
+                    to=up_to,
+                    entries=tuple(entries),
+                    receipts=tuple(bucket.receipts) if is_last else (),
+                    receipt_owners=tuple(bucket.receipt_owners) if is_last else (),
+                    lists=tuple(bucket.lists) if is_last else (),
+                    primaries=tuple(bucket.primaries) if is_last else (),
+                )
+                await self._send(number, hint)
+        self._told = to
+
+    async def _sorted(self, changes: Changes) -> dict[int, _Bucket]:
+        buckets: dict[int, _Bucket] = {}
+
+        def of(account_id: AccountId) -> _Bucket:
+            return buckets.setdefault(bucket_of(account_id), _Bucket())
+
+        for account_id, entry in await self._with_ranges(changes.entries):
+            of(account_id).entries.append(entry)
+        for key, row in changes.receipts.items():
+            of(key[0]).receipts.append(row)
+            of(key[0]).receipt_owners.append(" ".join(changes.receipt_owners[key]))
+        for account_id, teams in changes.lists.items():
+            of(account_id).lists.extend((account_id, team) for team in sorted(teams))
+        for agent, primary in changes.primaries.items():
+            of(agent[0]).primaries.append((agent[1], primary.device_id, primary.fence))
+        return buckets
+
+    async def _with_ranges(
+        self, entries: list[tuple[AccountId, Entry]]
+    ) -> list[tuple[AccountId, Entry]]:
+        """Assignments with the messages that come with them; without, if the database does not answer now:
+        then `more` says to read them."""
+        wanted = [
+            (account_id, entry.conversation_id, entry.from_seq, entry.to_seq)
+            for account_id, entry in entries
+            if entry.to_seq
+        ]
+        if not wanted:
+            return entries
+        found: Ranges = {}
+        try:
+            async with borrow(self._pool) as connection:
+                found = await read_ranges(connection, wanted)
+        except Unavailable as err:
+            log.get().warning("hint_without_messages", reason=err.message)
+        return [(account_id, _filled(entry, found)) for account_id, entry in entries]
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Every second an empty hint to each bucket, so that silence means something."""
+        while not stopping.is_set():
+            began_at = time.monotonic()
+            if self._progress.is_leading:
+                for number in range(HINT_BUCKETS):
+                    to = max(self._to[number], self._told)
+                    await self._send(number, Hint(epoch=self._epoch, since=self._to[number], to=to))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, began_at + _EVERY_S - time.monotonic())):
+                    await stopping.wait()
+
+    async def _send(self, number: int, hint: Hint) -> None:
+        self._to[number] = hint.to
+        result = "full" if hint.entries or hint.receipts or hint.lists else "empty"
+        try:
+            payload = pack(hint)
+            if len(payload) > _MOST_BYTES:
+                result = "incomplete"
+                payload = pack(
+                    Hint(epoch=hint.epoch, since=hint.since, to=hint.to, incomplete=True)
+                )
+            async with asyncio.timeout(1.0):
+                await self._bus.publish(hint_subject(self._shard, number), payload)
+        except (Malformed, TimeoutError):
+            result = "failed"
+        metrics.HINTS.labels(result).inc()
+
+
+def _parts(entries: list[Entry], to: Position) -> Iterator[tuple[list[Entry], Position]]:
+    """Entries in hints of a bearable size; entries of one event stay together, the last part reaches `to`."""
+    part: list[Entry] = []
+    size = 0
+    for entry in entries:
+        if size > _PART_BYTES and part[-1].position != entry.position:
+            yield part, part[-1].position
+            part, size = [], 0
+        part.append(entry)
+        size += _size(entry)
+    yield part, to
+
+
+def _size(entry: Entry) -> int:
+    messages = entry.messages if entry.message is None else (entry.message,)
+    note = len(entry.note.body) if entry.note is not None else 0
+    return _ROW_BYTES + note + sum(_ROW_BYTES + len(row.body) for row in messages)
+
+
+def _filled(entry: Entry, found: Ranges) -> Entry:
+    if not entry.to_seq:
+        return entry
+    rows = found.get((entry.conversation_id, entry.from_seq), ())
+    more = not rows or rows[-1].seq < entry.to_seq
+    return msgspec.structs.replace(entry, messages=tuple(rows), more=more)

@@ -1,0 +1,131 @@
+"""One term of leading: the log, folded batch by batch. While a batch commits, the next one is prepared."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from services.store import metrics
+from services.store.config import Config
+from services.store.fold import State
+from services.store.handlers.batch import Prepared, Writer, prepare
+from services.store.handlers.hints import Hints
+from services.store.handlers.poison import Poison
+from services.store.handlers.progress import Progress
+from shared.bus import Batch, Delivery, Reader
+from shared.database import Connection
+from shared.ids import Position
+
+_BEAT_S = 0.8
+
+
+class Lead:
+    """State of the term. Made when the checkpoint is ours, thrown away when it is not or something failed."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        loader: Connection,
+        *,
+        shard: str,
+        config: Config,
+        progress: Progress,
+        hints: Hints,
+        poison: Poison,
+    ) -> None:
+        self._writer = writer
+        self._loader = loader
+        self._shard = shard
+        self._config = config
+        self._progress = progress
+        self._hints = hints
+        self._poison = poison
+        self._state = State()
+        self._committed: Position = progress.position
+        self._under_way: asyncio.Task[None] | None = None
+        self._done: list[Prepared] = []
+        self._beaten_at = time.monotonic()
+
+    async def run(self, reader: Reader, stopping: asyncio.Event) -> None:
+        """Until `stopping`; what is under way is finished first, or its failure raised."""
+        batches = reader.batches()
+        try:
+            async for batch in batches:
+                if stopping.is_set():
+                    break
+                await self._take(batch)
+                metrics.LAG_POSITIONS.set(reader.lag)
+                if batch.at_end and not batch.deliveries:
+                    metrics.LAG_SECONDS.set(0)
+            await self._settle()
+        finally:
+            if self._under_way is not None:
+                self._under_way.cancel()
+                await asyncio.gather(self._under_way, return_exceptions=True)
+
+    async def _take(self, batch: Batch) -> None:
+        if not batch.deliveries:
+            await self._settle()
+            await self._beat()
+            return
+        for deliveries in self._poison.cut(batch.deliveries):
+            await self._one(deliveries)
+        metrics.LAG_SECONDS.set(max(0.0, (batch.now_ns - batch.deliveries[-1].at_ns) / 1e9))
+
+    async def _one(self, deliveries: list[Delivery]) -> None:
+        began_at = time.monotonic()
+        if self._state.size > self._config.cache_rows:
+            await self._settle()
+            self._state = State()
+        self._forget()
+        prepared = await prepare(
+            self._loader,
+            self._state,
+            deliveries,
+            shard=self._shard,
+            poison=self._poison.positions,
+        )
+        await self._settle()
+        await self._writer.make_room(deliveries)
+        self._under_way = asyncio.create_task(self._commit(prepared, began_at))
+
+    async def _commit(self, batch: Prepared, began_at: float) -> None:
+        await self._writer.commit(batch, self._committed)
+        self._committed = batch.last
+        self._beaten_at = time.monotonic()
+        metrics.BATCH_SECONDS.observe(self._beaten_at - began_at)
+        _count(batch)
+        self._progress.set(batch.last, self._progress.epoch)
+        self._done.append(batch)
+        await self._hints.tell(batch.changes, batch.last)
+        self._poison.watch(batch.changes.quarantined)
+
+    async def _settle(self) -> None:
+        """Wait for the commit under way; its failure is raised here."""
+        task, self._under_way = self._under_way, None
+        if task is not None:
+            await task
+
+    async def _beat(self) -> None:
+        if time.monotonic() - self._beaten_at < _BEAT_S:
+            return
+        await self._writer.beat(self._committed)
+        self._beaten_at = time.monotonic()
+
+    def _forget(self) -> None:
+        """Drop what is only looked at while it is not in the tables: ids and texts of committed messages."""
+        for batch in self._done:
+            for key in batch.changes.message_ids:
+                self._state.message_ids.pop(key, None)
+            for message_key in batch.changes.messages:
+                self._state.messages.pop(message_key, None)
+        self._done.clear()
+
+
+def _count(batch: Prepared) -> None:
+    changes = batch.changes
+    metrics.COMMITTED.inc()
+    metrics.FOLDED.inc(batch.count - len(changes.quarantined) - changes.repeats)
+    metrics.REPEATS.inc(changes.repeats)
+    metrics.CLASHES.inc(len(changes.clashes))
+    metrics.QUARANTINED.inc(len(changes.quarantined))

@@ -1,0 +1,60 @@
+"""Events that no row can hold: found by halving, kept in quarantine, counted so that a fault of ours stops the store
+instead of filling the quarantine."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from services.store.fold import Record
+from services.store.handlers.batch import REFUSED, Poisoned
+from shared import log
+from shared.bus import Delivery
+from shared.errors import Refused
+from shared.ids import Position
+
+WINDOW = 10_000
+_UNREADABLE = frozenset({"unreadable", "no_envelope", "unknown_family", REFUSED})
+
+
+class Poison:
+    """What is known to be refused, and how large a batch may be meanwhile."""
+
+    def __init__(self, *, batch_entries: int, limit: int) -> None:
+        self.positions: set[Position] = set()
+        self._full = batch_entries
+        self._step = batch_entries
+        self._careful_until: Position = 0
+        self._limit = limit
+        self._recent: deque[Position] = deque()
+
+    def halve(self, fault: Poisoned) -> None:
+        """After a batch was refused: go on from the checkpoint with half of it; one alone is the culprit."""
+        self._careful_until = max(self._careful_until, fault.last)
+        self._step = max(1, fault.count // 2)
+        if fault.count == 1:
+            self.positions.add(fault.last)
+        kind = type(fault.__cause__).__name__
+        log.get().error("batch_refused", last=fault.last, events=fault.count, kind=kind)
+
+    def cut(self, deliveries: list[Delivery]) -> list[list[Delivery]]:
+        """What was delivered, in the sizes that may be committed now."""
+        if deliveries[0].position > self._careful_until:
+            self._step = self._full
+        step = self._step
+        return [deliveries[i : i + step] for i in range(0, len(deliveries), step)]
+
+    def watch(self, quarantined: Iterable[tuple[Record, str]]) -> None:
+        """Report what was quarantined. Raises `Refused` when it is so much that the fault must be ours."""
+        recent = self._recent
+        for record, reason in quarantined:
+            log.get().error("event_quarantined", position=record.position, reason=reason)
+            if reason in _UNREADABLE:
+                recent.append(record.position)
+        while recent and recent[0] <= recent[-1] - WINDOW:
+            recent.popleft()
+        if len(recent) > self._limit:
+            raise Refused(
+                f"{len(recent)} unreadable events within {WINDOW}: this release can't read this log",
+                code="too_much_poison",
+            )

@@ -1,0 +1,143 @@
+"""Answers `nd.q.<shard>.<name>`. Every answer comes from one snapshot and carries its checkpoint; "not found" is only
+said when that checkpoint has reached the log's end as of the question."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import psycopg
+
+from services.store import metrics
+from services.store.config import Config
+from services.store.handlers.progress import Progress
+from services.store.tables import conversations, inbox, messages
+from shared.bus import Bus, CoreMessage, Subscription, stream_state
+from shared.codec import pack, unpack
+from shared.database import Pool, borrow
+from shared.errors import Malformed, Rejected, Unavailable
+from shared.ids import Position
+from shared.queries import (
+    Answer,
+    GetContact,
+    GetConversation,
+    GetCounts,
+    GetHistory,
+    GetMessage,
+    ListConversations,
+    ListMessages,
+    ListNotes,
+    LookUpMessageId,
+    ReadHeads,
+    ReadInbox,
+)
+from shared.subjects import query_subject
+
+Ask = Callable[[Any, Any], Awaitable[Any]]
+_KINDS: dict[str, tuple[type[msgspec.Struct], Ask]] = {
+    "conversation": (GetConversation, conversations.get_conversation),
+    "conversations": (ListConversations, conversations.list_conversations),
+    "messages": (ListMessages, messages.list_messages),
+    "notes": (ListNotes, messages.list_notes),
+    "contact": (GetContact, messages.get_contact),
+    "message": (GetMessage, messages.get_message),
+    "message_id": (LookUpMessageId, messages.look_up_message_id),
+    "history": (GetHistory, messages.get_history),
+    "inbox": (ReadInbox, inbox.read_inbox),
+    "heads": (ReadHeads, inbox.read_heads),
+    "counts": (GetCounts, conversations.get_counts),
+}
+_WAITING_PER_CONNECTION = 32
+
+
+class Questions:
+    """The subscriptions of this store; several stores share them in a queue group."""
+
+    def __init__(
+        self, bus: Bus, pool: Pool, *, shard: str, config: Config, progress: Progress
+    ) -> None:
+        self._bus = bus
+        self._pool = pool
+        self._shard = shard
+        self._config = config
+        self._progress = progress
+        self._subscriptions: list[Subscription] = []
+
+    async def open(self) -> None:
+        """Begin to answer."""
+        concurrency = self._config.query_connections * _WAITING_PER_CONNECTION
+        for name in _KINDS:
+            subject = query_subject(self._shard, name)
+            subscription = await self._bus.subscribe(
+                subject, self._asked, queue="store", concurrency=concurrency
+            )
+            self._subscriptions.append(subscription)
+
+    async def close(self) -> None:
+        """Take no more questions."""
+        for subscription in self._subscriptions:
+            await subscription.close()
+
+    async def _asked(self, asked: CoreMessage) -> None:
+        began_at = time.monotonic()
+        name = asked.subject.rsplit(".", 1)[1]
+        answer = await self._answer(name, asked.payload)
+        await asked.reply(pack(answer))
+        metrics.QUERIES.labels(name, answer.status).inc()
+        metrics.QUERY_SECONDS.labels(name).observe(time.monotonic() - began_at)
+
+    async def _answer(self, name: str, payload: bytes) -> Answer:
+        kind, ask = _KINDS[name]
+        try:
+            question: Any = unpack(payload, kind)
+            return await self._ask(ask, question)
+        except (Malformed, Rejected) as err:
+            return self._empty("invalid", err.message)
+        except psycopg.DataError:
+            # An id that is none, or a number beyond a bigint.
+            return self._empty("invalid", "a value of the question can't be one of ours")
+        except Unavailable as err:
+            return self._empty("unavailable", err.message)
+
+    def _empty(self, status: Any, reason: str) -> Answer:
+        return Answer(
+            status=status,
+            checkpoint=self._progress.position,
+            epoch=self._progress.epoch,
+            reason=reason,
+        )
+
+    async def _ask(self, ask: Ask, question: Any) -> Answer:
+        if not await self._progress.reach(question.at_least, self._config.wait_s):
+            return self._empty("behind", f"the checkpoint is below {question.at_least}")
+        answer = await self._once(ask, question)
+        if answer.status != "not_found":
+            return answer
+        state = await stream_state(self._bus, self._shard)
+        if state.last <= answer.checkpoint:
+            return answer
+        if not await self._progress.reach(state.last, self._config.wait_s):
+            return self._empty("behind", "not found yet, and the log goes on")
+        return await self._once(ask, question)
+
+    async def _once(self, ask: Ask, question: Any) -> Answer:
+        async with borrow(self._pool) as connection, connection.transaction():
+            position, epoch = await self._checkpoint(connection)
+            result = await ask(connection, question)
+        if result is None:
+            return Answer(status="not_found", checkpoint=position, epoch=epoch)
+        return Answer(
+            status="ok", checkpoint=position, epoch=epoch, result=msgspec.Raw(pack(result))
+        )
+
+    async def _checkpoint(self, connection: Any) -> tuple[Position, str]:
+        found = await connection.execute(
+            "SELECT position, epoch FROM checkpoint WHERE shard = %s", [self._shard]
+        )
+        row = await found.fetchone()
+        if row is None:
+            raise Unavailable("the store has not begun yet")
+        position, epoch = row
+        return position, epoch

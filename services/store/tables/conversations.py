@@ -1,0 +1,214 @@
+"""Questions about conversations: one, a list, how many, and what somebody has not read of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from services.store.tables.paging import cut, decode_next, encode_next
+from services.store.tables.read import (
+    CONVERSATION,
+    MESSAGE,
+    RECEIPT,
+    Row,
+    conversation,
+    message,
+    receipt,
+)
+from shared.database import Connection
+from shared.errors import Rejected
+from shared.ids import AccountId
+from shared.queries import (
+    ConversationPage,
+    ConversationRow,
+    Counts,
+    GetConversation,
+    GetCounts,
+    ListConversations,
+)
+
+_MOST_ROWS = 200
+
+# What the viewer has not read: the other side's messages behind the viewer's own "read". Conversations that are
+# neither theirs as a contact nor held by them have nothing unread for them.
+_UNREAD = """
+    SELECT count(*) FROM messages m
+    WHERE c.last_message > coalesce(
+        (SELECT r.read FROM receipts r WHERE r.account_id = c.account_id
+         AND r.conversation_id = c.conversation_id AND r.recipient_id = %(viewer)s), 0)
+    AND m.account_id = c.account_id AND m.conversation_id = c.conversation_id
+    AND m.position > coalesce(
+        (SELECT r.read FROM receipts r WHERE r.account_id = c.account_id
+         AND r.conversation_id = c.conversation_id AND r.recipient_id = %(viewer)s), 0)
+    AND CASE WHEN c.contact_id::text = %(viewer)s THEN m.author_kind IN ('agent', 'integration')
+             WHEN c.agent_id::text = %(viewer)s THEN m.author_kind = 'visitor' ELSE false END
+"""
+
+
+async def get_conversation(
+    connection: Connection, question: GetConversation
+) -> ConversationRow | None:
+    """One conversation with its last message and everybody's receipts."""
+    rows = await _rows(
+        connection,
+        "c.conversation_id = %(conversation)s",
+        {
+            "account": question.account_id,
+            "viewer": question.viewer_id,
+            "conversation": question.conversation_id,
+        },
+    )
+    if not rows:
+        return None
+    found = await connection.execute(
+        f"SELECT {RECEIPT} FROM receipts WHERE account_id = %s AND conversation_id = %s"
+        " ORDER BY recipient_id".encode(),
+        [question.account_id, question.conversation_id],
+    )
+    receipts = tuple([receipt(row) for row in await found.fetchall()])
+    return msgspec.structs.replace(rows[0], receipts=receipts)
+
+
+async def list_conversations(
+    connection: Connection, question: ListConversations
+) -> ConversationPage:
+    """A page of conversations by filters, last change first or longest wait first."""
+    limit = min(max(question.limit, 1), _MOST_ROWS)
+    where, parameters = await _filters(connection, question)
+    column = "c.version" if question.order == "updated" else "c.waiting_since"
+    is_falling = question.order == "updated"
+    if question.after:
+        order, number, last_id = decode_next(question.after, (str, int, str))
+        if order != question.order:
+            raise Rejected("invalid", "the cursor belongs to another order")
+        sign = "<" if is_falling else ">"
+        where.append(
+            f"({column} {sign} %(number)s OR {column} = %(number)s AND c.conversation_id > %(last_id)s)"
+        )
+        # Says the same as the line above for the index, which can't use an OR.
+        where.append(f"{column} {sign}= %(number)s")
+        parameters |= {"number": number, "last_id": last_id}
+    order_by = f"{column} {'DESC' if is_falling else ''}, c.conversation_id LIMIT {limit + 1}"
+    rows = await _rows(connection, " AND ".join(where), parameters, order_by=order_by)
+    page, is_cut = cut(
+        rows, limit, lambda x: 400 + len(x.last_message.body if x.last_message else b"")
+    )
+    if not is_cut:
+        return ConversationPage(rows=page)
+    last = page[-1]
+    number = last.version if is_falling else last.waiting_since
+    return ConversationPage(
+        rows=page, next=encode_next((question.order, number, last.conversation_id))
+    )
+
+
+async def _filters(
+    connection: Connection, question: ListConversations
+) -> tuple[list[str], dict[str, Any]]:
+    contact_id = question.contact_id
+    if contact_id is not None:
+        contact_id = await root_contact(connection, question.account_id, contact_id)
+    values: dict[str, Any] = {
+        "contact": contact_id,
+        "agent": question.agent_id,
+        "team": question.team_id,
+        "inbox": question.inbox_id,
+        "statuses": list(question.statuses) or None,
+        "labels": list(question.labels) or None,
+        "channel": question.channel or None,
+        "since": question.since_ns or None,
+        "until": question.until_ns or None,
+    }
+    tests = {
+        "contact": "c.contact_id = %(contact)s",
+        "agent": "c.agent_id = %(agent)s",
+        "team": "c.team_id = %(team)s",
+        "inbox": "c.inbox_id = %(inbox)s",
+        "statuses": "c.status = ANY(%(statuses)s)",
+        "labels": "c.labels @> %(labels)s",
+        "channel": "c.channel = %(channel)s",
+        "since": "c.updated_ns >= %(since)s",
+        "until": "c.updated_ns < %(until)s",
+    }
+    where = ["true", *[test for name, test in tests.items() if values[name] is not None]]
+    if question.is_unassigned:
+        where.append("c.agent_id IS NULL AND c.waiting_since > 0")
+    if question.teams is not None:
+        where.append("(c.team_id IS NULL OR c.team_id = ANY(%(teams)s::uuid[]))")
+    if question.is_unread:
+        where.append(f"({_UNREAD}) > 0")
+    if question.order == "waiting":
+        where.append("c.waiting_since > 0")
+    parameters = {
+        **values,
+        "account": question.account_id,
+        "viewer": question.viewer_id,
+        "teams": list(question.teams or ()),
+    }
+    return where, parameters
+
+
+async def _rows(
+    connection: Connection, where: str, parameters: dict[str, Any], *, order_by: str = "1"
+) -> list[ConversationRow]:
+    columns = ", ".join(f"c.{x.strip()}" for x in _PLAIN)
+    statement = (
+        f"SELECT {columns}, ({_UNREAD}), m.* FROM conversations c LEFT JOIN LATERAL"
+        f" (SELECT {MESSAGE} FROM messages WHERE account_id = c.account_id"
+        "  AND conversation_id = c.conversation_id AND seq = c.last_seq) m ON true"
+        f" WHERE c.account_id = %(account)s AND {where} ORDER BY {order_by}"
+    )
+    found = await connection.execute(statement.encode(), parameters)
+    return [_full(row) for row in await found.fetchall()]
+
+
+_PLAIN = CONVERSATION.split(",")
+_WIDTH = len(_PLAIN)
+
+
+def _full(row: Row) -> ConversationRow:
+    last = message(row[_WIDTH + 1 :]) if row[_WIDTH + 1] is not None else None
+    return msgspec.structs.replace(
+        conversation(row[:_WIDTH]), unread=row[_WIDTH], last_message=last
+    )
+
+
+async def root_contact(connection: Connection, account_id: AccountId, contact_id: str) -> Any:
+    """What this contact was merged into in the end; itself if it was not."""
+    found = await connection.execute(
+        "WITH RECURSIVE step(contact_id, depth) AS (SELECT %(contact)s::uuid, 0 UNION ALL"
+        " SELECT c.merged_into, step.depth + 1 FROM step JOIN contacts c USING (contact_id)"
+        " WHERE c.account_id = %(account)s AND c.merged_into IS NOT NULL AND step.depth < 100)"
+        " SELECT contact_id FROM step ORDER BY depth DESC LIMIT 1",
+        {"account": account_id, "contact": contact_id},
+    )
+    return (await found.fetchall())[0][0]
+
+
+async def total_unread(connection: Connection, account_id: AccountId, owner_id: str) -> int:
+    """Messages that a contact has not read in their conversations, or an agent in those held."""
+    found = await connection.execute(
+        f"SELECT coalesce(sum(({_UNREAD})), 0)::bigint FROM conversations c"
+        " WHERE c.account_id = %(account)s"
+        " AND (c.contact_id = %(viewer)s::uuid OR c.agent_id = %(viewer)s::uuid)".encode(),
+        {"account": account_id, "viewer": owner_id},
+    )
+    total: int = (await found.fetchall())[0][0]
+    return total
+
+
+async def get_counts(connection: Connection, question: GetCounts) -> Counts:
+    """How many conversations are in each status."""
+    found = await connection.execute(
+        "SELECT status, count(*), count(*) FILTER (WHERE agent_id::text = %s)"
+        " FROM conversations WHERE account_id = %s GROUP BY status",
+        [question.viewer_id, question.account_id],
+    )
+    rows = await found.fetchall()
+    by_status = {status: number for status, number, _ in rows}
+    return Counts(
+        by_status=by_status,
+        unassigned=by_status.get("queued", 0),
+        mine=sum(mine for _, _, mine in rows),
+    )

@@ -1,0 +1,132 @@
+"""Questions about messages, notes, contacts, ids and the history of a conversation."""
+
+from __future__ import annotations
+
+from services.store.tables.paging import cut
+from services.store.tables.read import (
+    CONTACT,
+    MESSAGE,
+    NOTE,
+    contact,
+    message,
+    note,
+)
+from shared.database import Connection
+from shared.queries import (
+    ContactRow,
+    GetContact,
+    GetHistory,
+    GetMessage,
+    History,
+    HistoryRow,
+    ListMessages,
+    ListNotes,
+    LookUpMessageId,
+    MessageIdRow,
+    MessagePage,
+    MessageRow,
+    NotePage,
+)
+
+_MOST_ROWS = 500
+_ROW_BYTES = 400
+
+
+def message_size(row: MessageRow) -> int:
+    """Bytes that a message takes in an answer, about."""
+    return _ROW_BYTES + len(row.body)
+
+
+async def list_messages(connection: Connection, question: ListMessages) -> MessagePage | None:
+    """A stretch of a conversation in ascending `seq`; None for a conversation that is not there."""
+    limit = min(max(question.limit, 1), _MOST_ROWS)
+    is_backwards = question.before_seq > 0
+    test, order = ("seq < %s", "DESC") if is_backwards else ("seq > %s", "")
+    found = await connection.execute(
+        f"SELECT {MESSAGE} FROM messages WHERE account_id = %s AND conversation_id = %s"
+        f" AND {test} ORDER BY seq {order} LIMIT %s".encode(),
+        [
+            question.account_id,
+            question.conversation_id,
+            question.before_seq if is_backwards else question.after_seq,
+            limit + 1,
+        ],
+    )
+    rows = [message(row) for row in await found.fetchall()]
+    if not rows and not await _exists(connection, question.account_id, question.conversation_id):
+        return None
+    page, is_cut = cut(rows, limit, message_size)
+    return MessagePage(rows=page[::-1] if is_backwards else page, more=is_cut)
+
+
+async def _exists(connection: Connection, account_id: str, conversation_id: str) -> bool:
+    found = await connection.execute(
+        "SELECT 1 FROM conversations WHERE account_id = %s AND conversation_id = %s",
+        [account_id, conversation_id],
+    )
+    return bool(await found.fetchall())
+
+
+async def list_notes(connection: Connection, question: ListNotes) -> NotePage | None:
+    """Notes of a conversation in ascending position; None for a conversation that is not there."""
+    limit = min(max(question.limit, 1), _MOST_ROWS)
+    found = await connection.execute(
+        f"SELECT {NOTE} FROM notes WHERE account_id = %s AND conversation_id = %s"
+        " AND position > %s ORDER BY position LIMIT %s".encode(),
+        [question.account_id, question.conversation_id, question.after, limit + 1],
+    )
+    rows = [note(row) for row in await found.fetchall()]
+    if not rows and not await _exists(connection, question.account_id, question.conversation_id):
+        return None
+    page, is_cut = cut(rows, limit, lambda x: _ROW_BYTES + len(x.body))
+    return NotePage(rows=page, more=is_cut)
+
+
+async def get_message(connection: Connection, question: GetMessage) -> MessageRow | None:
+    """One message by its id."""
+    found = await connection.execute(
+        f"SELECT {MESSAGE} FROM messages WHERE account_id = %s AND message_id = %s".encode(),
+        [question.account_id, question.message_id],
+    )
+    row = await found.fetchone()
+    return message(row) if row else None
+
+
+async def look_up_message_id(
+    connection: Connection, question: LookUpMessageId
+) -> MessageIdRow | None:
+    """Where a MessageID was first stored."""
+    found = await connection.execute(
+        "SELECT position, fingerprint FROM message_ids WHERE account_id = %s AND message_id = %s",
+        [question.account_id, question.message_id],
+    )
+    row = await found.fetchone()
+    return MessageIdRow(position=row[0], fingerprint=row[1]) if row else None
+
+
+async def get_contact(connection: Connection, question: GetContact) -> ContactRow | None:
+    """One contact as it is; `merged_into` says where it went."""
+    found = await connection.execute(
+        f"SELECT {CONTACT} FROM contacts WHERE account_id = %s AND contact_id = %s".encode(),
+        [question.account_id, question.contact_id],
+    )
+    row = await found.fetchone()
+    return contact(row) if row else None
+
+
+async def get_history(connection: Connection, question: GetHistory) -> History | None:
+    """Every event of a conversation; None for one that no event names."""
+    limit = min(max(question.limit, 1), _MOST_ROWS)
+    found = await connection.execute(
+        "SELECT position, at_ns, family, payload FROM truth.events WHERE account_id = %s"
+        " AND conversation_id = %s AND position > %s ORDER BY position LIMIT %s",
+        [question.account_id, question.conversation_id, question.after, limit + 1],
+    )
+    rows = [
+        HistoryRow(position=position, at_ns=at_ns, family=family, payload=payload)
+        for position, at_ns, family, payload in await found.fetchall()
+    ]
+    if not rows and not question.after:
+        return None
+    page, is_cut = cut(rows, limit, lambda x: 100 + len(x.payload))
+    return History(rows=page, more=is_cut)

@@ -1,0 +1,119 @@
+"""Single services as processes on the shared servers, and the log that a test writes and reads beside them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import msgspec
+
+from deploy.dev.nats_server import NatsServer
+from deploy.dev.service_process import ServiceProcess
+from shared import codec
+from shared.bus import Bus, BusSettings, Entry, GroupCommit, Reader, Start, connect, ensure_stream
+from shared.events import Event
+from shared.ids import Position
+from shared.subjects import Family, event_subject
+from tests.support.log import STREAM, Follower, running, until
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a service needs around it."""
+
+    nats: NatsServer
+    database_url: str
+    shard: str
+    directory: Path
+
+    def environment(self, settings: dict[str, str] | None = None) -> dict[str, str]:
+        """The variables a service reads, and further ones."""
+        kept = {key: text for key, text in os.environ.items() if not key.startswith("NIGHTDESK_")}
+        return {
+            **kept,
+            "NIGHTDESK_NATS_URL": self.nats.url,
+            "NIGHTDESK_NATS_MONITOR_URL": self.nats.monitor_url,
+            "NIGHTDESK_DATABASE_URL": self.database_url,
+            "NIGHTDESK_MASTER_KEY_FILE": str(self.directory / "no.key"),
+            "NIGHTDESK_SHARD": self.shard,
+            # The shared PostgreSQL runs without fsync, which production refuses.
+            "NIGHTDESK_MODE": "development",
+            "NIGHTDESK_STREAM_MAX_BYTES": str(STREAM.max_bytes),
+            **(settings or {}),
+        }
+
+
+@contextmanager
+def service(
+    name: str, around: Surroundings, *, settings: dict[str, str] | None = None
+) -> Iterator[ServiceProcess]:
+    """A running, ready service; killed at the end."""
+    number = len(list(around.directory.glob(f"{name}-*.log")))
+    log = around.directory / f"{name}-{number}.log"
+    process = ServiceProcess(name, env=around.environment(settings), log=log)
+    process.start()
+    try:
+        wait_ready(process)
+        yield process
+    finally:
+        process.kill()
+
+
+def wait_ready(process: ServiceProcess, *, timeout_s: float = 20) -> None:
+    """Until `/readyz` says yes."""
+    end = time.monotonic() + timeout_s
+    while (fault := process.why_not_ready()) is not None:
+        process.check_alive()
+        assert time.monotonic() < end, f"{process.name} is not ready: {fault}"
+        time.sleep(0.02)
+
+
+class TestLog:
+    """The log as a test sees it: append facts, wait for what services append."""
+
+    __test__ = False
+
+    def __init__(self, bus: Bus, shard: str, commit: GroupCommit, follower: Follower) -> None:
+        self.bus = bus
+        self.shard = shard
+        self._commit = commit
+        self._follower = follower
+        self._decoded: list[tuple[Position, Event]] = []
+
+    async def append(self, family: Family, *events: Event) -> list[Position]:
+        """Append in order; the positions."""
+        subject = event_subject(self.shard, family)
+        entries = [
+            Entry(subject=subject, payload=codec.encode_event(event), key="one") for event in events
+        ]
+        positions: list[Position] = []
+        for start in range(0, len(entries), 500):
+            positions += await self._commit.append(entries[start : start + 500], timeout_s=20)
+        return positions
+
+    def events(self, *kinds: type) -> list[tuple[Position, Event]]:
+        """What was read so far, in order, of these types."""
+        for delivery in self._follower.deliveries[len(self._decoded) :]:
+            self._decoded.append((delivery.position, codec.decode_event(delivery.payload)))
+        return [(at, event) for at, event in self._decoded if not kinds or isinstance(event, kinds)]
+
+    async def until(self, count: int, *kinds: type, timeout_s: float = 15) -> Sequence[Event]:
+        """Wait for that many events of these types."""
+        await until(lambda: len(self.events(*kinds)) >= count, timeout_s=timeout_s)
+        return [event for _, event in self.events(*kinds)]
+
+
+@asynccontextmanager
+async def open_test_log(nats: NatsServer, shard: str) -> AsyncIterator[TestLog]:
+    """A log with its stream, a writer and a follower."""
+    bus = await connect(BusSettings(url=nats.url, name="test"))
+    try:
+        await ensure_stream(bus, shard, STREAM)
+        follower = Follower(Reader(bus, shard, Start()))
+        async with running(bus, shard) as commit:
+            yield TestLog(bus, shard, commit, follower)
+        await follower.stop()
+    finally:
+        await bus.close()
