@@ -10,6 +10,16 @@ from nats.aio.msg import Msg
 from nats.js.errors import APIError
 
 from deploy.dev.nats_server import USERS, NatsServer
+from shared.bus import (
+    BusSettings,
+    FencedWriter,
+    Reader,
+    Start,
+    connect,
+    ensure_stream,
+    event_at,
+)
+from tests.support.log import STREAM, read_to_end
 
 _FAMILIES = {
     "gateway": {"message", "receipt", "conversation", "account"},
@@ -68,6 +78,25 @@ async def test_no_service_may_delete_or_purge_the_log(
         assert info.config.name == f"EVENTS_{shard}"
     finally:
         await client.close()
+        await operator.close()
+
+
+@pytest.mark.parametrize("user", sorted(set(USERS) - {"operator"}))
+async def test_every_service_can_open_and_read_the_log(
+    nats_server: NatsServer, shard: str, user: str
+) -> None:
+    """What a reader needs of JetStream is on its list."""
+    bus = await connect(BusSettings(url=nats_server.url_of(user), name=user))
+    operator = await connect(BusSettings(url=nats_server.url, name="operator"))
+    try:
+        await ensure_stream(bus, shard, STREAM)
+        fenced = FencedWriter(operator, shard, f"nd.ev.{shard}.routing")
+        (position,) = await fenced.append([b"fact"], expected=0)
+        await fenced.close()
+        found = await read_to_end(Reader(bus, shard, Start()), timeout_s=5)
+        assert found == [await event_at(bus, shard, position)]
+    finally:
+        await bus.close()
         await operator.close()
 
 
