@@ -99,6 +99,18 @@ class TestLog:
             self._decoded.append((delivery.position, codec.decode_event(delivery.payload)))
         return [(at, event) for at, event in self._decoded if not kinds or isinstance(event, kinds)]
 
+    @property
+    def now_ns(self) -> int:
+        """The log's time as last told, 0 before the end was reached."""
+        batches = self._follower.batches
+        return batches[-1].now_ns if batches and batches[-1].at_end else 0
+
+    async def pass_time(self, seconds: float) -> None:
+        """Wait until that much of the log's time is over; for promises that something does not happen."""
+        await until(lambda: self.now_ns > 0)
+        end_ns = self.now_ns + int(seconds * 1e9)
+        await until(lambda: self.now_ns >= end_ns, timeout_s=seconds + 10)
+
     async def until(self, count: int, *kinds: type, timeout_s: float = 15) -> Sequence[Event]:
         """Wait for that many events of these types."""
         await until(lambda: len(self.events(*kinds)) >= count, timeout_s=timeout_s)
