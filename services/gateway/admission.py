@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -159,6 +159,29 @@ class Admission:
         finally:
             metrics.APPENDED.labels(family, result).inc(len(entries))
 
+    async def append_each(
+        self, family: Family, events: Mapping[str, Event]
+    ) -> dict[str, Position | NightdeskError]:
+        """Append events by key, each for itself: a few go as plain publishes, which is quicker than one batch.
+        What came of each; what has no definite outcome in time is an `OutcomeUnknown`."""
+        subject = event_subject(self._shard, family)
+        outcomes: dict[str, Position | NightdeskError] = {}
+        waiting: dict[str, asyncio.Future[list[Position]]] = {}
+        for key, event in events.items():
+            try:
+                entry = Entry(subject=subject, payload=encode_event(event), key=key)
+                waiting[key] = self._commit.submit([entry])
+            except NightdeskError as err:
+                outcomes[key] = err
+        if waiting:
+            await asyncio.wait(waiting.values(), timeout=self.settings.ack_timeout_s)
+        for key, future in waiting.items():
+            outcomes[key] = _outcome(future)
+        for outcome in outcomes.values():
+            result = outcome.code if isinstance(outcome, NightdeskError) else "ok"
+            metrics.APPENDED.labels(family, result).inc()
+        return outcomes
+
     def _check_open(self) -> None:
         if self.is_closed:
             raise Unavailable("this gateway is stopping", code="draining")
@@ -291,6 +314,15 @@ class Admission:
             if now_s - oldest.at_s < settings.ids_kept_s and len(self._known) <= settings.ids_kept:
                 return
             del self._known[key]
+
+
+def _outcome(future: asyncio.Future[list[Position]]) -> Position | NightdeskError:
+    if not future.done() or future.cancelled():
+        return OutcomeUnknown("the log has not answered in time")
+    error = future.exception()
+    if error is None:
+        return future.result()[0]
+    return error if isinstance(error, NightdeskError) else OutcomeUnknown("the append broke off")
 
 
 def _done(message_id: MessageId, position: Position) -> asyncio.Future[Posted]:

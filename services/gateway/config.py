@@ -31,6 +31,9 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     pool_size: Annotated[int, _whole(1, 100, "connections to PostgreSQL")] = 4
 
+    body_limit_bytes: Annotated[
+        int, _whole(65_536, 16_777_216, "largest body of a request that is looked at")
+    ] = 262_144
     ack_timeout_s: Annotated[
         float, _seconds("how long a sender waits before it is told unknown")
     ] = 5.0

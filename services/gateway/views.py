@@ -83,6 +83,11 @@ class Views:
         """See to it that the keys of these rows (messages, notes, entries, conversations) are known."""
         await self._keys.cover(account_id, (blob for row in rows for blob in _blobs(row)))
 
+    def is_covered(self, rows: Iterable[object]) -> bool:
+        """Whether every key of these rows is known already."""
+        knows = self._keys.ring.knows
+        return all(not blob or knows(blob) for row in rows for blob in _blobs(row))
+
     def text(
         self, account_id: AccountId, blob: bytes, *, of: str, part: str, revision: int = 0
     ) -> str | None:

@@ -1,0 +1,301 @@
+"""Live delivery: hints of the store in, frames of sessions out, and the certainty that nothing was missed.
+
+Each bucket of accounts has a chain of hints. When a hint does not begin where the last one ended, when nothing was
+heard for seconds, and after every reconnect, the store is asked once for the inboxes of the bucket that moved, and
+the sessions that are behind are read. An inbox entry goes out live only if it follows what the session holds.
+Never: an entry out of order, or one taken for delivered because it was sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from itertools import groupby
+
+import structlog
+
+from services.gateway import metrics
+from services.gateway.access import Access
+from services.gateway.asking import Asking
+from services.gateway.catch_up import CatchUp
+from services.gateway.handing import Handing
+from services.gateway.lists import Lists
+from services.gateway.primaries import Primaries
+from services.gateway.sessions.registry import Registry
+from services.gateway.sessions.session import Session
+from services.gateway.views import Views
+from shared import clock
+from shared.bus import Bus, CoreMessage
+from shared.codec import to_json, unpack
+from shared.errors import Malformed, Rejected, Unavailable
+from shared.ids import AccountId, Position
+from shared.queries import Entry, Hint, ReadHeads, ReceiptRow
+from shared.subjects import HINT_BUCKETS, bucket_of, hint_subject
+from shared.wire.frames import Alert
+
+log = structlog.get_logger(__name__)
+
+_CHECK_S = 0.25
+_ASK_AGAIN_S = 1.0
+_DEAF_S = 5.0
+
+
+class Bucket:
+    """What is known of one bucket's chain. `to`: everything up to there was heard, but for what lies after
+    `missing_since`."""
+
+    __slots__ = ("asked_at_s", "heard_at_s", "missing_since", "number", "to")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.to: Position | None = None
+        self.missing_since: Position | None = None
+        self.heard_at_s = 0.0
+        self.asked_at_s = 0.0
+
+    def miss(self, since: Position, reason: str) -> None:
+        """Something after `since` may have been missed."""
+        metrics.GAPS.labels(reason).inc()
+        before = self.missing_since
+        self.missing_since = since if before is None else min(before, since)
+
+
+class Delivery:
+    """`start` before sessions are taken, `run` in a task."""
+
+    def __init__(
+        self,
+        *,
+        bus: Bus,
+        shard: str,
+        asking: Asking,
+        views: Views,
+        access: Access,
+        registry: Registry,
+        handing: Handing,
+        catch_up: CatchUp,
+        primaries: Primaries,
+        lists: Lists,
+        silence_s: float,
+    ) -> None:
+        self._bus = bus
+        self._shard = shard
+        self._asking = asking
+        self._views = views
+        self._access = access
+        self._registry = registry
+        self._handing = handing
+        self._catch_up = catch_up
+        self._primaries = primaries
+        self._lists = lists
+        self._silence_s = silence_s
+        self._buckets = [Bucket(number) for number in range(HINT_BUCKETS)]
+        self._epoch = ""
+        self._deaf: set[Session] = set()
+        self._reconnects = bus.reconnects
+
+    def known(self, account_id: AccountId) -> Position:
+        """The store is known to hold everything of the account up to here; 0 when nothing was heard yet."""
+        return self._buckets[bucket_of(account_id)].to or 0
+
+    async def start(self) -> None:
+        """Listen to every bucket: also accounts without sessions teach us facts."""
+        for bucket in self._buckets:
+            await self._bus.subscribe(hint_subject(self._shard, bucket.number), self._hear)
+
+    def opened(self, session: Session, checkpoint: Position) -> None:
+        """A session knows its inbox up to `checkpoint`; from here on the bucket's chain counts for it."""
+        assert session.principal is not None
+        bucket = self._buckets[bucket_of(session.principal.account_id)]
+        if bucket.to is None:
+            bucket.to = checkpoint
+            bucket.heard_at_s = clock.monotonic_s()
+        session.wanted = max(session.wanted, bucket.to if bucket.to > checkpoint else 0)
+        if session.wanted > checkpoint:
+            self._catch_up.want(session)
+
+    def is_deaf(self, session: Session) -> None:
+        """A session's place in its inbox can't be found out now: it is sent back when the store is heard again."""
+        self._deaf.add(session)
+
+    def _send_back_deaf(self) -> None:
+        """A while after their hello only, so that a store that is heard but does not answer makes no storm."""
+        before_s = asyncio.get_running_loop().time() - _DEAF_S
+        for session in tuple(self._deaf):
+            if session.is_closing or session.mode != "deaf":
+                self._deaf.discard(session)
+            elif session.opened_at_s <= before_s:
+                self._deaf.discard(session)
+                session.close(3002)
+
+    async def _hear(self, message: CoreMessage) -> None:
+        try:
+            hint = unpack(message.payload, Hint)
+        except Malformed:
+            metrics.HINTS.labels("malformed").inc()
+            log.error("hint_unreadable")  # noqa: TRY400 - the traceback says nothing more
+            return
+        self.take(self._buckets[int(message.subject.rsplit(".", 1)[1])], hint)
+
+    def take(self, bucket: Bucket, hint: Hint) -> None:
+        """Follow the chain, hand over what follows."""
+        bucket.heard_at_s = clock.monotonic_s()
+        if hint.epoch != self._epoch:
+            self._change_epoch(hint.epoch)
+        if bucket.to is not None and hint.since > bucket.to:
+            bucket.miss(bucket.to, "chain")
+        if hint.incomplete:
+            bucket.miss(hint.since, "incomplete")
+        bucket.to = max(bucket.to or 0, hint.to)
+        metrics.HINTS.labels("full" if hint.entries else "empty").inc()
+        if self._deaf:
+            self._send_back_deaf()
+        self._take_entries(hint.entries)
+        self._take_receipts(hint)
+        for agent_id, device_id, fence in hint.primaries:
+            if self._primaries.learn(agent_id, device_id, fence) and device_id is not None:
+                self._alert(agent_id, device_id)
+        for account_id, team_id in hint.lists:
+            self._lists.changed(account_id, team_id, hint.to)
+
+    def _take_entries(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            if entry.conversation is not None:
+                self._access.learn(entry.conversation)
+            self._access.heard_entry(entry.conversation_id, entry.position)
+        ordered = sorted(entries, key=lambda e: (e.owner_id, e.position))
+        for owner_id, group in groupby(ordered, key=lambda e: e.owner_id):
+            sessions = self._registry.of_owner(owner_id)
+            if sessions:
+                self._hand_live(sessions, list(group))
+
+    def _hand_live(self, sessions: Sequence[Session], rows: list[Entry]) -> None:
+        """Entries of one inbox to its devices. All devices see the same; it is opened once."""
+        principal = sessions[0].principal
+        assert principal is not None
+        views = None
+        for session in sessions:
+            session.wanted = max(session.wanted, rows[-1].position)
+            if session.mode != "live" or session.window is None:
+                continue
+            fresh = [row for row in rows if row.position > session.position]
+            if not fresh:
+                continue
+            is_easy = self._follows(session, fresh) and self._views.is_covered(fresh)
+            if not is_easy or session.window.room < len(fresh):
+                self._catch_up.want(session)
+                continue
+            if views is None:
+                views = self._handing.views_of(rows, principal)
+                _observe(rows)
+            self._handing.entries(session, views, current=True, way="live")
+
+    @staticmethod
+    def _follows(session: Session, rows: Sequence[Entry]) -> bool:
+        """Whether nothing is missing between what the session holds and these entries, nor among them."""
+        before = session.position
+        for row in rows:
+            if row.prev > before:
+                return False
+            before = row.position
+        return True
+
+    def _take_receipts(self, hint: Hint) -> None:
+        by_session: dict[Session, list[ReceiptRow]] = {}
+        for row, owners in zip(hint.receipts, hint.receipt_owners, strict=False):
+            for owner_id in owners.split():
+                for session in self._registry.of_owner(owner_id):
+                    by_session.setdefault(session, []).append(row)
+        for session, rows in by_session.items():
+            if session.mode != "deaf":
+                self._handing.receipts(session, rows)
+
+    def _alert(self, agent_id: str, device_id: str) -> None:
+        """The lock moved: its new holder learns that something is unacknowledged."""
+        for session in self._registry.of_owner(agent_id):
+            if session.device_id == device_id and session.window is not None:
+                position = session.window.last_unacked
+                if position:
+                    session.send(to_json(Alert(position=position)))
+                    metrics.SENT.labels("alert").inc()
+
+    def _change_epoch(self, epoch: str) -> None:
+        """Numbers were made anew: nothing that sessions or we hold fits any more."""
+        if self._epoch:
+            log.warning("epoch_changed")
+            self._access.forget_all()
+            for bucket in self._buckets:
+                bucket.to = bucket.missing_since = None
+            for session in self._registry:
+                if session.epoch and session.epoch != epoch:
+                    session.close(3002)
+        self._epoch = epoch
+
+    async def run(self) -> None:
+        """Look for silence and reconnects and ask for what may have been missed, until cancelled."""
+        while True:
+            await asyncio.sleep(_CHECK_S)
+            if self._bus.reconnects != self._reconnects:
+                self._reconnects = self._bus.reconnects
+                for bucket in self._buckets:
+                    if bucket.to is not None:
+                        bucket.miss(bucket.to, "reconnect")
+            await self._check_all()
+
+    async def _check_all(self) -> None:
+        due = [bucket for bucket in self._buckets if self._is_due(bucket)]
+        if due:
+            async with asyncio.TaskGroup() as tasks:
+                for bucket in due:
+                    tasks.create_task(self._check(bucket))
+
+    def _is_due(self, bucket: Bucket) -> bool:
+        now_s = clock.monotonic_s()
+        if bucket.to is None or now_s - bucket.asked_at_s < _ASK_AGAIN_S:
+            return False
+        if not self._registry.in_buckets[bucket.number]:
+            # Nobody here can miss anything; whoever comes reads the store first.
+            bucket.missing_since = None
+            return False
+        if bucket.missing_since is None and now_s - bucket.heard_at_s > self._silence_s:
+            bucket.miss(bucket.to, "silence")
+        return bucket.missing_since is not None
+
+    async def _check(self, bucket: Bucket) -> None:
+        """Ask for the inboxes that moved, once for all sessions of the bucket."""
+        since = bucket.missing_since
+        if since is None:
+            return
+        bucket.asked_at_s = clock.monotonic_s()
+        question = ReadHeads(bucket=bucket.number, since=since, at_least=bucket.to or 0)
+        try:
+            told = await self._asking.heads(question)
+        except (Unavailable, Rejected, Malformed) as err:
+            log.debug("heads_unknown", code=err.code)
+            return
+        if told.epoch != self._epoch:
+            self._change_epoch(told.epoch)
+            return
+        bucket.heard_at_s = clock.monotonic_s()
+        bucket.to = max(bucket.to or 0, told.checkpoint)
+        if bucket.missing_since == since:
+            bucket.missing_since = None
+        for owner_id, head in told.result.heads.items():
+            for session in self._registry.of_owner(owner_id):
+                if head > session.position:
+                    session.wanted = max(session.wanted, head)
+                    self._fall_behind(session)
+        for owner_id in told.result.receipts:
+            for session in self._registry.of_owner(owner_id):
+                session.receipts_since = min(since, session.receipts_since or since)
+                self._fall_behind(session)
+
+    def _fall_behind(self, session: Session) -> None:
+        if session.mode in ("live", "reading"):
+            self._catch_up.want(session)
+
+
+def _observe(rows: Sequence[Entry]) -> None:
+    now_ns = clock.now_ns()
+    for row in rows:
+        if row.kind == "message":
+            metrics.DELIVERY_SECONDS.observe(max(0.0, (now_ns - row.at_ns) / 1e9))

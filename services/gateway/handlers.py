@@ -1,0 +1,311 @@
+"""WebSocket edge: the upgrade, one frame after the other, and what each op does.
+
+A `send` is answered when the log has answered; frames behind it are read meanwhile. Bytes that are no frame close
+the connection; a frame that is refused is answered, and too many in a row close it too."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+
+import msgspec
+import structlog
+from aiohttp import WSMsgType, web
+
+from services.gateway import metrics
+from services.gateway.admission import Draft, Posted
+from services.gateway.live import Live
+from services.gateway.opening import Opening
+from services.gateway.problem import code_of
+from services.gateway.sessions.session import Session
+from services.gateway.sessions.socket import Socket
+from services.gateway.tokens import Principal
+from shared import clock
+from shared.codec import to_json
+from shared.errors import Malformed, NightdeskError, OutcomeUnknown, Rejected, Unavailable
+from shared.ids import ConversationId, MessageId, Position, canonical
+from shared.wire.frames import ClientFrame, Err, Hello, Ok, Read, Received, Send, Typing
+
+log = structlog.get_logger(__name__)
+
+_decoder = msgspec.json.Decoder(ClientFrame)
+_PINGS = (b"{}", b"{ }")
+_MOST_ID = 2**53
+_TYPING_GAP_S = 0.5
+_OPS = frozenset({"hello", "send", "received", "read", "typing"})
+
+
+class _Head(msgspec.Struct, frozen=True):
+    """What can be told of a frame that does not fit its description."""
+
+    op: str = ""
+    id: int | None = None
+
+
+_heads = msgspec.json.Decoder(_Head)
+
+
+class _Pending:
+    """A `send` that waits for the log."""
+
+    __slots__ = ("future", "id", "is_answered", "session")
+
+    def __init__(self, session: Session, frame_id: int, future: asyncio.Future[Posted]) -> None:
+        self.session = session
+        self.id = frame_id
+        self.future = future
+        self.is_answered = False
+
+
+class Handlers:
+    """`serve` is the route's handler; `turn` is called at every tick."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._parts = live.parts
+        self._opening = Opening(live)
+        self._numbers = itertools.count(1)
+        self._deadlines: deque[tuple[float, _Pending]] = deque()
+        self.is_draining = False
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """One connection from upgrade to end."""
+        if self.is_draining or request.transport is None:
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": "1"})
+        transport = request.transport
+        socket = Socket()
+        await socket.prepare(request)
+        now_s = asyncio.get_running_loop().time()
+        session = Session(next(self._numbers), transport, self._live.outgoing, now_s=now_s)
+        session.origin = request.headers.get("Origin")
+        self._live.registry.add(session)
+        self._live.wheel.add(session)
+        try:
+            await self._read_frames(socket, session)
+        finally:
+            self._live.registry.remove(session)
+            session.gone()
+            if session.connection is not None:
+                await self._parts.presence.closed(session.connection.connection)
+        return socket
+
+    async def _read_frames(self, socket: Socket, session: Session) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            message = await socket.receive()
+            session.heard_at_s = loop.time()
+            if message.type is WSMsgType.TEXT and not session.is_closing:
+                await self._take(session, message.data)
+            elif message.type is WSMsgType.BINARY:
+                session.close(3500)
+            elif message.type is WSMsgType.CLOSE:
+                if not session.is_closing:
+                    await socket.close()
+                return
+            elif message.type in (WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+                return
+
+    async def _take(self, session: Session, data: bytes) -> None:
+        """Carry out one frame."""
+        if data in _PINGS:
+            return
+        try:
+            frame = _decoder.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
+            self._refuse_bytes(session, data, err)
+            return
+        op = str(frame.__struct_config__.tag)
+        if session.principal is None and not isinstance(frame, Hello):
+            metrics.FRAMES.labels(op, "too_early").inc()
+            session.close(3500)
+            return
+        try:
+            await self._carry_out(session, frame)
+        except (Rejected, Unavailable, OutcomeUnknown, Malformed) as err:
+            self._answer_error(session, op, err, getattr(frame, "id", None))
+        else:
+            metrics.FRAMES.labels(op, "ok").inc()
+
+    async def _carry_out(self, session: Session, frame: ClientFrame) -> None:
+        match frame:
+            case Hello():
+                await self._hello(session, frame)
+                return
+            case _ if session.principal is None:
+                return
+            case Send():
+                await self._send(session, session.principal, frame)
+                self._is_active(session)
+            case Received():
+                self._received(session, session.principal, frame)
+            case Read():
+                await self._read(session, session.principal, frame)
+                self._is_active(session)
+            case Typing():
+                await self._typing(session, session.principal, frame)
+                self._is_active(session)
+
+    def _refuse_bytes(self, session: Session, data: bytes, error: Exception) -> None:
+        """Not a frame at all: close. A JSON object that is no frame of ours: answer."""
+        try:
+            head = _heads.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            metrics.FRAMES.labels("", "bad_frame").inc()
+            session.close(3500)
+            return
+        if session.principal is None:
+            metrics.FRAMES.labels("", "bad_frame").inc()
+            session.close(3500)
+            return
+        if head.op not in _OPS:
+            refusal = Rejected("unknown_op", "this op is not known")
+            self._answer_error(session, "", refusal, head.id)
+            return
+        text = str(error)[:300] if isinstance(error, msgspec.ValidationError) else "not valid"
+        self._answer_error(session, head.op, Rejected("invalid", text), head.id)
+
+    def _answer_error(
+        self, session: Session, op: str, error: NightdeskError, frame_id: int | None
+    ) -> None:
+        code = error.code if error.code in ("unknown_op", "not_ready") else code_of(error)
+        is_retry = isinstance(error, (Unavailable, OutcomeUnknown))
+        metrics.FRAMES.labels(op, code).inc()
+        shown_id = frame_id if frame_id is not None and abs(frame_id) < _MOST_ID else None
+        frame = Err(code=code, message=error.message, retry=is_retry, id=shown_id)
+        session.send(to_json(frame))
+        metrics.SENT.labels("err").inc()
+        if not is_retry:
+            session.faults += 1
+            if session.faults > self._parts.config.faults_allowed:
+                session.close(3505)
+
+    # ------------------------------------------------------------ ops
+
+    async def _hello(self, session: Session, frame: Hello) -> None:
+        is_new = session.connection is None
+        await self._opening.hello(session, frame)
+        if is_new and session.connection is not None and not session.is_closing:
+            await self._parts.presence.opened(session.connection)
+
+    async def _send(self, session: Session, principal: Principal, frame: Send) -> None:
+        if not 0 <= frame.id < _MOST_ID:
+            raise Rejected("invalid", "id is not a number that JSON can hold")
+        self._charge(principal)
+        while session.in_flight >= self._parts.config.sends_in_flight:
+            # The client isn't read on until one of its sends is answered: it waits, nobody else does.
+            session.room = asyncio.get_running_loop().create_future()
+            await session.room
+        conversation_id = ConversationId(canonical(frame.conversation_id, what="conversation_id"))
+        message_id = MessageId(canonical(frame.message_id, what="message_id"))
+        facts = await self._parts.access.may_post(principal, conversation_id)
+        draft = Draft(
+            account_id=principal.account_id,
+            conversation_id=conversation_id,
+            message_id=message_id,
+            author=principal.author,
+            device_id=session.device_id,
+            text=frame.text,
+            content_type=frame.content_type,
+            seen_up_to=self._seen(session, principal, frame.seen_up_to, facts.last_entry),
+            resend=frame.resend,
+        )
+        future = await self._parts.admission.begin(draft)
+        pending = _Pending(session, frame.id, future)
+        session.in_flight += 1
+        self._deadlines.append((clock.monotonic_s() + self._parts.config.ack_timeout_s, pending))
+        future.add_done_callback(lambda _: self._answer(pending))
+
+    def _charge(self, principal: Principal) -> None:
+        now_s = clock.monotonic_s()
+        if principal.kind == "visitor":
+            self._parts.limits.charge("visitor", principal.id, now_s)
+        self._parts.limits.charge("account", principal.account_id, now_s)
+
+    def _seen(
+        self, session: Session, principal: Principal, said: Position | None, last: Position
+    ) -> Position:
+        """What the author had been shown: nothing that the store did not have can have been shown."""
+        if principal.kind != "agent":
+            return 0
+        stored = max(self._live.delivery.known(principal.account_id), session.position, last)
+        return stored if said is None else max(0, min(said, stored))
+
+    def _answer(self, pending: _Pending) -> None:
+        """The log has answered a `send`."""
+        if pending.is_answered:
+            return
+        session = pending.session
+        self._close_pending(pending)
+        error = None if pending.future.cancelled() else pending.future.exception()
+        if pending.future.cancelled() or error is not None:
+            if not isinstance(error, NightdeskError):
+                error = OutcomeUnknown("nobody knows yet; send it again with the same id")
+            self._answer_error(session, "send", error, pending.id)
+            return
+        posted = pending.future.result()
+        session.faults = 0
+        session.send(
+            to_json(Ok(id=pending.id, position=posted.position, message_id=posted.message_id))
+        )
+        metrics.SENT.labels("ok").inc()
+
+    @staticmethod
+    def _close_pending(pending: _Pending) -> None:
+        session = pending.session
+        pending.is_answered = True
+        session.in_flight -= 1
+        if session.room is not None and not session.room.done():
+            session.room.set_result(None)
+
+    def turn(self) -> None:
+        """Tell the senders whose answer is overdue that nobody knows; their entry stays in flight and a resend of
+        the same id joins it."""
+        now_s = clock.monotonic_s()
+        while self._deadlines and (
+            self._deadlines[0][0] <= now_s or self._deadlines[0][1].is_answered
+        ):
+            _, pending = self._deadlines.popleft()
+            if not pending.is_answered:
+                self._close_pending(pending)
+                overdue = OutcomeUnknown("nobody knows yet; send it again with the same id")
+                self._answer_error(pending.session, "send", overdue, pending.id)
+
+    def _received(self, session: Session, principal: Principal, frame: Received) -> None:
+        if session.window is None or session.mode == "deaf":
+            raise Unavailable("your place in the inbox is not known now", code="not_ready")
+        if not 0 <= frame.up_to <= session.position:
+            raise Rejected("invalid", "up_to lies beyond what this device was given")
+        now_s = asyncio.get_running_loop().time()
+        session.window.acked(frame.up_to, now_s)
+        session.faults = 0
+        self._live.receipts.received(principal, session.device_id, frame.up_to)
+        if session.mode == "held" and session.window.room > 0:
+            self._live.catch_up.want(session)
+
+    async def _read(self, session: Session, principal: Principal, frame: Read) -> None:
+        conversation_id = ConversationId(canonical(frame.conversation_id, what="conversation_id"))
+        facts = await self._parts.access.may_see(principal, conversation_id)
+        if frame.up_to < 0:
+            raise Rejected("invalid", "up_to must not be negative")
+        stored = max(
+            self._live.delivery.known(principal.account_id), session.position, facts.last_entry
+        )
+        session.faults = 0
+        self._live.receipts.read(principal, conversation_id, min(frame.up_to, stored))
+
+    async def _typing(self, session: Session, principal: Principal, frame: Typing) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if now_s - session.typed_at_s < _TYPING_GAP_S and frame.is_typing:
+            return
+        session.typed_at_s = now_s
+        conversation_id = ConversationId(canonical(frame.conversation_id, what="conversation_id"))
+        facts = await self._parts.access.may_see(principal, conversation_id)
+        await self._live.typing.tell(principal, session.device_id, facts, is_typing=frame.is_typing)
+
+    def _is_active(self, session: Session) -> None:
+        """The person did something: presence learns which of their devices they use."""
+        if session.connection is not None:
+            connection = session.connection
+            session.connection = msgspec.structs.replace(connection, active=connection.active + 1)
+            self._parts.presence.is_active(session.connection)

@@ -1,0 +1,95 @@
+"""What sessions share beyond the `Parts`; `app` makes it once."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable
+
+from services.gateway.catch_up import CatchUp
+from services.gateway.cursors import Cursors
+from services.gateway.delivery import Delivery
+from services.gateway.handing import Handing
+from services.gateway.lists import Lists
+from services.gateway.parts import Parts
+from services.gateway.primaries import Primaries
+from services.gateway.receipts import Receipts
+from services.gateway.sessions.registry import Registry
+from services.gateway.sessions.session import Outgoing, OutgoingLimits
+from services.gateway.sessions.wheel import Wheel
+from services.gateway.typing_relay import TypingRelay
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Live:
+    """The live half of the gateway."""
+
+    parts: Parts
+    registry: Registry
+    outgoing: Outgoing
+    wheel: Wheel
+    cursors: Cursors
+    primaries: Primaries
+    handing: Handing
+    catch_up: CatchUp
+    delivery: Delivery
+    receipts: Receipts
+    lists: Lists
+    typing: TypingRelay
+
+    async def run(self, *also: Callable[[], None]) -> None:
+        """Every task of the live half, until cancelled; `also` is called at every tick."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.wheel.run(self.outgoing.flush, self.catch_up.turn, *also))
+            tasks.create_task(self.primaries.run())
+            tasks.create_task(self.catch_up.run())
+            tasks.create_task(self.delivery.run())
+            tasks.create_task(self.receipts.run())
+            tasks.create_task(self.lists.run())
+
+
+def make_live(parts: Parts, *, may_expire: Callable[[], bool]) -> Live:
+    """Wire the live half."""
+    config = parts.config
+    registry = Registry()
+    cursors = Cursors(parts.master.derive("cursor"))
+    primaries = Primaries(parts.presence)
+    handing = Handing(
+        views=parts.views, cursors=cursors, primaries=primaries, alert_for_s=config.alert_for_s
+    )
+    catch_up = CatchUp(
+        asking=parts.asking, views=parts.views, handing=handing, readers=config.catch_up_readers
+    )
+    lists = Lists(registry, parts.directory, flush_s=config.changes_flush_s)
+    delivery = Delivery(
+        bus=parts.bus,
+        shard=parts.shared.shard,
+        asking=parts.asking,
+        views=parts.views,
+        access=parts.access,
+        registry=registry,
+        handing=handing,
+        catch_up=catch_up,
+        primaries=primaries,
+        lists=lists,
+        silence_s=config.hint_silence_s,
+    )
+    parts.directory.on_event(registry.on_account_event)
+    return Live(
+        parts=parts,
+        registry=registry,
+        outgoing=Outgoing(
+            OutgoingLimits(frames=config.session_queue_entries, bytes=config.session_queue_bytes)
+        ),
+        wheel=Wheel(
+            hello_timeout_s=config.hello_timeout_s, ping_s=config.ping_s, may_expire=may_expire
+        ),
+        cursors=cursors,
+        primaries=primaries,
+        handing=handing,
+        catch_up=catch_up,
+        delivery=delivery,
+        receipts=Receipts(parts.admission, flush_s=config.receipts_flush_s),
+        lists=lists,
+        typing=TypingRelay(parts.bus, parts.shared.shard, registry, parts.access, parts.views),
+    )

@@ -1,0 +1,87 @@
+"""Receipts on their way to the log: the highest position per device or conversation, collected for a moment.
+
+A receipt may be lost with the process before it was flushed; the device says it again after its next resume. Nothing
+depends on its being prompt but lease and display."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from services.gateway import metrics
+from services.gateway.admission import Admission
+from services.gateway.tokens import Principal
+from shared.errors import Malformed, NightdeskError
+from shared.events import Read, Received
+from shared.ids import ConversationId, DeviceId, Position
+
+_MOST_PENDING = 200_000
+_MOST_AT_ONCE = 2_000
+
+
+class Receipts:
+    """`run` in a task; `flush` once more before the gateway stops."""
+
+    def __init__(self, admission: Admission, *, flush_s: float) -> None:
+        self._admission = admission
+        self._flush_s = flush_s
+        self._pending: dict[str, Received | Read] = {}
+        self._arrived = asyncio.Event()
+
+    def received(self, principal: Principal, device_id: DeviceId, up_to: Position) -> None:
+        """A device holds everything up to `up_to`."""
+        event = Received(
+            account_id=principal.account_id,
+            recipient=principal.author,
+            device_id=device_id,
+            up_to=up_to,
+        )
+        self._add(f"{principal.id} {device_id}", event)
+
+    def read(self, principal: Principal, conversation_id: ConversationId, up_to: Position) -> None:
+        """The person has seen the conversation up to `up_to`."""
+        event = Read(
+            account_id=principal.account_id,
+            conversation_id=conversation_id,
+            recipient=principal.author,
+            up_to=up_to,
+        )
+        self._add(f"{principal.id} read {conversation_id}", event)
+
+    def _add(self, key: str, event: Received | Read) -> None:
+        before = self._pending.get(key)
+        if before is not None:
+            event = msgspec.structs.replace(event, up_to=max(before.up_to, event.up_to))
+        elif len(self._pending) >= _MOST_PENDING:
+            metrics.RECEIPTS.labels("dropped").inc()
+            return
+        self._pending[key] = event
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Flush a little after the first receipt came, until cancelled."""
+        while True:
+            await self._arrived.wait()
+            await asyncio.sleep(self._flush_s)
+            self._arrived.clear()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Append what is pending. What the log refuses, or does not answer for, is kept for the next time."""
+        while self._pending:
+            keys = list(self._pending)[:_MOST_AT_ONCE]
+            taken = {key: self._pending.pop(key) for key in keys}
+            outcomes = await self._admission.append_each("receipt", taken)
+            failed = {k: taken[k] for k, outcome in outcomes.items() if _is_open(outcome)}
+            metrics.RECEIPTS.labels("ok").inc(len(taken) - len(failed))
+            for key, event in failed.items():
+                self._add(key, event)
+            if failed:
+                metrics.RECEIPTS.labels("again").inc(len(failed))
+                return
+
+
+def _is_open(outcome: Position | NightdeskError) -> bool:
+    """Whether it must be tried again; a repeat is harmless, the highest position counts."""
+    return isinstance(outcome, NightdeskError) and not isinstance(outcome, Malformed)

@@ -1,0 +1,57 @@
+"""What must be found fit before a gateway takes anybody: the log, the database, the keys. Waits for servers that are
+away; refuses servers that would lose what we confirm."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from shared import bus, log
+from shared.config import Shared
+from shared.database import guard_durability
+from shared.errors import Refused, Unavailable
+
+T = TypeVar("T")
+
+_RETRY_S = 0.5
+
+
+async def when_available(stopping: asyncio.Event, attempt: Callable[[], Awaitable[T]]) -> T | None:
+    """The result of the first attempt that is not `Unavailable`; None when the process is told to stop before."""
+    is_told = False
+    while not stopping.is_set():
+        try:
+            return await attempt()
+        except Unavailable as err:
+            if not is_told:
+                log.get().warning("waiting_for_servers", reason=err.message)
+                is_told = True
+            await asyncio.sleep(_RETRY_S)
+    return None
+
+
+async def open_log(shared: Shared) -> bus.Bus:
+    """A connection to a log that keeps promises. Raises `Unavailable`, `Refused`."""
+    connection = await bus.connect(bus.BusSettings(url=shared.nats_url, name="nightdesk gateway"))
+    try:
+        known = await bus.check_durability(connection, monitor_url=shared.nats_monitor_url or None)
+        if known == "unknown" and shared.mode == "production":
+            raise Refused(
+                "can't see whether nats-server syncs always: set NIGHTDESK_NATS_MONITOR_URL"
+            )
+        if known == "unknown":
+            log.get().warning("durability_unknown", mode=shared.mode)
+        settings = bus.StreamSettings(replicas=shared.replicas, max_bytes=shared.stream_max_bytes)
+        await bus.ensure_stream(connection, shared.shard, settings)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def guard_database(shared: Shared) -> None:
+    """Refuse a PostgreSQL that forgets what it committed: keys and credentials lie there."""
+    relaxed = await guard_durability(shared.database_url, mode=shared.mode)
+    if relaxed:
+        log.get().warning("durability_relaxed", off=relaxed, mode=shared.mode)
