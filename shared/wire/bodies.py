@@ -230,10 +230,11 @@ class Notes(_Out, frozen=True, kw_only=True):
 
 
 class Step(_Out, frozen=True, kw_only=True):
-    """One step in the life of a message or conversation: when, at which position, what, and why."""
+    """One step in the life of a message or conversation: when (null: only its position is known), at which position,
+    what, and why."""
 
     position: int
-    at: str
+    at: str | None
     what: str
     by: str | None = None
     detail: dict[str, Any] = {}
@@ -336,6 +337,34 @@ class SaveLabel(_In, frozen=True, kw_only=True):
 
     name: Word
     colour: Annotated[str, msgspec.Meta(max_length=16, pattern=r"^[#A-Za-z0-9]*$")] = ""
+
+
+class ChangeLabel(_In, frozen=True, kw_only=True):
+    """PATCH /labels/{name}."""
+
+    colour: Annotated[str, msgspec.Meta(max_length=16, pattern=r"^[#A-Za-z0-9]*$")]
+
+
+class AccountView(_Out, frozen=True, kw_only=True):
+    """GET /account."""
+
+    account_id: str
+    name: str | None
+    version: int
+
+
+class AgentState(_Out, frozen=True, kw_only=True):
+    """How an agent is now."""
+
+    agent_id: str
+    online: bool
+    availability: Availability
+
+
+class AgentStates(_Out, frozen=True, kw_only=True):
+    """GET /presence."""
+
+    data: list[AgentState]
 
 
 class MakeApiKey(_In, frozen=True, kw_only=True):
