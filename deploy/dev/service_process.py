@@ -79,13 +79,13 @@ class ServiceProcess:
         if self.is_running or self._process is None:
             return
         code = self._process.exit_code
-        cause = "it refused to run" if code == _REFUSED else f"it ended with exit code {code}"
-        raise StackError(
-            self.name,
-            cause,
-            advice="the log's last lines say why; RESET=1 make run begins with empty data",
-            log=self.spec.log,
-        )
+        if code == _REFUSED:
+            cause = "it refused to run with these settings, or against these servers"
+            advice = "the log's last lines name them; RESET=1 make run begins with empty data"
+        else:
+            cause = f"it ended with exit code {code}"
+            advice = "the log's last lines say why; this is a fault of ours, please report it"
+        raise StackError(self.name, cause, advice=advice, log=self.spec.log)
 
     def watch(self) -> str | None:
         """Start it again when it is down and its delay is over; what is to be told, if anything."""
