@@ -59,3 +59,12 @@ UNDECRYPTABLE = Counter("nightdesk_gateway_undecryptable_total", "Texts that no 
 RECEIPTS = Counter(
     "nightdesk_gateway_receipts_total", "Receipts from clients, by result.", ["result"]
 )
+REQUESTS = Counter(
+    "nightdesk_gateway_requests_total", "REST requests, by route and status.", ["route", "result"]
+)
+REQUEST_SECONDS = Histogram(
+    "nightdesk_gateway_request_seconds",
+    "From a REST request's head to its answer.",
+    ["route"],
+    buckets=_FAST,
+)

@@ -1,0 +1,99 @@
+"""How much one visitor, one account and one address may ask for: GCRA, one number per key, bounded memory.
+
+The limits hold for the whole installation, so each of several gateway processes grants its part of them. What is
+refused was not done: 429 with the seconds after which it will be granted.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+import msgspec
+
+from shared.errors import Unavailable
+
+
+class Limit(msgspec.Struct, frozen=True, kw_only=True):
+    """`per_s` in the long run, `burst` at once."""
+
+    per_s: float
+    burst: int
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What is granted to whom, over all gateway processes."""
+
+    visitor: Limit = Limit(per_s=20, burst=200)
+    account: Limit = Limit(per_s=20_000, burst=40_000)
+    address: Limit = Limit(per_s=1_000, burst=4_000)
+    arrivals: Limit = Limit(per_s=100, burst=2_000)
+    """New visitors from one address."""
+    sign_ins: Limit = Limit(per_s=10, burst=200)
+    """Password checks from one address."""
+    failures: Limit = Limit(per_s=0.2, burst=10)
+    """Wrong passwords for one agent: granted first, given back when the password is right."""
+
+
+class Gcra:
+    """One limit over many keys. Memory is bounded: beyond `max_keys` the key that asked longest ago is forgotten,
+    which can only grant more."""
+
+    def __init__(self, limit: Limit, *, processes: int = 1, max_keys: int = 100_000) -> None:
+        self._gap_s = processes / limit.per_s
+        self._burst_s = self._gap_s * max(1, limit.burst // processes)
+        self._max_keys = max_keys
+        self._due: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def take(self, key: str, now_s: float) -> float:
+        """0 when granted, else the seconds until it would be."""
+        due = max(self._due.pop(key, now_s), now_s)
+        wait_s = due + self._gap_s - self._burst_s - now_s
+        granted = wait_s <= 1e-9
+        self._due[key] = due + self._gap_s if granted else due
+        if len(self._due) > self._max_keys:
+            del self._due[next(iter(self._due))]
+        return 0.0 if granted else wait_s
+
+    def give_back(self, key: str) -> None:
+        """Undo one grant."""
+        if key in self._due:
+            self._due[key] -= self._gap_s
+
+
+class Limiter:
+    """Every limit of a gateway process. `charge` raises what becomes 429."""
+
+    def __init__(self, limits: Limits, *, processes: int = 1) -> None:
+        self._kinds = {
+            name: Gcra(getattr(limits, name), processes=processes)
+            for name in Limits.__struct_fields__
+        }
+
+    def charge(self, kind: str, key: str, now_s: float) -> None:
+        """Take one of a kind (a field of `Limits`) for a key. Raises `Unavailable("rate_limited")`."""
+        wait_s = self._kinds[kind].take(key, now_s)
+        if wait_s:
+            raise Unavailable(
+                "too many requests; wait as long as Retry-After says",
+                code="rate_limited",
+                retry_after_s=wait_s,
+            )
+
+    def give_back(self, kind: str, key: str) -> None:
+        """Undo one `charge`."""
+        self._kinds[kind].give_back(key)
+
+
+def address_key(address: str | None) -> str:
+    """The key of a peer's address: an IPv6 subscriber owns a /64, so all of it counts as one."""
+    try:
+        parsed = ipaddress.ip_address(address or "")
+    except ValueError:
+        return "unknown"
+    if isinstance(parsed, ipaddress.IPv6Address):
+        mapped = parsed.ipv4_mapped
+        return str(mapped) if mapped else str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)

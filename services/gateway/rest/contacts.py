@@ -1,0 +1,205 @@
+"""Visitors arrive: anonymous, or with an identity that the site's back end signed. An anonymous visitor who turns
+out to be somebody known is merged into them."""
+
+from __future__ import annotations
+
+import secrets
+
+import msgspec
+
+from services.gateway.rest.route import DESK, NO_TOKEN, Call, Reply, Route, not_found
+from services.gateway.tokens import Identity, check_identity
+from services.gateway.views import Profile
+from shared.clock import monotonic_s, new_id
+from shared.codec import to_json
+from shared.errors import Rejected
+from shared.events import Author, ContactChanged, ContactCreated, ContactMerged, ConversationEvent
+from shared.ids import AccountId, ContactId, InboxId, Position, contact_of_external
+from shared.queries import ContactRow, GetContact
+from shared.wire.bodies import Arrive, Arrived
+from shared.wire.views import ContactView
+
+
+class _Door(msgspec.Struct, frozen=True, kw_only=True):
+    """The inbox that the visitor came through."""
+
+    account_id: AccountId
+    inbox_id: InboxId
+
+
+async def arrive(call: Call[Arrive, None]) -> Reply:
+    """Anonymous visitors keep their contact by showing their token again."""
+    found = call.parts.directory.state.inbox_keys.get(call.given.path["inbox_key"])
+    if found is None:
+        raise not_found()
+    call.door.limiter.charge("arrivals", call.given.address, monotonic_s())
+    at = _Door(account_id=found[0], inbox_id=found[1])
+    await call.parts.keys.ensure(at.account_id)
+    before = _contact_before(call, at)
+    if call.body.identity_token is not None:
+        return await _identified(call, at, before)
+    if before is not None:
+        return _arrived(call, at, before, status=200)
+    contact_id = ContactId(new_id())
+    profile = _sealed(call, at, contact_id, _profile(call.body, None))
+    created = ContactCreated(
+        account_id=at.account_id, contact_id=contact_id, inbox_id=at.inbox_id, profile=profile
+    )
+    positions = await call.parts.admission.append(contact_id, "conversation", [created])
+    return _arrived(call, at, contact_id, position=positions[-1])
+
+
+def _contact_before(call: Call[Arrive, None], at: _Door) -> ContactId | None:
+    """The contact that this device was, if its token is good for this account; an old token is no reason to fail."""
+    if call.body.visitor_token is None:
+        return None
+    try:
+        who = call.parts.tokens.check(call.body.visitor_token)
+    except Rejected:
+        return None
+    if who.kind != "visitor" or who.account_id != at.account_id or who.inbox_id != at.inbox_id:
+        return None
+    return ContactId(who.id)
+
+
+async def _identified(call: Call[Arrive, None], at: _Door, before: ContactId | None) -> Reply:
+    identity = await _identity(call, at)
+    contact_id = contact_of_external(at.account_id, at.inbox_id, identity.external_id)
+    profile = _profile(call.body, identity)
+    events = await _known_changes(call, at, contact_id, profile)
+    if before is not None and before != contact_id and await _may_merge(call, at, before):
+        events.append(ContactMerged(account_id=at.account_id, contact_id=before, into=contact_id))
+    position: Position | None = None
+    if events:
+        position = (await call.parts.admission.append(contact_id, "conversation", events))[-1]
+    return _arrived(call, at, contact_id, position=position)
+
+
+async def _identity(call: Call[Arrive, None], at: _Door) -> Identity:
+    """What the site says. The secret is looked up first, so an unknown inbox and a forged token look the same."""
+    secret = await call.door.identities.find(at.account_id, at.inbox_id)
+    try:
+        return check_identity(
+            call.body.identity_token or "", (secret or secrets.token_urlsafe(32)).encode()
+        )
+    except Rejected as err:
+        raise Rejected("identity_invalid", "the identity token is not valid here") from err
+
+
+async def _known_changes(
+    call: Call[Arrive, None], at: _Door, contact_id: ContactId, profile: Profile
+) -> list[ConversationEvent]:
+    """The first arrival creates the contact; a later one changes it when the profile is another."""
+    row = await _find(call, at.account_id, contact_id)
+    if row is None:
+        return [
+            ContactCreated(
+                account_id=at.account_id,
+                contact_id=contact_id,
+                inbox_id=at.inbox_id,
+                is_identified=True,
+                profile=_sealed(call, at, contact_id, profile),
+            )
+        ]
+    await call.parts.views.cover(at.account_id, [row])
+    if call.parts.views.profile(row) == profile:
+        return []
+    return [
+        ContactChanged(
+            account_id=at.account_id,
+            contact_id=contact_id,
+            profile=_sealed(call, at, contact_id, profile),
+            by=Author(kind="visitor", id=contact_id),
+        )
+    ]
+
+
+async def _may_merge(call: Call[Arrive, None], at: _Door, before: ContactId) -> bool:
+    """Only an anonymous contact, and only once: on a shared computer the visitor before this one is somebody else."""
+    row = await _find(call, at.account_id, before)
+    return row is not None and not row.is_identified and row.merged_into is None
+
+
+async def _find(
+    call: Call[Arrive, None], account_id: AccountId, contact_id: ContactId
+) -> ContactRow | None:
+    try:
+        return await call.parts.asking.contact(
+            GetContact(
+                account_id=account_id,
+                contact_id=contact_id,
+                at_least=await call.parts.asking.end_of_log(),
+            )
+        )
+    except Rejected as err:
+        if err.code == "not_found":
+            return None
+        raise
+
+
+def _profile(body: Arrive, identity: Identity | None) -> Profile:
+    """What the site says goes before what the page says."""
+    return Profile(
+        name=(identity.name if identity else None) or body.name,
+        email=(identity.email if identity else None) or body.email,
+        attributes=body.attributes,
+    )
+
+
+def _sealed(call: Call[Arrive, None], at: _Door, contact_id: ContactId, profile: Profile) -> bytes:
+    if profile == Profile():
+        return b""
+    text = to_json(profile)
+    return call.parts.keys.ring.seal(at.account_id, text, of=contact_id, part="profile")
+
+
+def _arrived(
+    call: Call[Arrive, None],
+    at: _Door,
+    contact_id: ContactId,
+    *,
+    position: Position | None = None,
+    status: int | None = None,
+) -> Reply:
+    life_s = call.parts.config.visitor_token_s
+    token = call.parts.tokens.issue_visitor(at.account_id, contact_id, at.inbox_id, life_s=life_s)
+    body = Arrived(contact_id=contact_id, visitor_token=token, expires_in_s=life_s)
+    return Reply(body=body, position=position, status=status)
+
+
+async def show(call: Call[None, None]) -> Reply:
+    """Who a visitor is, for those who answer."""
+    row = await call.parts.asking.contact(
+        GetContact(
+            account_id=call.account_id,
+            contact_id=ContactId(call.id("contact_id")),
+            at_least=call.given.at_least,
+        )
+    )
+    await call.parts.views.cover(call.account_id, [row])
+    return Reply(body=call.parts.views.contact(row))
+
+
+ROUTES = (
+    Route(
+        method="POST",
+        path="/inboxes/{inbox_key}/contacts",
+        handler=arrive,
+        summary="A visitor arrives: anonymous, again, or identified by the site",
+        roles=NO_TOKEN,
+        tag="contacts",
+        takes=Arrive,
+        gives=Arrived,
+        status=201,
+        errors=("not_found", "identity_invalid", "origin_not_allowed"),
+    ),
+    Route(
+        method="GET",
+        path="/contacts/{contact_id}",
+        handler=show,
+        summary="Who a visitor is",
+        roles=DESK,
+        tag="contacts",
+        gives=ContactView,
+    ),
+)

@@ -1,0 +1,322 @@
+"""Conversations: lists, one, start."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from services.gateway.admission import Draft
+from services.gateway.rest.moments import ns_of
+from services.gateway.rest.route import EVERYONE, Call, Reply, Route, forbidden, not_found
+from services.gateway.tokens import Principal
+from services.gateway.views import at
+from shared import clock
+from shared.conversation import Status
+from shared.errors import Rejected
+from shared.events import ConversationStarted, InboxSaved
+from shared.ids import (
+    AgentId,
+    ContactId,
+    ConversationId,
+    InboxId,
+    MessageId,
+    Position,
+    canonical,
+)
+from shared.queries import ConversationRow, GetContact, GetConversation, ListConversations
+from shared.wire.bodies import Conversations, PageInfo, StartConversation
+from shared.wire.views import ConversationView
+
+_STARTED_BY_US: Status = "replied"
+
+
+class ConversationsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Filters are and-ed. `view`: mine (agents' default), unassigned, all. Times are RFC 3339. `after` is the `next`
+    of the page before."""
+
+    view: Literal["mine", "unassigned", "all"] | None = None
+    status: Annotated[list[Status], msgspec.Meta(max_length=10)] = []
+    unread: bool = False
+    label: Annotated[list[str], msgspec.Meta(max_length=20)] = []
+    team: str | None = None
+    agent: str | None = None
+    channel: Annotated[str, msgspec.Meta(max_length=16)] = ""
+    inbox: str | None = None
+    contact: str | None = None
+    since: str | None = None
+    until: str | None = None
+    order: Literal["updated", "waiting"] = "updated"
+    after: Annotated[str, msgspec.Meta(max_length=512)] = ""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
+
+
+async def show_list(call: Call[None, ConversationsQuery]) -> Reply:
+    """A page of those that the asker may see."""
+    question = _question(call)
+    page = await call.parts.asking.conversations(question)
+    await call.parts.views.cover(call.account_id, page.rows)
+    data = [call.parts.views.conversation(row, call.who) for row in page.rows]
+    return Reply(body=Conversations(data=data, page=PageInfo(next=page.next or None)))
+
+
+def _question(call: Call[None, ConversationsQuery]) -> ListConversations:
+    query, who = call.query, call.who
+    wanted = ListConversations(
+        account_id=who.account_id,
+        at_least=call.given.at_least,
+        viewer_id=who.id,
+        statuses=tuple(query.status),
+        is_unread=query.unread,
+        since_ns=ns_of(query.since, pointer="?since"),
+        until_ns=ns_of(query.until, pointer="?until"),
+        order=query.order,
+        after=query.after,
+        limit=query.limit,
+    )
+    if who.kind == "visitor":
+        if query.view or query.label or query.team or query.agent or query.inbox or query.contact:
+            raise forbidden("visitors see their own conversations")
+        return msgspec.structs.replace(wanted, contact_id=ContactId(who.id))
+    wanted = msgspec.structs.replace(
+        wanted,
+        labels=tuple(query.label),
+        channel=query.channel,
+        team_id=_id(query.team, "?team"),
+        agent_id=_id(query.agent, "?agent"),
+        inbox_id=_id(query.inbox, "?inbox"),
+        contact_id=_id(query.contact, "?contact"),
+    )
+    return _viewed(call, wanted, who)
+
+
+def _viewed(
+    call: Call[None, ConversationsQuery], wanted: ListConversations, who: Principal
+) -> ListConversations:
+    """What `view` means to this asker: agents see their own and those of their teams or of no team."""
+    match call.query.view or ("all" if who.is_staff else "mine"):
+        case "mine":
+            if who.kind != "agent":
+                raise forbidden("an API key holds no conversations")
+            return msgspec.structs.replace(wanted, agent_id=AgentId(who.id))
+        case "unassigned":
+            wanted = msgspec.structs.replace(wanted, is_unassigned=True)
+        case _:
+            pass
+    if who.is_staff or wanted.agent_id == who.id:
+        return wanted
+    teams = call.parts.directory.account(who.account_id).teams_of(AgentId(who.id))
+    return msgspec.structs.replace(wanted, teams=tuple(sorted(teams)))
+
+
+def _id(text: str | None, pointer: str) -> object:
+    if text is None:
+        return None
+    try:
+        return canonical(text)
+    except Rejected as err:
+        raise Rejected(err.code, err.message, pointer=pointer) from err
+
+
+async def show(call: Call[None, None]) -> Reply:
+    """One conversation with its receipts."""
+    row = await fetch(call)
+    return Reply(body=await _view(call, row), version=row.version)
+
+
+async def fetch(call: Call[None, None]) -> ConversationRow:
+    """The row of the conversation in the path, if the asker may see it."""
+    conversation_id = ConversationId(call.id("conversation_id"))
+    row = await call.parts.asking.conversation(
+        GetConversation(
+            account_id=call.account_id,
+            conversation_id=conversation_id,
+            viewer_id=call.who.id,
+            at_least=call.given.at_least,
+        )
+    )
+    call.parts.access.learn(row)
+    await call.parts.access.may_see(call.who, conversation_id, at_least=call.given.at_least)
+    return row
+
+
+async def _view(call: Call[object, object], row: ConversationRow) -> ConversationView:
+    await call.parts.views.cover(call.account_id, [row])
+    return call.parts.views.conversation(row, call.who)
+
+
+# ---------------------------------------------------------------- start
+
+
+class _From(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose conversation, through which inbox."""
+
+    contact_id: ContactId
+    inbox: InboxSaved
+
+
+async def start(call: Call[StartConversation, None]) -> Reply:
+    """201 for a new one, 200 for a repeat; a first message goes into the same commit."""
+    body = call.body
+    conversation_id = ConversationId(canonical(body.conversation_id, what="conversation_id"))
+    if body.priority != "normal" and call.who.kind == "visitor":
+        raise forbidden("visitors set no priority")
+    origin = await _origin(call)
+    known = await _known(call, conversation_id)
+    if known is not None and known.contact_id != origin.contact_id:
+        raise not_found()
+    started = ConversationStarted(
+        account_id=call.account_id,
+        conversation_id=conversation_id,
+        inbox_id=origin.inbox.inbox_id,
+        contact_id=origin.contact_id,
+        by=call.who.author,
+        channel=body.channel or origin.inbox.channel,
+        language=body.language,
+        priority=body.priority,
+    )
+    position = await _commit(call, started, is_new=known is None)
+    if known is not None:
+        view = call.parts.views.conversation(known, call.who)
+        return Reply(body=view, status=200, position=position or known.version)
+    call.parts.access.learn_started(
+        call.account_id,
+        conversation_id,
+        contact_id=origin.contact_id,
+        inbox_id=origin.inbox.inbox_id,
+        position=position,
+    )
+    return Reply(body=_fresh(call, started, position), position=position)
+
+
+async def _origin(call: Call[StartConversation, None]) -> _From:
+    """A visitor's token names contact and inbox; the others name the contact, whose inbox it is."""
+    inboxes = call.parts.directory.account(call.account_id).inboxes
+    if call.who.kind == "visitor":
+        if call.body.contact_id not in (None, call.who.id):
+            raise not_found()
+        contact_id, inbox_id = ContactId(call.who.id), call.who.inbox_id
+    else:
+        if call.body.contact_id is None:
+            raise Rejected("invalid", "say whose conversation it is", pointer="/contact_id")
+        row = await call.parts.asking.contact(
+            GetContact(
+                account_id=call.account_id,
+                contact_id=ContactId(canonical(call.body.contact_id, what="contact_id")),
+                at_least=call.given.at_least,
+            )
+        )
+        contact_id, inbox_id = row.merged_into or row.contact_id, row.inbox_id
+    inbox = inboxes.get(inbox_id or InboxId(""))
+    if inbox is None:
+        raise not_found()
+    return _From(contact_id=contact_id, inbox=inbox)
+
+
+async def _known(
+    call: Call[StartConversation, None], conversation_id: ConversationId
+) -> ConversationRow | None:
+    """The conversation if it exists; the store says "no" only at the end of the log as of now."""
+    try:
+        row = await call.parts.asking.conversation(
+            GetConversation(
+                account_id=call.account_id,
+                conversation_id=conversation_id,
+                viewer_id=call.who.id,
+                at_least=call.given.at_least,
+            )
+        )
+    except Rejected as err:
+        if err.code != "not_found":
+            raise
+        return None
+    await call.parts.views.cover(call.account_id, [row])
+    return row
+
+
+async def _commit(
+    call: Call[StartConversation, None], started: ConversationStarted, *, is_new: bool
+) -> Position:
+    """Append what is missing; the position of the last of it, 0 when nothing is."""
+    before = [started] if is_new else []
+    message = call.body.message
+    if message is None:
+        if not before:
+            return 0
+        key = started.conversation_id
+        return (await call.parts.admission.append(key, "conversation", before))[-1]
+    draft = Draft(
+        account_id=call.account_id,
+        conversation_id=started.conversation_id,
+        message_id=MessageId(canonical(message.message_id, what="message_id")),
+        author=call.who.author,
+        text=message.text,
+        resend=not is_new,
+    )
+    return (await call.parts.admission.post(draft, before=before)).position
+
+
+def _fresh(
+    call: Call[StartConversation, None], started: ConversationStarted, position: Position
+) -> ConversationView:
+    """The new conversation as far as it is known before the store has it; nothing in it is guessed but `at`."""
+    now = at(clock.now_ns())
+    waits = call.body.message is not None and call.who.kind == "visitor"
+    return ConversationView(
+        conversation_id=started.conversation_id,
+        inbox_id=started.inbox_id,
+        contact_id=started.contact_id,
+        channel=started.channel,
+        language=started.language,
+        priority=started.priority,
+        status="queued" if waits else _STARTED_BY_US,
+        labels=[],
+        team_id=None,
+        agent_id=None,
+        previous_agent_id=None,
+        waiting_since=position if waits else 0,
+        waiting_since_at=now if waits else None,
+        snoozed_until=None,
+        last_seq=1 if call.body.message is not None else 0,
+        last_position=position,
+        version=position,
+        created_at=now,
+        updated_at=now,
+        rating=0,
+        unread=0,
+    )
+
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/conversations",
+        handler=show_list,
+        summary="Conversations that the asker may see, a page at a time",
+        roles=EVERYONE,
+        tag="conversations",
+        query=ConversationsQuery,
+        gives=Conversations,
+    ),
+    Route(
+        method="POST",
+        path="/conversations",
+        handler=start,
+        summary="Start a conversation, with its first message if you like; a repeat answers 200",
+        roles=EVERYONE,
+        tag="conversations",
+        takes=StartConversation,
+        gives=ConversationView,
+        status=201,
+        errors=("not_found", "id_conflict"),
+    ),
+    Route(
+        method="GET",
+        path="/conversations/{conversation_id}",
+        handler=show,
+        summary="One conversation",
+        roles=EVERYONE,
+        tag="conversations",
+        gives=ConversationView,
+    ),
+)

@@ -1,0 +1,175 @@
+"""From a request to its answer, the same for every route: limits, asker, role, body, handler, headers, problems."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from services.gateway import metrics, problem
+from services.gateway.limits import address_key
+from services.gateway.rest import decoding
+from services.gateway.rest.cors import Origins, check_origin
+from services.gateway.rest.door import Door
+from services.gateway.rest.route import Call, Given, Reply, Route
+from services.gateway.tokens import Principal
+from shared.clock import monotonic_s, new_id
+from shared.codec import to_json
+from shared.errors import NightdeskError, Rejected
+from shared.ids import Position
+from shared.runtime import contained
+
+log = structlog.get_logger(__name__)
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Endpoint:
+    """One route at work."""
+
+    def __init__(self, route: Route, door: Door) -> None:
+        self._route = route
+        self._door = door
+        self._decoder = msgspec.json.Decoder(route.takes) if route.takes is not None else None
+        self._seen_position: Position = 0
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """The answer. Raises what `answers` turns into a problem."""
+        address = address_key(request.remote)
+        self._door.limiter.charge("address", address, monotonic_s())
+        if not self._route.roles:
+            self._check_arrival(request)
+        who = await self._asker(request) if self._route.roles else None
+        at_least = decoding.position_header(request)
+        await self._check_position(at_least)
+        reply = await self._route.handler(
+            Call(
+                door=self._door,
+                who=who,
+                body=await self._body(request),
+                query=self._query(request),
+                given=Given(
+                    path=request.match_info,
+                    at_least=at_least,
+                    key=decoding.idempotency_key(request),
+                    if_match=decoding.if_match(request),
+                    address=address,
+                    origin=request.headers.get("Origin"),
+                ),
+            )
+        )
+        return self._answer(reply)
+
+    async def _asker(self, request: web.Request) -> Principal:
+        who = await self._door.parts.tokens.authenticate(decoding.bearer(request))
+        now_s = monotonic_s()
+        if who.kind == "visitor":
+            account = self._door.parts.directory.account(who.account_id)
+            check_origin(request, account.inboxes.get(who.inbox_id) if who.inbox_id else None)
+            self._door.limiter.charge("visitor", who.id, now_s)
+        self._door.limiter.charge("account", who.account_id, now_s)
+        if who.role not in self._route.roles:
+            raise Rejected("forbidden", "not allowed for this role")
+        return who
+
+    async def _check_position(self, at_least: Position) -> None:
+        """A position that the log has not reached would be waited for in vain."""
+        if at_least <= self._seen_position:
+            return
+        end = await self._door.parts.asking.end_of_log()
+        if at_least > end:
+            raise Rejected(
+                "invalid", "the log has no such position", pointer=decoding.POSITION_HEADER
+            )
+        self._seen_position = max(self._seen_position, end)
+
+    async def _body(self, request: web.Request) -> Any:
+        if self._decoder is None:
+            return None
+        raw = await decoding.read_body(request, limit_bytes=self._route.body_limit_bytes)
+        return decoding.decode_body(raw, self._decoder)
+
+    def _query(self, request: web.Request) -> Any:
+        if self._route.query is None:
+            return None
+        return decoding.decode_query(request.query, self._route.query)
+
+    def _answer(self, reply: Reply) -> web.Response:
+        status = reply.status or self._route.status
+        response = web.Response(status=status)
+        if reply.body is not None:
+            response.body = to_json(reply.body)
+            response.content_type = "application/json"
+        if reply.position is not None:
+            response.headers[decoding.POSITION_HEADER] = str(reply.position)
+        if reply.version is not None:
+            response.headers["ETag"] = f'"{reply.version}"'
+        return response
+
+    def _check_arrival(self, request: web.Request) -> None:
+        """Arrivals have no token yet: the inbox stands in the path."""
+        state = self._door.parts.directory.state
+        found = state.inbox_keys.get(request.match_info.get("inbox_key", ""))
+        if found is not None:
+            check_origin(request, state.accounts[found[0]].inboxes.get(found[1]))
+
+
+def answers(door: Door) -> Middleware:
+    """The middleware around every route, and around paths that are none."""
+    origins = Origins(door.parts.directory)
+
+    @web.middleware
+    async def answer(request: web.Request, handler: Next) -> web.StreamResponse:
+        started_s = monotonic_s()
+        request_id = decoding.request_id(request, new_id())
+        if request.method == "OPTIONS":
+            response: web.StreamResponse = origins.preflight(request)
+        else:
+            response = await _answered(request, handler, request_id)
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        response.headers["X-Request-Id"] = request_id
+        origins.mark(request, response)
+        _count(request, response.status, monotonic_s() - started_s)
+        return response
+
+    return answer
+
+
+async def _answered(request: web.Request, handler: Next, request_id: str) -> web.StreamResponse:
+    try:
+        response = await contained(handler(request))
+    except NightdeskError as err:
+        if problem.code_of(err) == "internal":
+            log.exception("request_failed", request_id=request_id, code=err.code)
+        return problem.response(err, request_id)
+    except web.HTTPMethodNotAllowed as err:
+        made = problem.of_code("method_not_allowed", "see Allow", request_id)
+        made.headers["Allow"] = ", ".join(sorted(err.allowed_methods))
+        return made
+    except web.HTTPNotFound:
+        return problem.of_code("not_found", "there is no such path", request_id)
+    except web.HTTPException as err:
+        code = "too_large" if err.status == 413 else "malformed"
+        return problem.of_code(code, "the request can't be read", request_id)
+    if response is None:
+        log.error("request_failed", request_id=request_id, code="internal")
+        return problem.of_code("internal", "the log has this request id", request_id)
+    return response
+
+
+def _count(request: web.Request, status: int, seconds: float) -> None:
+    resource = request.match_info.route.resource
+    name = resource.canonical if resource is not None else "none"
+    metrics.REQUESTS.labels(f"{request.method} {name}" if resource else name, str(status)).inc()
+    metrics.REQUEST_SECONDS.labels(name).observe(seconds)

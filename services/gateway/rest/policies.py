@@ -1,0 +1,118 @@
+"""Policies: how conversations are handed out, and by when they must be answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from services.gateway.rest import documents
+from services.gateway.rest.route import ADMIN, DESK, Call, Reply, Route, not_found
+from shared.directory import Directory
+from shared.events import AccountEvent, PolicySaved
+from shared.ids import PolicyId
+from shared.wire.bodies import Policies, SavePolicy
+from shared.wire.views import PolicyView
+
+
+def _view(call: Call[object, object], policy_id: PolicyId) -> PolicyView:
+    account = call.parts.directory.account(call.account_id)
+    policy = account.policies.get(policy_id)
+    if policy is None:
+        raise not_found()
+    return call.parts.views.policy(policy, account.versions.get(policy_id, 0))
+
+
+async def show_list(call: Call[None, None]) -> Reply:
+    """Every policy."""
+    policies = call.parts.directory.account(call.account_id).policies
+    return Reply(body=Policies(data=[_view(call, policy_id) for policy_id in policies]))
+
+
+async def show(call: Call[None, None]) -> Reply:
+    """One policy."""
+    view = _view(call, PolicyId(call.id("policy_id")))
+    return Reply(body=view, version=view.version)
+
+
+async def make(call: Call[SavePolicy, None]) -> Reply:
+    """A new policy; fields left out have their defaults."""
+    policy_id = PolicyId(call.made_id("policies"))
+    documents.named(call.body)
+
+    def build(directory: Directory, writer: str) -> Sequence[AccountEvent]:
+        account = documents.account_in(directory, call.account_id)
+        made = PolicySaved(
+            account_id=call.account_id,
+            writer=writer,
+            policy_id=policy_id,
+            **documents.given(call.body),
+        )
+        return [] if documents.check_repeat(account.policies.get(policy_id), made) else [made]
+
+    await call.parts.directory.save(build)
+    view = _view(call, policy_id)
+    return Reply(body=view, version=view.version, position=view.version)
+
+
+async def change(call: Call[SavePolicy, None]) -> Reply:
+    """Absent fields stay."""
+    policy_id = PolicyId(call.id("policy_id"))
+
+    def build(directory: Directory, writer: str) -> Sequence[AccountEvent]:
+        account = documents.account_in(directory, call.account_id)
+        before = account.policies.get(policy_id)
+        if before is None:
+            raise not_found()
+        documents.check_version(account, policy_id, call.given.if_match)
+        after = msgspec.structs.replace(before, writer=writer, **documents.given(call.body))
+        return [] if documents.same(before, after) else [after]
+
+    await call.parts.directory.save(build)
+    view = _view(call, policy_id)
+    return Reply(body=view, version=view.version, position=view.version)
+
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/policies",
+        handler=show_list,
+        summary="Every policy",
+        roles=DESK,
+        tag="policies",
+        gives=Policies,
+    ),
+    Route(
+        method="POST",
+        path="/policies",
+        handler=make,
+        summary="Make a policy",
+        roles=ADMIN,
+        tag="policies",
+        takes=SavePolicy,
+        gives=PolicyView,
+        status=201,
+        errors=("idempotency_conflict", "conflict"),
+    ),
+    Route(
+        method="GET",
+        path="/policies/{policy_id}",
+        handler=show,
+        summary="One policy",
+        roles=DESK,
+        tag="policies",
+        gives=PolicyView,
+    ),
+    Route(
+        method="PATCH",
+        path="/policies/{policy_id}",
+        handler=change,
+        summary="Change a policy; absent fields stay",
+        roles=ADMIN,
+        tag="policies",
+        takes=SavePolicy,
+        gives=PolicyView,
+        errors=("version_mismatch", "conflict"),
+    ),
+)

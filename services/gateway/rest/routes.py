@@ -1,0 +1,51 @@
+"""The table of all routes, and the aiohttp application made from it."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from services.gateway.parts import Parts
+from services.gateway.rest import (
+    agents,
+    api_keys,
+    auth_routes,
+    contacts,
+    conversations,
+    explain,
+    inboxes,
+    labels,
+    me,
+    messages,
+    policies,
+    teams,
+    wishes,
+)
+from services.gateway.rest.door import open_door
+from services.gateway.rest.pipeline import Endpoint, answers
+from services.gateway.rest.route import Route
+
+PREFIX = "/api/v1"
+ROUTES: tuple[Route, ...] = (
+    *auth_routes.ROUTES,
+    *me.ROUTES,
+    *contacts.ROUTES,
+    *conversations.ROUTES,
+    *messages.ROUTES,
+    *wishes.ROUTES,
+    *explain.ROUTES,
+    *agents.ROUTES,
+    *teams.ROUTES,
+    *inboxes.ROUTES,
+    *policies.ROUTES,
+    *labels.ROUTES,
+    *api_keys.ROUTES,
+)
+
+
+def install(application: web.Application, parts: Parts) -> None:
+    """Mount REST at `PREFIX`."""
+    door = open_door(parts)
+    mounted = web.Application(middlewares=[answers(door)])
+    for route in ROUTES:
+        mounted.router.add_route(route.method, route.path, Endpoint(route, door).handle)
+    application.add_subapp(PREFIX, mounted)
