@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
-from nats.aio.client import Client
+from nats.aio.client import Client, Srv
 from nats.aio.subscription import Subscription
 
 Sink = Callable[[bytes, bytes, bytes, bytes], None]
@@ -56,6 +56,12 @@ class RawClient(Client):
         self._sinks.pop(subscription._id, None)  # noqa: SLF001
         if not self.is_closed and not self.is_draining:
             await subscription.unsubscribe()
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        """Close the socket of a handshake that failed; nats-py only forgets it."""
+        if self._transport:
+            self._transport.close()  # type: ignore[no-untyped-call]
+        await super()._connect_to_server(s)
 
     @property
     def server_id(self) -> str:

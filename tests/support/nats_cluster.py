@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 from deploy.dev.nats_server import nats_binary
@@ -49,6 +50,14 @@ class NatsCluster:
     def kill_node(self, node: int) -> None:
         """SIGKILL one node."""
         self._processes.pop(node).kill()
+
+    def pause_node(self, node: int) -> None:
+        """SIGSTOP: its connections stay open, it answers nothing."""
+        self._processes[node].send(signal.SIGSTOP)
+
+    def resume_node(self, node: int) -> None:
+        """SIGCONT: it goes on with what it had received."""
+        self._processes[node].send(signal.SIGCONT)
 
     def kill(self) -> None:
         """End all that still run."""
