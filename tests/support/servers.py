@@ -14,6 +14,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -87,13 +88,15 @@ def template_database(postgres_server: PostgresServer) -> str:
 @pytest.fixture
 def database_url(postgres_server: PostgresServer, template_database: str) -> Iterator[str]:
     """A migrated database of this test alone; its user owns it and is no superuser."""
-    yield from _own_database(postgres_server, template_database)
+    with own_database(postgres_server, template_database) as url:
+        yield url
 
 
 @pytest.fixture
 def empty_database_url(postgres_server: PostgresServer) -> Iterator[str]:
     """A database of this test alone in which no migration ever ran."""
-    yield from _own_database(postgres_server, "template1")
+    with own_database(postgres_server, "template1") as url:
+        yield url
 
 
 @pytest.fixture
@@ -133,7 +136,9 @@ def _postgres(directory: Path, *, durable: bool) -> PostgresServer:
     return PostgresServer(settings)
 
 
-def _own_database(server: PostgresServer, template: str) -> Iterator[str]:
+@contextmanager
+def own_database(server: PostgresServer, template: str) -> Iterator[str]:
+    """A database cloned from `template`, dropped at the end."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     _create(server, name, template=template)
     yield server.url(name)
