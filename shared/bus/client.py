@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
+import nats.errors
 from nats.aio.client import Client, Srv
 from nats.aio.subscription import Subscription
 
@@ -56,6 +57,18 @@ class RawClient(Client):
         self._sinks.pop(subscription._id, None)  # noqa: SLF001
         if not self.is_closed and not self.is_draining:
             await subscription.unsubscribe()
+
+    async def _process_err(self, err_msg: str) -> None:
+        """Reconnect after what the server complains of; nats-py would close for ever.
+
+        A missing permission is only reported: the connection stays.
+        """
+        if "permissions violation" in err_msg:
+            await super()._process_err(err_msg)
+            return
+        err = nats.errors.Error(f"nats: {err_msg}")
+        await self._error_cb(err)
+        await self._process_op_err(err)
 
     async def _connect_to_server(self, s: Srv) -> None:
         """Close the socket of a handshake that failed; nats-py only forgets it."""

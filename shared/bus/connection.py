@@ -254,7 +254,8 @@ class Bus:
 
     async def _failed(self, err: Exception) -> None:
         if not isinstance(err, OSError):
-            log.warning("bus_client_error", kind=type(err).__name__)
+            said = str(err) if type(err) is nats.errors.Error else ""
+            log.warning("bus_client_error", kind=type(err).__name__, said=said)
 
     async def _lost(self) -> None:
         self._note_loss()

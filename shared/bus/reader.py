@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
 import structlog
@@ -144,7 +144,7 @@ class Reader:
         """Entries that are not handed over yet, as far as the server has said."""
         return 0 if self._cursor is None else self._cursor.pending + self._cursor.buffered
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batches(self) -> AsyncGenerator[Batch, None]:
         """Yield batches for ever, an empty one about every `idle_s` when nothing comes.
 
         LogHole, LogReplaced, RangePurged: going on would skip entries; the caller must act.

@@ -135,3 +135,26 @@ async def test_a_wrong_password_is_unavailable(nats_server: NatsServer) -> None:
                 connect_timeout_s=0.5,
             )
         )
+
+
+async def test_a_complaint_of_the_server_does_not_end_the_connection(bus: Bus, shard: str) -> None:
+    """Whatever error the server sends before it hangs up, the connection comes back by itself."""
+
+    async def answer(message: CoreMessage) -> None:
+        await message.reply(b"here")
+
+    await bus.subscribe(f"nd.q.{shard}.x", answer)
+    for times in (1, 2):
+        bus.client.write(b"NO SUCH OPERATION\r\n")
+        await until(lambda times=times: bus.reconnects == times)  # type: ignore[misc]
+        assert await bus.request(f"nd.q.{shard}.x", b"") == b"here"
+
+
+async def test_a_planned_restart_of_the_server_is_survived(
+    fresh_nats: NatsServer, fresh_bus: Bus
+) -> None:
+    """SIGTERM and a new start look to the process like any other loss."""
+    fresh_nats.stop()
+    await until(lambda: not fresh_bus.is_connected)
+    fresh_nats.start()
+    assert await fresh_bus.wait_connected(10)
