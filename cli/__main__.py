@@ -9,9 +9,17 @@ import sys
 import click
 
 _COMMANDS = {
+    "account": ("cli.account", "Make an account and its first administrator."),
+    "admin": ("cli.account", "Make one more administrator of an account."),
     "migrate": ("cli.migrate", "Bring the database up to this release."),
     "rebuild": ("cli.rebuild", "Fold every projection anew from the log and put it in place."),
     "reference": ("cli.reference", "Write the reference pages under docs/reference from the code."),
+    "replay": (
+        "cli.replay.command",
+        "Play transcripts through the public API and keep a ledger.",
+    ),
+    "seed": ("cli.seed", "Make the demo account."),
+    "selfcheck": ("cli.selfcheck", "Send one message on its real way and tell the milliseconds."),
     "verify": (
         "cli.verify",
         "Fold every projection beside the live one and print the differences.",

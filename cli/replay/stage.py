@@ -1,0 +1,84 @@
+"""What a run plays on: a team, an inbox and agents of its own, made and removed through the public API.
+
+Everything is created under keys drawn from the run's name, so a repeated request makes nothing twice, and two runs
+don't disturb each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import uuid
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+
+from cli.replay.desks import Credentials
+from nightdesk_client import ApiError, Staff
+
+_SPACE = uuid.UUID("5a3d8a0e-2f0c-5c9b-9d0e-6f4a1c2b7e11")
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """What was made for a run."""
+
+    team_id: str
+    inbox_id: str
+    inbox_key: str
+    agents: list[Credentials]
+
+
+async def build(admin: Staff, *, run: str, agents: int, capacity: int) -> Stage:
+    """Make everything. Raises `ApiError`."""
+    password = secrets.token_urlsafe(16)
+    makers = [
+        _make_agent(admin, run=run, number=number, capacity=capacity, password=password)
+        for number in range(1, agents + 1)
+    ]
+    made = await asyncio.gather(*makers)
+    members = {agent.agent_id: 0 for agent in made}
+    team = await admin.account.create_team(
+        key=_key(run, "team"), name=f"Replay {run}", members=members
+    )
+    inbox = await admin.account.create_inbox(
+        key=_key(run, "inbox"), name=f"Replay {run}", channel="web", team_id=team.team_id
+    )
+    return Stage(
+        team_id=team.team_id, inbox_id=inbox.inbox_id, inbox_key=inbox.inbox_key, agents=made
+    )
+
+
+async def clear(admin: Staff, stage: Stage) -> None:
+    """Remove what was made; conversations stay. What something still needs stays as well."""
+    for agent in stage.agents:
+        await _unless_gone(admin.account.remove_agent(agent.agent_id))
+    await _unless_gone(admin.account.remove_inbox(stage.inbox_id))
+    await _unless_gone(admin.account.remove_team(stage.team_id))
+
+
+async def _make_agent(
+    admin: Staff, *, run: str, number: int, capacity: int, password: str
+) -> Credentials:
+    email = f"replay-{run}-{number:03d}@replay.example"
+    made = await admin.account.create_agent(
+        key=_key(run, f"agent {number}"),
+        name=f"Replay {run} {number:03d}",
+        email=email,
+        password=password,
+        role="agent",
+        capacity=capacity,
+    )
+    return Credentials(agent_id=made.agent_id, email=email, password=password)
+
+
+async def _unless_gone(removing: Coroutine[Any, Any, None]) -> None:
+    try:
+        await removing
+    except ApiError as err:
+        if err.status not in {404, 409}:
+            raise
+
+
+def _key(run: str, what: str) -> str:
+    return str(uuid.uuid5(_SPACE, f"{run}\n{what}"))
