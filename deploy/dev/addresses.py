@@ -79,6 +79,9 @@ def service_environment(
         "NIGHTDESK_GATEWAY_HOST": LOOPBACK,
         "NIGHTDESK_GATEWAY_PORT": str(gateway),
         "NIGHTDESK_GATEWAY_PUBLIC_URL": f"http://{LOOPBACK}:{gateway}",
+        # What `nightdesk` commands look for: they would take another stack's from its state file.
+        "NIGHTDESK_GATEWAY_URL": f"http://{LOOPBACK}:{gateway}",
+        "NIGHTDESK_WS_URL": f"ws://{LOOPBACK}:{gateway}/ws",
         "PYTHONUNBUFFERED": "1",
     }
     environment.setdefault("NIGHTDESK_MODE", "development")

@@ -181,7 +181,8 @@ class Device:
     @property
     def cursor(self) -> str:
         """The newest cursor that came."""
-        return [f["cursor"] for f in self.frames if f.get("op") in ("welcome", "entries")][-1]
+        cursors = [f["cursor"] for f in self.frames if f.get("op") in ("welcome", "entries")]
+        return str(cursors[-1])
 
     async def leave(self) -> None:
         """Close the connection."""

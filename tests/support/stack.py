@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.dev.errors import StackError
 from deploy.dev.nats_server import NatsServer
 from deploy.dev.ports import free_port
 from deploy.dev.postgres_cluster import wipe_cluster
@@ -148,6 +149,9 @@ def running_stack(
             under_test.start(names)
         under_test.seeded = stack.run_command("seed")
         yield under_test
+    except StackError as error:
+        error.add_note("\n".join(tail(error.log, lines=40)) if error.log else "")
+        raise
     finally:
         stack.kill()
         wipe_cluster(path / "postgres")
