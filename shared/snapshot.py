@@ -7,6 +7,7 @@ can't save goes on without.
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -65,14 +66,15 @@ class Snapshots(Generic[T]):
             return None
         position, marked, packed = rows[0]
         try:
-            state = codec.unpack(bytes(packed), self._kind)
-        except Malformed:
+            state = codec.unpack(await asyncio.to_thread(zlib.decompress, packed), self._kind)
+        except (Malformed, zlib.error):
             log.warning("snapshot_unreadable", position=position)
             return None
         return Snapshot(position=position, digest=bytes(marked), state=state)
 
     async def save(self, packed: bytes, last: Delivery) -> None:
         """Keep a packed state whose last event is `last`, unless a newer one is there. Raises `Unavailable`."""
+        small = await asyncio.to_thread(zlib.compress, packed, 1)
         await self._execute(
             "INSERT INTO folded.snapshots AS old (service, shard, version, position, digest, state)"
             " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (service, shard) DO UPDATE"
@@ -80,7 +82,7 @@ class Snapshots(Generic[T]):
             " state = excluded.state, at = now()"
             " WHERE old.version <> excluded.version OR old.position < excluded.position"
             " RETURNING position",
-            [self._service, self._shard, self._version, last.position, digest(last), packed],
+            [self._service, self._shard, self._version, last.position, digest(last), small],
         )
 
     async def _execute(

@@ -8,9 +8,10 @@ from services.dispatcher import metrics
 from services.dispatcher.config import Config
 from services.dispatcher.decide import VERSION, State
 from services.dispatcher.handlers import Desk, Folded
-from shared.bus import Bus, Reader, Start
+from shared.bus import Bus, Start
 from shared.clock import new_id
 from shared.fenced import FencedFamily, Tail
+from shared.following import Following
 from shared.opening import open_log
 from shared.runtime import Process
 from shared.snapshot import Keeper, Snapshot, Snapshots, SnapshotSettings, load_patiently
@@ -50,14 +51,14 @@ async def _run(
     settings = SnapshotSettings(every_events=config.snapshot_events, every_s=config.snapshot_s)
     keeper = Keeper(snapshots, settings)
     desk = Desk(bus, family, folded, keeper, config)
-    reader = Reader(bus, shard, start)
+    following = Following(bus, shard, start, database_url=process.shared.database_url)
     process.add_check("log", lambda: None if bus.is_connected else "not connected")
     process.add_check("state", lambda: None if desk.is_ready else "reading the log")
     for bucket in range(HINT_BUCKETS):
         await bus.subscribe(hint_subject(shard, bucket), desk.on_hint)
     async with asyncio.TaskGroup() as tasks:
         running = [
-            tasks.create_task(_fold(reader, desk)),
+            tasks.create_task(_fold(following, desk)),
             tasks.create_task(desk.act.run(desk.decide, desk.note)),
             tasks.create_task(keeper.run()),
         ]
@@ -67,7 +68,7 @@ async def _run(
     await family.close()
 
 
-async def _fold(reader: Reader, desk: Desk) -> None:
-    async for batch in reader.batches():
+async def _fold(following: Following, desk: Desk) -> None:
+    async for batch in following.batches():
         desk.fold(batch)
-        metrics.LAG.set(reader.lag)
+        metrics.LAG.set(following.lag)

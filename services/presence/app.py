@@ -10,9 +10,10 @@ from services.presence import metrics
 from services.presence.config import Config
 from services.presence.handlers import Desk, Folded
 from services.presence.state import VERSION, State
-from shared.bus import Bus, Reader, Start
+from shared.bus import Bus, Start
 from shared.clock import new_id
 from shared.fenced import FencedFamily, Tail
+from shared.following import Following
 from shared.opening import open_log
 from shared.runtime import Process
 from shared.snapshot import Keeper, Snapshot, Snapshots, SnapshotSettings, load_patiently
@@ -57,12 +58,14 @@ async def _run(
     keeper = Keeper(snapshots, settings)
     desk = Desk(bus, family, folded, keeper, config)
     subjects = (event_subject(shard, "account"), event_subject(shard, "presence"))
-    reader = Reader(bus, shard, start, subjects=subjects)
+    following = Following(
+        bus, shard, start, database_url=process.shared.database_url, subjects=subjects
+    )
     process.add_check("log", lambda: None if bus.is_connected else "not connected")
     process.add_check("state", lambda: None if desk.ready.is_set() else "reading the log")
     async with asyncio.TaskGroup() as tasks:
         running = [
-            tasks.create_task(_fold(reader, desk)),
+            tasks.create_task(_fold(following, desk)),
             tasks.create_task(desk.act.run(desk.decide, desk.note)),
             tasks.create_task(keeper.run()),
             tasks.create_task(_listen(bus, shard, desk)),
@@ -73,10 +76,10 @@ async def _run(
     await family.close()
 
 
-async def _fold(reader: Reader, desk: Desk) -> None:
-    async for batch in reader.batches():
+async def _fold(following: Following, desk: Desk) -> None:
+    async for batch in following.batches():
         await desk.fold(batch)
-        metrics.LAG.set(reader.lag)
+        metrics.LAG.set(following.lag)
 
 
 async def _listen(bus: Bus, shard: str, desk: Desk) -> None:

@@ -9,11 +9,25 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import msgspec
+import psycopg
 
 from deploy.dev.nats_server import NatsServer
 from deploy.dev.service_process import ServiceProcess
 from shared import codec
-from shared.bus import Bus, BusSettings, Entry, GroupCommit, Reader, Start, connect, ensure_stream
+from shared.bus import (
+    Bus,
+    BusSettings,
+    Delivery,
+    Entry,
+    GroupCommit,
+    Reader,
+    Start,
+    connect,
+    digest,
+    ensure_stream,
+    stream_name,
+    stream_state,
+)
 from shared.events import Event
 from shared.ids import Position
 from shared.subjects import Family, event_subject
@@ -100,6 +114,11 @@ class TestLog:
         return [(at, event) for at, event in self._decoded if not kinds or isinstance(event, kinds)]
 
     @property
+    def deliveries(self) -> list[Delivery]:
+        """What was read so far."""
+        return self._follower.deliveries
+
+    @property
     def now_ns(self) -> int:
         """The log's time as last told, 0 before the end was reached."""
         batches = self._follower.batches
@@ -129,3 +148,34 @@ async def open_test_log(nats: NatsServer, shard: str) -> AsyncIterator[TestLog]:
         await follower.stop()
     finally:
         await bus.close()
+
+
+async def store_and_purge(log: TestLog, around: Surroundings) -> None:
+    """Do what store and retention do: copy the log to `truth.events`, then empty the stream up to the last routing event."""
+    state = await stream_state(log.bus, log.shard)
+    await until(lambda: len(log.deliveries) >= state.last)
+    deliveries = log.deliveries
+    connection = await psycopg.AsyncConnection.connect(around.database_url, autocommit=True)
+    async with connection:
+        await connection.execute(
+            "CREATE TABLE IF NOT EXISTS truth.events_of_test PARTITION OF truth.events DEFAULT"
+        )
+        for each in deliveries:
+            await connection.execute(
+                "INSERT INTO truth.events (shard, position, at, at_ns, family, subject, payload, digest)"
+                " VALUES (%s, %s, now(), %s, %s, %s, %s, %s)",
+                [
+                    log.shard,
+                    each.position,
+                    each.at_ns,
+                    each.subject.rsplit(".", 1)[1],
+                    each.subject,
+                    each.payload,
+                    digest(each),
+                ],
+            )
+    routing = event_subject(log.shard, "routing")
+    last = max(each.position for each in deliveries if each.subject == routing)
+    body = b'{"seq":%d}' % last
+    raw = await log.bus.request(f"$JS.API.STREAM.PURGE.{stream_name(log.shard)}", body)
+    assert b'"success":true' in raw

@@ -63,7 +63,9 @@ class Floor:
         for agent_id in account.agents:
             self.place_agent(agent_id)
         for track in office.tracks.values():
-            self.place(track, now_ns)
+            # Most of a long life's conversations are resolved and in no line; they cost nothing here.
+            if track.conversation.phase != "resolved" or track.requests:
+                self.place(track, now_ns)
 
     def holding(self, agent_id: AgentId) -> Holding:
         """The agent's holding, an empty one at first."""

@@ -30,7 +30,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     team_id: TeamId | None = None
 
 
-class Track(msgspec.Struct, kw_only=True):
+class Track(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A conversation with what only routing needs to know.
 
     `times`: log times of its unanswered positions. `is_queued`: its wait is on record; `queued` is its place while
@@ -72,7 +72,7 @@ class Track(msgspec.Struct, kw_only=True):
         return self.conversation.waiting_since or self.queued
 
 
-class Agent(msgspec.Struct, kw_only=True):
+class Agent(msgspec.Struct, kw_only=True, omit_defaults=True):
     """An agent's presence and receipts. `changed`, `offline_ns`: when they last went offline. `received`: how far
     any of their devices has acknowledged. `last_assigned`: position of the last assignment to them."""
 

@@ -9,7 +9,14 @@ from services.dispatcher.decide.floor import Floor
 from services.dispatcher.decide.settings import Settings
 from services.dispatcher.decide.state import Office, State, Track
 from shared import directory
-from shared.events import AccountEvent, Event, WriterStarted
+from shared.events import (
+    AccountCreated,
+    AccountEvent,
+    Event,
+    LabelRemoved,
+    LabelSaved,
+    WriterStarted,
+)
 from shared.ids import AccountId, ConversationId, Position
 
 
@@ -36,6 +43,8 @@ class World:
             office = state.offices[account_id] = Office()
         if isinstance(event, AccountEvent):
             directory.evolve(state.directory, event, position)
+            if isinstance(event, AccountCreated | LabelSaved | LabelRemoved):
+                return
             # Who may take what has changed: everything derived is made again, once, when it is next needed.
             self._floors.pop(account_id, None)
             self.unsettled[account_id] = None

@@ -24,3 +24,16 @@ async def log(around: Surroundings) -> AsyncIterator[TestLog]:
     """The log that the test writes."""
     async with open_test_log(around.nats, around.shard) as opened:
         yield opened
+
+
+@pytest.fixture
+def fresh(fresh_nats: NatsServer, database_url: str, shard: str, tmp_path: Path) -> Surroundings:
+    """The same with a nats-server that may be killed."""
+    return Surroundings(nats=fresh_nats, database_url=database_url, shard=shard, directory=tmp_path)
+
+
+@pytest.fixture
+async def log_fresh(fresh: Surroundings) -> AsyncIterator[TestLog]:
+    """The log on the server that may be killed."""
+    async with open_test_log(fresh.nats, fresh.shard) as opened:
+        yield opened

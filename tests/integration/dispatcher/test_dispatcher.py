@@ -13,7 +13,13 @@ from shared.events import (
 )
 from tests.support import desk
 from tests.support.log import until
-from tests.support.services import Surroundings, TestLog, service, wait_ready
+from tests.support.services import (
+    Surroundings,
+    TestLog,
+    service,
+    store_and_purge,
+    wait_ready,
+)
 
 
 async def _configured(log: TestLog, *names: str, capacity: int = 5) -> None:
@@ -127,3 +133,47 @@ async def test_a_standby_claims_when_a_decision_is_overdue(
     assert isinstance(claims[0], WriterStarted)
     assert {e.writer for e in given} == {claims[0].writer}
     await until(lambda: len(log.events(WriterStarted)) >= 3)
+
+
+async def test_a_restarted_broker_is_followed(log_fresh: TestLog, fresh: Surroundings) -> None:
+    """After SIGKILL and restart of the nats-server the dispatcher goes on, and gives nothing out twice."""
+    log, around = log_fresh, fresh
+    await _configured(log, "ann", capacity=1000)
+    await log.append("presence", desk.online("ann"))
+    receipts = asyncio.create_task(_acknowledge(log, "ann"))
+    with service("dispatcher", around):
+        names = await _backlog(log, 5)
+        await log.until(5, ConversationAssigned)
+        await _stop(receipts)
+        around.nats.kill()
+        around.nats.start()
+        receipts = asyncio.create_task(_acknowledge(log, "ann"))
+        more = [f"d{number}" for number in range(5)]
+        for name in more:
+            await log.append("conversation", desk.started(name))
+            await log.append("message", desk.wrote(name))
+        await log.until(10, ConversationAssigned, timeout_s=30)
+    await _stop(receipts)
+    given = [e for _, e in log.events(ConversationAssigned) if isinstance(e, ConversationAssigned)]
+    assert sorted(e.conversation_id for e in given) == sorted(
+        desk.conversation_id(name) for name in names + more
+    )
+
+
+async def test_a_purged_range_is_read_from_events(log: TestLog, around: Surroundings) -> None:
+    """A new dispatcher reads what is purged from the stream from `events`."""
+    await _configured(log, "ann", capacity=1000)
+    await log.append("presence", desk.online("ann"))
+    with service("dispatcher", around):
+        await _backlog(log, 2)
+        await log.until(2, ConversationAssigned)
+    await store_and_purge(log, around)
+    with service("dispatcher", around):
+        await log.append("message", desk.wrote("c1"))
+        await log.append("conversation", desk.started("later"))
+        await log.append("message", desk.wrote("later"))
+        given = await log.until(3, ConversationAssigned)
+    last = given[-1]
+    assert isinstance(last, ConversationAssigned)
+    assert last.conversation_id == desk.conversation_id("later")
+    assert last.agent_id == desk.agent_id("ann")

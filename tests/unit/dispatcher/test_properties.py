@@ -1,0 +1,192 @@
+"""Random worlds: whatever people and time do, nothing is in limbo, over capacity or decided twice, and a process
+that restarts anywhere goes on as if it had never stopped."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from services.dispatcher.decide import Settings, State, World, decide
+from shared import codec, events
+from shared.events import ConversationAssigned, Event
+from shared.events.conversation import Priority
+from shared.ids import InboxId, TeamId
+from tests.support import desk
+from tests.unit.dispatcher.reference import expected
+from tests.unit.dispatcher.simulation import Simulation
+
+AGENTS = ["ann", "bob", "cai", "dan"]
+TEAM_B = TeamId(desk.identifier("team b"))
+INBOX_B = InboxId(desk.identifier("inbox b"))
+PRIORITIES: list[Priority] = ["urgent", "high", "normal", "low"]
+
+
+class Life:
+    """People and time at random."""
+
+    def __init__(self, dice: random.Random) -> None:
+        self.dice = dice
+        self.simulation = Simulation(Settings(burst=self.dice.choice([1, 2, 5]), round_events=7))
+        self.names: list[str] = []
+        self.simulation.tell(
+            *(self._profile(name) for name in AGENTS),
+            desk.team("ann", "bob", "cai", priorities={"bob": 1}),
+            desk.team("cai", "dan", team_id=TEAM_B),
+            desk.inbox(),
+            desk.inbox(
+                inbox_id=INBOX_B, team_id=self.dice.choice([None, TEAM_B]), skills={"tax": 2}
+            ),
+            desk.policy(first_response_s=40, next_response_s=60),
+        )
+
+    def live(self) -> None:
+        """Something happens."""
+        for event in self._happening():
+            self.simulation.append(event)
+
+    def pass_time(self) -> None:
+        """A moment or a minute."""
+        self.simulation.now_ns += int(self.dice.choice([0.01, 1, 20, 50, 70]) * 1e9)
+
+    def _profile(self, name: str) -> Event:
+        skills = {
+            s: self.dice.randint(1, 5) for s in ("tax", "lang:zh") if self.dice.random() < 0.6
+        }
+        return desk.agent(name, capacity=self.dice.randint(0, 4), skills=skills)
+
+    def _happening(self) -> list[Event]:
+        dice, agent = self.dice, self.dice.choice(AGENTS)
+        position = self.simulation.position
+        kind = dice.randrange(17) if self.names else 0
+        name = dice.choice(self.names) if self.names else ""
+        seen = dice.choice([position, position, dice.randint(0, position)])
+        match kind:
+            case 0 | 1 | 2:
+                return self._arrival()
+            case 3 | 4:
+                return [desk.wrote(name, message=dice.choice([None, f"again {name}"]))]
+            case 5:
+                return [desk.answered(name, agent, seen_up_to=seen)]
+            case 6:
+                return [desk.resolved(name, agent, seen_up_to=seen)]
+            case 7:
+                until_ns = self.simulation.now_ns + int(dice.choice([-1, 5, 60]) * 1e9)
+                until_ns = dice.choice([0, until_ns])
+                return [desk.snoozed(name, agent, seen_up_to=seen, until_ns=until_ns)]
+            case 8:
+                return [desk.claim(name, dice.choice([*AGENTS, "nobody"]))]
+            case 9:
+                to = dice.choice([None, agent, "nobody"])
+                to_team = dice.choice([None, TEAM_B, TeamId(desk.identifier("no team"))])
+                return [desk.hand_over(name, by=agent, to=to, to_team=to_team)]
+            case 10 | 11:
+                return [desk.online(agent, device=f"{agent}{dice.randrange(2)}")]
+            case 12:
+                return [desk.offline(agent, device=f"{agent}{dice.randrange(2)}")]
+            case 13 | 14:
+                return [desk.received(agent, position)]
+            case 15:
+                return [desk.availability(agent, dice.choice(["online", "busy", "away"]))]
+            case _:
+                return [dice.choice([desk.removed(agent), self._profile(agent), self._merge(name)])]
+
+    def _arrival(self) -> list[Event]:
+        name = f"c{len(self.names)}"
+        self.names.append(name)
+        started = desk.started(
+            name,
+            priority=self.dice.choice(PRIORITIES),
+            language=self.dice.choice(["", "zh", "xx"]),
+            contact=self.dice.choice([name, "regular"]),
+            inbox_id=self.dice.choice([desk.INBOX, INBOX_B]),
+        )
+        return [started, desk.wrote(name)] if self.dice.random() < 0.9 else [started]
+
+    def _merge(self, name: str) -> Event:
+        return events.ContactMerged(
+            account_id=desk.ACCOUNT,
+            contact_id=desk.contact_id(name),
+            into=desk.contact_id("regular"),
+        )
+
+
+def _check_round(simulation: Simulation) -> list[events.RoutingEvent]:
+    """Decide once, compare with the slow rule and with a restarted process, fold."""
+    decided = simulation.round()
+    world = simulation.world
+    assert decided == simulation.round(), "asked twice, it says the same"
+    packed = codec.pack(world.state)
+    restarted = World(codec.unpack(packed, State), simulation.settings)
+    again = decide(restarted, simulation.now_ns, evidence=simulation.evidence, writer="test")
+    assert decided == again, "a process restarted from a snapshot decides the same"
+    picks = [
+        (e.conversation_id, e.agent_id)
+        for e in decided
+        if isinstance(e, ConversationAssigned) and e.why.winner is not None
+    ]
+    limits = simulation.settings
+    wanted = expected(
+        world.state,
+        decided,
+        now_ns=simulation.now_ns,
+        burst=limits.burst,
+        pardon_s=limits.pardon_s,
+    )
+    assert picks == wanted[: len(picks)]
+    if len(decided) < limits.round_events:
+        assert picks == wanted
+    for event in decided:
+        simulation.append(event)
+    return decided
+
+
+def _check_capacity(simulation: Simulation, decided: list[events.RoutingEvent]) -> None:
+    account = simulation.world.state.account(desk.ACCOUNT)
+    floor = simulation.world.floor(desk.ACCOUNT)
+    for event in decided:
+        if isinstance(event, ConversationAssigned) and event.why.winner is not None:
+            held = floor.holding(event.agent_id).held
+            assert held <= account.agents[event.agent_id].capacity
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(dice=st.randoms(use_true_random=False))
+def test_random_worlds_keep_every_promise(dice: random.Random) -> None:
+    """In a random life: the fast rule is the slow rule, nobody is over capacity unless asked for, nothing is in
+    limbo, decisions come to an end, and restarts from the log or a snapshot change nothing."""
+    life = Life(dice)
+    simulation = life.simulation
+    for _ in range(60):
+        life.live()
+        if life.dice.random() < 0.3:
+            life.pass_time()
+        if life.dice.random() < 0.6:
+            _check_capacity(simulation, _check_round(simulation))
+    simulation.settle()
+    replayed = simulation.replayed()
+    assert codec.pack(replayed.state) == codec.pack(simulation.world.state)
+    assert decide(replayed, simulation.now_ns, evidence=simulation.evidence, writer="test") == []
+    simulation.wait(3600)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(dice=st.randoms(use_true_random=False))
+def test_any_split_gives_the_same_state(dice: random.Random) -> None:
+    """However the log is cut into batches and restarts from snapshots, the folded state is the same, byte for byte."""
+    life = Life(dice)
+    for _ in range(80):
+        life.live()
+        life.pass_time()
+        life.simulation.settle()
+    log = life.simulation.log
+    world = World(State(), life.simulation.settings)
+    for position, at_ns, event in log:
+        world.evolve(event, position, at_ns)
+        if life.dice.random() < 0.1:
+            packed = codec.pack(world.state)
+            world = World(codec.unpack(packed, State), life.simulation.settings)
+        if life.dice.random() < 0.2:
+            decide(world, at_ns, evidence=life.simulation.evidence, writer="standby")
+    assert codec.pack(world.state) == codec.pack(life.simulation.world.state)
