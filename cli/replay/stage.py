@@ -68,6 +68,7 @@ async def _make_agent(
         password=password,
         role="agent",
         capacity=capacity,
+        skills={"lang:zh": 3, "lang:en": 3},
     )
     return Credentials(agent_id=made.agent_id, email=email, password=password)
 

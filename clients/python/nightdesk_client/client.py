@@ -29,6 +29,9 @@ from nightdesk_client.tokens import TokenSource
 from nightdesk_client.wire import Signal
 
 
+_FLUSH_S = 1.0
+
+
 def _ignore(_signal: Signal) -> None:
     return
 
@@ -162,6 +165,7 @@ class Client:
         try:
             yield self
         finally:
+            await self._live.flush(timeout_s=_FLUSH_S)
             task.cancel()
             await asyncio.wait([task], timeout=5.0)
             self._fail(Closed("the client was closed"))

@@ -102,6 +102,18 @@ class Live:
                 after_s, self._bye_s = self._bye_s + random.uniform(0, 1), None  # noqa: S311
             await asyncio.sleep(self._backoff.next_s() if after_s is None else after_s)
 
+    async def flush(self, *, timeout_s: float) -> None:
+        """Write what is ready to be written (acknowledgements, read marks) before the client goes."""
+        ws = self._ws
+        if ws is None or not self.opened.is_set():
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._write_all(ws)
+        except _LOSSES:
+            # It was a courtesy; whatever matters is said again on the next connection.
+            return
+
     def cut(self, *, after_next_send: bool = False) -> None:
         """Break the transport as a dead network does, at once or right after the next message was written and
         before its confirmation can be read. For drills and tests."""

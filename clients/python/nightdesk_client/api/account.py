@@ -168,10 +168,6 @@ class AccountApi:
         """name; assignment_lease_s, offline_return_s, first_response_s, next_response_s, …"""
         return await self._rest.post("/policies", fields, PolicyRecord, key=key)
 
-    async def remove_policy(self, policy_id: str) -> None:
-        """Refused (409) while an inbox still needs it."""
-        await self._rest.delete(f"/policies/{policy_id}")
-
     async def create_label(self, name: str, *, colour: str = "") -> None:
         """A label that conversations can carry."""
         await self._rest.post("/labels", {"name": name, "colour": colour}, Nothing)
