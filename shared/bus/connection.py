@@ -90,10 +90,14 @@ class Subscription:
 
     async def close(self) -> None:
         """Unsubscribe; handlers that already run go on to their end."""
-        if self._inner is None or self._bus.client.is_closed or self._bus.client.is_draining:
-            return
         inner, self._inner = self._inner, None
-        await inner.unsubscribe()
+        self._bus.forget(self)
+        if (
+            inner is not None
+            and not self._bus.client.is_closed
+            and not self._bus.client.is_draining
+        ):
+            await inner.unsubscribe()
 
     async def finish(self, timeout_s: float) -> None:
         """Wait for handlers that still run."""
@@ -203,9 +207,14 @@ class Bus:
         self._subscriptions.append(subscription)
         return subscription
 
+    def forget(self, subscription: Subscription) -> None:
+        """A subscription that was closed has nothing to finish when the bus closes."""
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+
     async def close(self) -> None:
         """Let handlers finish, send what is queued, close. Never longer than the drain time-out."""
-        for subscription in self._subscriptions:
+        for subscription in tuple(self._subscriptions):
             await subscription.finish(self.settings.drain_timeout_s)
         try:
             async with asyncio.timeout(self.settings.drain_timeout_s):
