@@ -28,7 +28,6 @@ from nightdesk_client.sending import Sender
 from nightdesk_client.tokens import TokenSource
 from nightdesk_client.wire import Signal
 
-
 _FLUSH_S = 1.0
 
 
