@@ -12,6 +12,8 @@ from pathlib import Path
 import click
 
 from cli.reference import errors, events, metrics, queries, settings
+from services.gateway import docs
+from services.gateway.rest.routes import ROUTES
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "docs" / "reference"
 
@@ -24,6 +26,7 @@ def pages() -> dict[str, str]:
         "events.md": events.page(),
         "metrics.md": metrics.page(),
         "queries.md": queries.page(),
+        **docs.pages(ROUTES),
     }
 
 

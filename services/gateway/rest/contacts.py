@@ -191,6 +191,7 @@ ROUTES = (
         takes=Arrive,
         gives=Arrived,
         status=201,
+        also=(200,),
         errors=("not_found", "identity_invalid", "origin_not_allowed"),
     ),
     Route(

@@ -308,6 +308,7 @@ ROUTES = (
         takes=StartConversation,
         gives=ConversationView,
         status=201,
+        also=(200,),
         errors=("not_found", "id_conflict"),
     ),
     Route(

@@ -99,7 +99,7 @@ Handler = Callable[[Call[Any, Any]], Awaitable[Reply]]
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the table. `roles`: those allowed, none: no token is asked for. `takes`, `query`, `gives`: the types
-    of body, query and answer. `status`: of success. `errors`: codes beyond those that every route of its kind has."""
+    of body, query and answer. `status`: of success; `also`: of a repeat. `errors`: codes beyond those that every route of its kind has."""
 
     method: str
     path: str
@@ -111,6 +111,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     query: type[msgspec.Struct] | None = None
     gives: Any = None
     status: int = 200
+    also: tuple[int, ...] = ()
     errors: tuple[str, ...] = ()
     body_limit_bytes: int = BODY_LIMIT_BYTES
 

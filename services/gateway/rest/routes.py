@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from services.gateway.docs import PREFIX
 from services.gateway.parts import Parts
 from services.gateway.rest import (
     agents,
@@ -22,9 +23,9 @@ from services.gateway.rest import (
 )
 from services.gateway.rest.door import open_door
 from services.gateway.rest.pipeline import Endpoint, answers
+from services.gateway.rest.reading import Documents
 from services.gateway.rest.route import Route
 
-PREFIX = "/api/v1"
 ROUTES: tuple[Route, ...] = (
     *auth_routes.ROUTES,
     *me.ROUTES,
@@ -48,4 +49,7 @@ def install(application: web.Application, parts: Parts) -> None:
     mounted = web.Application(middlewares=[answers(door)])
     for route in ROUTES:
         mounted.router.add_route(route.method, route.path, Endpoint(route, door).handle)
+    documents = Documents(ROUTES)
+    documents.add_to(mounted)
     application.add_subapp(PREFIX, mounted)
+    application.router.add_get("/api/docs", documents.page)
