@@ -1,0 +1,65 @@
+"""One store, presence and gateway for all tests of a module, with two accounts made by the operator's command."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import aiohttp
+import pytest
+
+from deploy.dev.nats_server import NatsServer
+from deploy.dev.postgres_server import PostgresServer
+from tests.support.gateway_world import World, open_world
+from tests.support.rest import Api, Office, make_account
+from tests.support.servers import own_database
+from tests.support.services import Surroundings, service
+
+
+@pytest.fixture(scope="module")
+def world(
+    nats_server: NatsServer,
+    postgres_server: PostgresServer,
+    template_database: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[World]:
+    """The services that the module's tests share; nobody stops these."""
+    with own_database(postgres_server, template_database) as database_url:
+        around = Surroundings(
+            nats=nats_server,
+            database_url=database_url,
+            shard=f"t{uuid.uuid4().hex[:12]}",
+            directory=tmp_path_factory.mktemp("gateway"),
+        )
+        settings = {"NIGHTDESK_NATS_URL": nats_server.url_of("presence")}
+        with open_world(around) as opened, service("presence", around, settings=settings):
+            yield opened
+
+
+@pytest.fixture(scope="module")
+def accounts(world: World) -> list[tuple[str, str]]:
+    """Two accounts that know nothing of each other."""
+    return [make_account(world), make_account(world)]
+
+
+@pytest.fixture
+async def anybody(world: World) -> AsyncIterator[Api]:
+    """Somebody without a token."""
+    async with aiohttp.ClientSession() as http:
+        yield Api(http, world.url)
+
+
+@pytest.fixture
+async def office(anybody: Api, accounts: list[tuple[str, str]]) -> Office:
+    """The first account, with an agent, a team and an inbox of this test alone."""
+    made = Office(anybody, *accounts[0])
+    await made.furnish()
+    return made
+
+
+@pytest.fixture
+async def elsewhere(anybody: Api, accounts: list[tuple[str, str]]) -> Office:
+    """The second account."""
+    made = Office(anybody, *accounts[1])
+    await made.furnish()
+    return made
