@@ -12,6 +12,7 @@ from services.gateway.sessions.session import Session
 from shared import clock
 
 TICK_S = 0.1
+_EXPIRED_CHECK_S = 2.0
 _PING = b"{}"
 
 
@@ -74,8 +75,9 @@ class Wheel:
         if now_s - session.said_at_s >= self._ping_s:
             session.send(_PING)
         next_s = min(session.said_at_s + self._ping_s, session.heard_at_s + 2 * self._ping_s)
-        if expires_s > wall_s:
-            next_s = min(next_s, now_s + expires_s - wall_s)
+        if expires_s:
+            # An expired one that could not be refreshed is looked at every few seconds.
+            next_s = min(next_s, now_s + max(_EXPIRED_CHECK_S, expires_s - wall_s))
         # A blocked session can't be pinged (its queue waits): look again in a while, not at every tick.
         return max(next_s, now_s + 1.0)
 
