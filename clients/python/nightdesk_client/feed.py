@@ -113,8 +113,8 @@ class Feed:
         return self
 
     async def __anext__(self) -> Item:
-        """The next item. Acknowledged as it is taken; the bookmark moves past it when the next is asked for, so a
-        crash in between shows it again after a restart. Giving up the wait loses nothing."""
+        """The next item. Taking it acknowledges it and moves the bookmark past it: an application that keeps the
+        bookmark does so once it is done with the item. Giving up the wait loses nothing."""
         if self._is_asked:
             raise RuntimeError("entries() has one reader; share what it yields instead")
         self._is_asked = True
@@ -130,8 +130,23 @@ class Feed:
             self._see(item.conversation_id, item.position)
         if is_last:
             self._see(self._taking_of, self._taking)
-            self.on_taken(self._taking)
+            self._taken()
         return item
+
+    def _taken(self) -> None:
+        """Everything up to `_taking` is with the application."""
+        self.on_taken(self._taking)
+        if self._taking_of:
+            self.bookmark = msgspec.structs.replace(self.bookmark, position=self._taking)
+        while self._queue and (isinstance(self._queue[0], _Mark) or self._is_reloaded()):
+            mark = self._queue.popleft()
+            assert not isinstance(mark, InboxEntry)
+            self.bookmark = Bookmark(
+                device=self.bookmark.device, cursor=mark.cursor, position=mark.position
+            )
+
+    def _is_reloaded(self) -> bool:
+        return self._queue[0] is self._reloading and not self._to_load
 
     async def _prepare(self) -> None:
         """One step towards the next item. Nothing leaves the queue before what it needs was read."""
@@ -140,27 +155,18 @@ class Feed:
             self._to_load.popleft()
             return
         arrival = await self._first()
-        match arrival:
-            case InboxEntry():
-                items = await self._expand(arrival)
-                self._taking, self._taking_of = arrival.position, arrival.conversation_id
-                self._ready.extend(items)
-                if not items:
-                    self.on_taken(arrival.position)
-            case _Restart() if arrival is not self._reloading:
-                conversations = await self._history.conversations()
-                self._reloading = arrival
-                self._to_load.extend(x for x in conversations if x.last_seq)
-                self._taking, self._taking_of = arrival.position or 0, ""
-                self._ready.append(Reset(conversations=conversations))
-                return
-            case _Restart() | _Mark():
-                self.on_taken(arrival.position or 0)
-                device = self.bookmark.device
-                self.bookmark = Bookmark(
-                    device=device, cursor=arrival.cursor, position=arrival.position
-                )
-        self._queue.popleft()
+        if isinstance(arrival, InboxEntry):
+            self._ready.extend(await self._expand(arrival))
+            self._taking, self._taking_of = arrival.position, arrival.conversation_id
+            self._queue.popleft()
+        elif isinstance(arrival, _Restart) and arrival is not self._reloading:
+            conversations = await self._history.conversations()
+            self._reloading = arrival
+            self._to_load.extend(x for x in conversations if x.last_seq)
+            self._taking, self._taking_of = arrival.position or 0, ""
+            self._ready.append(Reset(conversations=conversations))
+        if not self._ready:
+            self._taken()
         if self._is_full and len(self._queue) < QUEUE_ENTRIES // 4:
             self.on_drained()
 

@@ -138,7 +138,7 @@ async def test_acknowledges_what_the_application_took(scripted_gateway: Scripted
         assert await session.frame() == {"op": "received", "up_to": 11}
         visitor.read("c1", 11)
         assert await session.frame() == {"op": "read", "conversation_id": "c1", "up_to": 11}
-        assert visitor.bookmark.cursor == "c0"
+        assert visitor.bookmark == Bookmark(device="d1", cursor="c0", position=11)
         await session.close(3001)
         session = await scripted_gateway.session()
         await session.welcome()
@@ -192,6 +192,26 @@ async def test_a_full_queue_leaves_entries_with_the_server(
         taken += await take(items, 20 - len(taken))
     assert kept < 20
     assert positions(taken) == list(range(11, 31))
+
+
+async def test_a_bookmark_goes_on_where_the_application_stood(
+    scripted_gateway: ScriptedGateway,
+) -> None:
+    """A bookmark kept in the middle of a frame shows the rest of it after a restart, and nothing twice."""
+    async with returning(scripted_gateway) as visitor:
+        session = await scripted_gateway.session()
+        await session.welcome()
+        await session.entries(entry(11, 10), entry(12, 11), cursor="c12")
+        await take(visitor.entries(), 1)
+        middle = visitor.bookmark
+        await take(visitor.entries(), 1)
+        assert visitor.bookmark == Bookmark(device="d1", cursor="c12", position=12)
+    async with returning(scripted_gateway, Options(bookmark=middle)) as visitor:
+        session = await scripted_gateway.session()
+        assert session.hello["resume"] == "c0"
+        await session.welcome()
+        await session.entries(entry(11, 10), entry(12, 11), cursor="c12")
+        assert positions(await take(visitor.entries(), 1)) == [12]
 
 
 async def test_unknown_recovery_is_asked_again(scripted_gateway: ScriptedGateway) -> None:
