@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from cli.reference import errors, events, metrics, queries, settings
+from cli.reference import errors, events, metrics, queries, rest, settings, websocket
 from services.gateway import docs
 from services.gateway.rest.routes import ROUTES
 
@@ -26,6 +26,8 @@ def pages() -> dict[str, str]:
         "events.md": events.page(),
         "metrics.md": metrics.page(),
         "queries.md": queries.page(),
+        "rest.md": rest.page(),
+        "websocket.md": websocket.page(),
         **docs.pages(ROUTES),
     }
 

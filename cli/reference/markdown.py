@@ -63,7 +63,7 @@ def type_name(hint: Any) -> str:
     if origin is Literal:
         return " or ".join(code(value) for value in args)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(type_name(arg) for arg in args)
+        return " or ".join(type_name(arg) for arg in args if arg is not msgspec.UnsetType)
     if origin in (tuple, list):
         return _sequence(args)
     if origin is dict:
@@ -100,6 +100,8 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
         value = factory()
     if value in ("", b"", (), [], {}):
         return "empty"
+    if value is msgspec.UNSET:
+        return "absent"
     return code(_words(value))
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-
 import msgspec
 
 from cli.reference.markdown import document, fields, prose
+from cli.reference.rest import structs_of
 from shared import queries
 
 _INTRO = """For people who work on Nightdesk itself: clients use the REST and WebSocket interfaces.
@@ -20,12 +19,4 @@ def page() -> str:
 
 
 def _structs() -> list[type[msgspec.Struct]]:
-    found = [
-        each
-        for name, each in vars(queries).items()
-        if inspect.isclass(each)
-        and issubclass(each, msgspec.Struct)
-        and each.__module__ == queries.__name__
-        and not name.startswith("_")
-    ]
-    return [each for each in found if msgspec.structs.fields(each)]
+    return [each for each in structs_of(queries) if msgspec.structs.fields(each)]
