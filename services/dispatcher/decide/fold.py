@@ -15,10 +15,11 @@ from shared.ids import AgentId, ConversationId, Position
 
 
 class Touched(msgspec.Struct, frozen=True, kw_only=True):
-    """What an event changed: conversations, and an agent with everything they hold."""
+    """What an event changed: conversations, an agent with everything they hold, and who was given something."""
 
     conversations: tuple[ConversationId, ...] = ()
     agent_id: AgentId | None = None
+    assignee_id: AgentId | None = None
 
 
 UNTOUCHED = Touched()
@@ -202,10 +203,11 @@ def _assigned(
     agent.last_assigned = position
     track = office.tracks.get(event.conversation_id)
     if track is None:
-        return UNTOUCHED
+        return Touched(assignee_id=event.agent_id)
     conversations.evolve(track.conversation, event, position)
     _keep_times(track, at_ns)
-    if event.why.trigger in {"claimed", "requested"}:
+    if event.why.requested_by:
+        # Only an answer to a wish names who wished; a pick from a queue may cross a new wish in the log.
         del track.requests[:1]
     office.previous[office.contact_of(track)] = event.agent_id
     track.assigned_ns = at_ns
@@ -214,7 +216,7 @@ def _assigned(
     track.answerer = None
     track.barred_agent_id = None
     track.released_by = "queue"
-    return Touched(conversations=(event.conversation_id,))
+    return Touched(conversations=(event.conversation_id,), assignee_id=event.agent_id)
 
 
 def _queued(
@@ -227,7 +229,7 @@ def _queued(
     owner = track.conversation.agent_id
     if trigger == "lease_lapsed":
         _bar(track, owner, at_ns, until=track.conversation.assigned)
-    if trigger == "requested" and track.requests:
+    if event.why.requested_by and track.requests:
         request = track.requests.pop(0)
         track.wanted_team_id = request.team_id or track.wanted_team_id
         _bar(track, owner, at_ns, until=NEVER)

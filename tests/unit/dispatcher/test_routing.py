@@ -314,3 +314,19 @@ def test_a_repeated_message_is_one_message() -> None:
     assert isinstance(first, events.MessagePosted)
     simulation.tell(msgspec.structs.replace(first, fingerprint=b"other"))
     assert list(track.conversation.unanswered) == [simulation.position]
+
+
+def test_a_pick_that_crosses_a_wish_does_not_swallow_it() -> None:
+    """A claim that lands in the log just before a decided assignment still gets its answer."""
+    simulation = _office("ann", "bob")
+    simulation.tell(desk.online("ann"), desk.started("c"), desk.wrote("c"))
+    simulation.settle()
+    simulation.tell(desk.hand_over("c", by="ann"))
+    simulation.settle()
+    simulation.tell(desk.online("bob"))
+    (pick,) = simulation.round()
+    wish = simulation.tell(desk.claim("c", "ann"))
+    simulation.append(pick)
+    (refused,) = simulation.settle()
+    assert isinstance(refused, AssignmentRefused)
+    assert (refused.request, refused.code) == (wish, "already_assigned")
