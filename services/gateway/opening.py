@@ -185,6 +185,7 @@ class Opening:
                     unread=unread,
                     cursor=cursor,
                     you=AuthorView(kind=principal.kind, id=principal.id, name=name),
+                    position=None if is_recovered is None else session.position,
                 )
             )
         )
