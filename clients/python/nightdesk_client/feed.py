@@ -46,7 +46,8 @@ class Feed:
         self._history = history
         self.statistics = statistics
         self._sequence = Sequence(cursor=bookmark.cursor, position=bookmark.position)
-        self._shown = Shown()
+        self._shown = Shown(bookmark.ahead)
+        self._ahead = dict(bookmark.ahead)
         self._queue: deque[_Arrival] = deque()
         self._filled = asyncio.Event()
         self._fault: NightdeskClientError | None = None
@@ -136,14 +137,18 @@ class Feed:
     def _taken(self) -> None:
         """Everything up to `_taking` is with the application."""
         self.on_taken(self._taking)
+        cursor, position = self.bookmark.cursor, self.bookmark.position
         if self._taking_of:
-            self.bookmark = msgspec.structs.replace(self.bookmark, position=self._taking)
+            position = self._taking
         while self._queue and (isinstance(self._queue[0], _Mark) or self._is_reloaded()):
             mark = self._queue.popleft()
             assert not isinstance(mark, InboxEntry)
-            self.bookmark = Bookmark(
-                device=self.bookmark.device, cursor=mark.cursor, position=mark.position
-            )
+            cursor, position = mark.cursor, mark.position
+        if self._ahead:
+            self._ahead = {x: at for x, at in self._ahead.items() if at > (position or 0)}
+        self.bookmark = Bookmark(
+            device=self.bookmark.device, cursor=cursor, position=position, ahead=self._ahead
+        )
 
     def _is_reloaded(self) -> bool:
         return self._queue[0] is self._reloading and not self._to_load
@@ -183,7 +188,11 @@ class Feed:
         found = await self._history.since(
             conversation.conversation_id, seq=seq, message_id=message_id
         )
-        self._ready.extend(history_entry(x) for x in found if self._take(x))
+        for message in found:
+            if self._take(message):
+                # The inbox may still come to it after the cursor; a restarted application must know then.
+                self._ahead[message.message_id] = message.position
+                self._ready.append(history_entry(message))
 
     def _put(self, arrival: _Arrival) -> None:
         self._queue.append(arrival)

@@ -55,11 +55,15 @@ Item = Entry | Reset
 
 
 class Bookmark(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a device stands. Keep it (it is plain JSON) to go on after a restart of the application."""
+    """Where a device stands. Keep it (it is plain JSON) to go on after a restart of the application.
+
+    `ahead`: messages that a reload showed before the inbox came to them, with their positions.
+    """
 
     device: str
     cursor: str | None = None
     position: int | None = None
+    ahead: dict[str, int] = {}
 
 
 class Statistics(msgspec.Struct, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from enum import Enum
 
 from nightdesk_client.wire import InboxEntry, Message
@@ -47,9 +48,9 @@ class Sequence:
 class Shown:
     """Messages already given to the application: the last ones by id, and how far each conversation got."""
 
-    def __init__(self, *, limit: int = REMEMBERED_MESSAGES) -> None:
+    def __init__(self, already: Iterable[str] = (), *, limit: int = REMEMBERED_MESSAGES) -> None:
         self._limit = limit
-        self._ids: OrderedDict[str, None] = OrderedDict()
+        self._ids: OrderedDict[str, None] = OrderedDict.fromkeys(already)
         self._last: dict[str, tuple[int, str]] = {}
 
     def take(self, message: Message) -> bool:

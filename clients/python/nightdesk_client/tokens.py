@@ -9,8 +9,10 @@ from typing import Protocol
 import aiohttp
 import msgspec
 
+from nightdesk_client.backoff import Backoff
 from nightdesk_client.errors import SignedOut, Unreachable
 
+ALLOWED_S = 60.0
 RENEW_BEFORE_S = 30.0
 _TIMEOUT = aiohttp.ClientTimeout(total=15)
 
@@ -106,6 +108,19 @@ class AgentTokens:
         return tokens
 
     async def _post(self, path: str, body: dict[str, str]) -> bytes:
+        """Tried again while the server can't be reached or has no time. Raises `SignedOut` or `Unreachable`."""
+        deadline = time.monotonic() + ALLOWED_S
+        backoff = Backoff()
+        while True:
+            try:
+                return await self._try(path, body)
+            except Unreachable:
+                delay_s = backoff.next_s()
+                if time.monotonic() + delay_s > deadline:
+                    raise
+                await asyncio.sleep(delay_s)
+
+    async def _try(self, path: str, body: dict[str, str]) -> bytes:
         try:
             async with self._http.post(self._api_url + path, json=body, timeout=_TIMEOUT) as answer:
                 payload = await answer.read()

@@ -214,6 +214,28 @@ async def test_a_bookmark_goes_on_where_the_application_stood(
         assert positions(await take(visitor.entries(), 1)) == [12]
 
 
+async def test_a_reload_may_run_ahead_of_the_inbox(scripted_gateway: ScriptedGateway) -> None:
+    """A message that a reload showed is not shown again when the inbox comes to it, not even after a restart."""
+    listed(scripted_gateway, last_seq=1)
+    ahead = message(1, position=25)
+    scripted_gateway.answer(
+        "GET /conversations/c1/messages", (200, {"data": [ahead], "more": False})
+    )
+    async with returning(scripted_gateway, Options()) as visitor:
+        session = await scripted_gateway.session()
+        await session.welcome(recovered=False, cursor="n20", position=20)
+        _, shown = await take(visitor.entries(), 2)
+        bookmark = visitor.bookmark
+    assert positions([shown]) == [25]
+    async with returning(scripted_gateway, Options(bookmark=bookmark)) as visitor:
+        session = await scripted_gateway.session()
+        assert session.hello["resume"] == "n20"
+        await session.welcome()
+        await session.entries(entry(25, 20, message=ahead), entry(26, 25), cursor="n26")
+        assert positions(await take(visitor.entries(), 1)) == [26]
+        assert visitor.bookmark.ahead == {}
+
+
 async def test_unknown_recovery_is_asked_again(scripted_gateway: ScriptedGateway) -> None:
     """`recovered: null` keeps the cursor and leads to another hello soon."""
     async with returning(scripted_gateway):
