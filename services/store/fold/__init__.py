@@ -7,7 +7,7 @@ collects the rows to write.
 
 from __future__ import annotations
 
-from services.store.fold.changes import Changes
+from services.store.fold.changes import Changes, forget
 from services.store.fold.dispatch import fold, read_record
 from services.store.fold.needs import Needs, needed, stretches
 from services.store.fold.records import Broken, Record
@@ -22,6 +22,7 @@ __all__ = [
     "Record",
     "State",
     "fold",
+    "forget",
     "needed",
     "read_record",
     "stretches",

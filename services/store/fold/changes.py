@@ -14,6 +14,7 @@ from services.store.fold.state import (
     Owner,
     Primary,
     ReceiptKey,
+    State,
 )
 from shared.ids import AccountId, DeviceId, Position
 from shared.queries import ContactRow, Entry, MessageRow, NoteRow, ReceiptRow
@@ -52,3 +53,14 @@ def note_owner(owners: dict[str, Owner], owner_id: str, account_id: AccountId) -
     if owner is None:
         owner = owners[owner_id] = Owner(account_id=account_id)
     return owner
+
+
+def forget(state: State, committed: Changes) -> None:
+    """Drop from memory what is only held while it is not in the tables: ids and texts of messages. A text that a
+    later batch replaced stays until that batch is committed."""
+    for key in committed.message_ids:
+        state.message_ids.pop(key, None)
+    for rows in (committed.messages, committed.edited):
+        for message_key, row in rows.items():
+            if state.messages.get(message_key) is row:
+                del state.messages[message_key]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 from services.store import metrics
 from services.store.config import Config
-from services.store.fold import State
+from services.store.fold import State, forget
 from services.store.handlers.batch import Prepared, Writer, prepare
 from services.store.handlers.hints import Hints
 from services.store.handlers.poison import Poison
@@ -48,15 +49,13 @@ class Lead:
 
     async def run(self, reader: Reader, stopping: asyncio.Event) -> None:
         """Until `stopping`; what is under way is finished first, or its failure raised."""
-        batches = reader.batches()
         try:
-            async for batch in batches:
-                if stopping.is_set():
-                    break
-                await self._take(batch)
-                metrics.LAG_POSITIONS.set(reader.lag)
-                if batch.at_end and not batch.deliveries:
-                    metrics.LAG_SECONDS.set(0)
+            async with contextlib.aclosing(reader.batches()) as batches:
+                async for batch in batches:
+                    if stopping.is_set():
+                        break
+                    await self._take(batch)
+                    metrics.LAG_POSITIONS.set(reader.lag)
             await self._settle()
         finally:
             if self._under_way is not None:
@@ -67,6 +66,8 @@ class Lead:
         if not batch.deliveries:
             await self._settle()
             await self._beat()
+            if batch.at_end:
+                metrics.LAG_SECONDS.set(0)
             return
         for deliveries in self._poison.cut(batch.deliveries):
             await self._one(deliveries)
@@ -77,7 +78,9 @@ class Lead:
         if self._state.size > self._config.cache_rows:
             await self._settle()
             self._state = State()
-        self._forget()
+        for batch in self._done:
+            forget(self._state, batch.changes)
+        self._done.clear()
         prepared = await prepare(
             self._loader,
             self._state,
@@ -111,15 +114,6 @@ class Lead:
             return
         await self._writer.beat(self._committed)
         self._beaten_at = time.monotonic()
-
-    def _forget(self) -> None:
-        """Drop what is only looked at while it is not in the tables: ids and texts of committed messages."""
-        for batch in self._done:
-            for key in batch.changes.message_ids:
-                self._state.message_ids.pop(key, None)
-            for message_key in batch.changes.messages:
-                self._state.messages.pop(message_key, None)
-        self._done.clear()
 
 
 def _count(batch: Prepared) -> None:

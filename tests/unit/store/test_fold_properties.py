@@ -1,0 +1,122 @@
+"""What holds for every log, however it was cut into batches and however often the store was started again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.store.fold import Changes, Record, State, forget
+from tests.support.memory_tables import Tables, fold_all, fold_batch
+from tests.unit.store.worlds import logs
+
+_cuts = st.lists(st.tuples(st.integers(1, 7), st.sampled_from(["keep", "drop", "ahead"])))
+
+
+def _fold_cut(records: list[Record], cuts: list[tuple[int, str]]) -> Tables:
+    """Fold in batches. "drop": a restart before the batch. "ahead": the batch is folded before the one before it
+    is committed, as the leading store does."""
+    tables, state = Tables(), State()
+    pending: list[Changes] = []
+    rest = list(records)
+    for size, how in [*cuts, (len(rest) or 1, "keep")]:
+        if how != "ahead":
+            for changes in pending:
+                tables.write(changes)
+                forget(state, changes)
+            pending.clear()
+        if how == "drop":
+            state = State()
+        batch, rest = rest[:size], rest[size:]
+        pending.append(fold_batch(tables, state, batch))
+    for changes in pending:
+        tables.write(changes)
+    return tables
+
+
+@settings(max_examples=120, deadline=None)
+@given(logs, _cuts)
+def test_any_split_gives_the_same_tables(
+    records: list[Record], cuts: list[tuple[int, str]]
+) -> None:
+    """Batches, restarts between them and folding ahead of the commit change no row."""
+    assert _fold_cut(records, cuts).rows() == fold_all(records).rows()
+
+
+@settings(max_examples=60, deadline=None)
+@given(logs)
+def test_seq_is_dense_and_in_log_order(records: list[Record]) -> None:
+    """A conversation's messages count 1, 2, 3 … in the order of the log, and the row knows the last."""
+    tables = fold_all(records)
+    seqs = defaultdict(list)
+    for row in sorted(tables.messages.values(), key=lambda x: x.position):
+        seqs[row.account_id, row.conversation_id].append(row.seq)
+    for found in seqs.values():
+        assert found == list(range(1, len(found) + 1))
+    for key, folded in tables.conversations.items():
+        assert folded.last_seq == len(seqs[key])
+
+
+@settings(max_examples=60, deadline=None)
+@given(logs)
+def test_inboxes_are_chains(records: list[Record]) -> None:
+    """Each entry names the one before it; an event makes at most one entry in an inbox; a message comes once."""
+    tables = fold_all(records)
+    heads: dict[str, int] = {}
+    messages = set()
+    for entry in tables.entries:
+        assert entry.prev == heads.get(entry.owner_id, 0) < entry.position
+        heads[entry.owner_id] = entry.position
+        if entry.kind == "message":
+            assert entry.message is not None
+            once = (entry.owner_id, entry.message.message_id)
+            assert once not in messages
+            messages.add(once)
+
+
+@settings(max_examples=80, deadline=None)
+@given(logs)
+def test_an_agent_is_given_every_message_once(records: list[Record]) -> None:
+    """Whoever holds a conversation was given all of it, by single entries and by ranges, and nothing twice."""
+    tables = fold_all(records)
+    given_to: dict[tuple[str, str], list[int]] = defaultdict(list)
+    agents = set()
+    for entry in tables.entries:
+        key = (entry.owner_id, entry.conversation_id)
+        if entry.kind == "conversation_assigned":
+            agents.add(key)
+        if entry.to_seq:
+            given_to[key] += range(entry.from_seq, entry.to_seq + 1)
+        if entry.kind == "message" and entry.message is not None:
+            given_to[key].append(entry.message.seq)
+    for key in agents:
+        assert given_to[key] == sorted(set(given_to[key]))
+    for folded in tables.conversations.values():
+        state = folded.state
+        if state.agent_id is not None:
+            found = given_to[state.agent_id, state.conversation_id]
+            assert found == list(range(1, folded.last_seq + 1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(logs)
+def test_receipts_only_grow(records: list[Record]) -> None:
+    """Folding more of the log never takes back that something was received or read."""
+    tables, state = Tables(), State()
+    before: dict[object, tuple[int, int]] = {}
+    for record in records:
+        tables.write(fold_batch(tables, state, [record]))
+        for key, row in tables.receipts.items():
+            received, read = before.get(key, (0, 0))
+            assert row.received >= received
+            assert row.read >= read
+            before[key] = (row.received, row.read)
+
+
+@settings(max_examples=60, deadline=None)
+@given(logs)
+def test_waiting_times_follow_the_waiting_positions(records: list[Record]) -> None:
+    """Every unanswered position has its own log time beside it."""
+    for folded in fold_all(records).conversations.values():
+        assert folded.unanswered_ns == tuple(p * 1_000 for p in folded.state.unanswered)
