@@ -82,6 +82,9 @@ def response(error: NightdeskError, request_id: str) -> web.Response:
     detail, errors = error.message, []
     if code == "internal":
         detail = "The request can't be answered; the log of the gateway has this request id."
+    elif code == "not_found":
+        # One text for all: another would tell what exists and is somebody else's.
+        detail = STATUSES[code][1]
     elif isinstance(error, Rejected):
         detail, pointer = _pointer(error)
         errors = [{"pointer": pointer, "detail": detail}] if pointer else []

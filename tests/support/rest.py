@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from multidict import CIMultiDictProxy
 
 from shared.clock import new_id, now_ns
 from tests.support.gateway_world import World
@@ -22,7 +23,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Status, headers and decoded body of an answer."""
 
     status: int
-    headers: dict[str, str]
+    headers: CIMultiDictProxy[str]
     json: Any
 
     @property
@@ -49,7 +50,13 @@ class Api:
         return Api(self.http, self.url, token)
 
     async def call(
-        self, method: str, path: str, body: object = None, *, raw: bytes | None = None, **headers: str
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        raw: bytes | None = None,
+        **headers: str,
     ) -> Answer:
         """Any request; `raw` is sent as it is. Header names are written with underscores."""
         sent = {name.replace("_", "-"): text for name, text in headers.items()}
@@ -70,7 +77,7 @@ class Api:
             payload = await got.read()
             return Answer(
                 status=got.status,
-                headers=dict(got.headers),
+                headers=got.headers,
                 json=msgspec.json.decode(payload) if payload else None,
             )
 
