@@ -48,9 +48,7 @@ class Asker:
 
 
 @pytest.fixture
-def around(
-    nats_server: NatsServer, database_url: str, shard: str, tmp_path: Path
-) -> Surroundings:
+def around(nats_server: NatsServer, database_url: str, shard: str, tmp_path: Path) -> Surroundings:
     """The shared servers, an own shard and an own database."""
     return Surroundings(
         nats=nats_server, database_url=database_url, shard=shard, directory=tmp_path
