@@ -18,6 +18,9 @@ from shared.events.presence import Availability
 from shared.ids import AccountId, AgentId, Position
 from shared.subjects import beats_subject, command_subject
 
+_MOST_IN_A_BEAT = 1_000
+"""Some 250 bytes each: far below what NATS takes in one message."""
+
 
 class Presence:
     """Talks to the presence service over core NATS."""
@@ -66,7 +69,10 @@ class Presence:
 
     async def beat(self) -> None:
         """Renew every lease; without connections it still says that this gateway is alive."""
-        await self._publish(Beats(gateway=self._gateway, alive=tuple(self._open.values())))
+        alive = tuple(self._open.values())
+        for first in range(0, max(1, len(alive)), _MOST_IN_A_BEAT):
+            part = alive[first : first + _MOST_IN_A_BEAT]
+            await self._publish(Beats(gateway=self._gateway, alive=part))
 
     async def _publish(self, beats: Beats) -> None:
         await self._bus.publish(beats_subject(self._shard), pack(beats))
