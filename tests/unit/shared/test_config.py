@@ -1,0 +1,71 @@
+"""Settings: from the environment, with every fault named at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from services.store.config import Config
+from shared.config import Shared, load, load_all, table, variable_of
+from shared.errors import Refused
+
+_GOOD = {
+    "NIGHTDESK_NATS_URL": "nats://localhost",
+    "NIGHTDESK_DATABASE_URL": "postgresql://localhost/x",
+    "NIGHTDESK_MASTER_KEY_FILE": "/key",
+}
+
+
+def test_settings_are_read_by_name_and_the_rest_has_defaults() -> None:
+    """A variable sets its field; an absent one leaves the default."""
+    shared, own = load_all(
+        {**_GOOD, "NIGHTDESK_STORE_BATCH_ENTRIES": "77"}, Config, service="store"
+    )
+    assert (shared.nats_url, shared.mode, own.batch_entries) == (
+        "nats://localhost",
+        "production",
+        77,
+    )
+
+
+def test_all_faults_are_reported_together_by_name() -> None:
+    """One run tells everything that is wrong, shared and own, missing and malformed."""
+    broken = {
+        "NIGHTDESK_NATS_URL": "nats://localhost",
+        "NIGHTDESK_SHARD": "Not A Shard",
+        "NIGHTDESK_STORE_BATCH_ENTRIES": "many",
+        "NIGHTDESK_STORE_QUERY_CONNECTIONS": "0",
+    }
+    with pytest.raises(Refused) as caught:
+        load_all(broken, Config, service="store")
+    lines = caught.value.message.splitlines()
+    named = sorted(line.partition(":")[0] for line in lines)
+    assert named == [
+        "NIGHTDESK_DATABASE_URL",
+        "NIGHTDESK_MASTER_KEY_FILE",
+        "NIGHTDESK_SHARD",
+        "NIGHTDESK_STORE_BATCH_ENTRIES",
+        "NIGHTDESK_STORE_QUERY_CONNECTIONS",
+    ]
+
+
+class _Secretive(msgspec.Struct, frozen=True, kw_only=True):
+    token: str
+
+
+def test_a_secret_may_lie_in_a_file(tmp_path: Path) -> None:
+    """…_FILE gives the value; a file that can't be read is a fault by name, without its path's content."""
+    path = tmp_path / "secret"
+    path.write_text("hush\n")
+    assert load({"NIGHTDESK_X_TOKEN_FILE": str(path)}, _Secretive, service="x").token == "hush"
+    with pytest.raises(Refused, match="NIGHTDESK_X_TOKEN_FILE: cannot be read"):
+        load({"NIGHTDESK_X_TOKEN_FILE": str(path) + "no"}, _Secretive, service="x")
+
+
+def test_every_setting_is_documented() -> None:
+    """The table for the docs names each variable with a description."""
+    rows = table(Shared) + table(Config, service="store")
+    assert all(description for *_, description in rows)
+    assert (variable_of("store", "wait_s")) in {row[0] for row in rows}
