@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from aiohttp import web
 
@@ -123,6 +122,7 @@ def _pointer(error: Rejected) -> tuple[str, str]:
     found = _AT.search(error.message)
     if found is None:
         return error.message, ""
-    steps: list[Any] = [a or b for a, b in _STEP.findall(found[1])]
-    escaped = [str(s).replace("~", "~0").replace("/", "~1") for s in steps]
+    # "..." is some key of an object; the pointer then ends at the object.
+    steps: list[str] = [a or b for a, b in _STEP.findall(found[1]) if b != "..."]
+    escaped = [s.replace("~", "~0").replace("/", "~1") for s in steps]
     return error.message[: found.start()], "/" + "/".join(escaped)

@@ -49,21 +49,16 @@ class Api:
         """The same gateway, another identity."""
         return Api(self.http, self.url, token)
 
-    async def call(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        *,
-        raw: bytes | None = None,
-        **headers: str,
-    ) -> Answer:
-        """Any request; `raw` is sent as it is. Header names are written with underscores."""
+    async def call(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
+        """Any request. Header names are written with underscores."""
+        raw = None if body is None else msgspec.json.encode(body)
+        return await self.send(method, path, raw, **headers)
+
+    async def send(self, method: str, path: str, raw: bytes | None, **headers: str) -> Answer:
+        """As `call`, with a body that is sent as it is."""
         sent = {name.replace("_", "-"): text for name, text in headers.items()}
         if self.token:
             sent.setdefault("Authorization", f"Bearer {self.token}")
-        if body is not None:
-            raw = msgspec.json.encode(body)
         if raw is not None:
             sent.setdefault("Content-Type", "application/json")
         request = self.http.request(

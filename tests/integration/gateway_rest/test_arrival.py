@@ -94,7 +94,7 @@ async def _forgeries(office: Office) -> dict[str, str]:
     standard: Json = {"sub": "u1", "iat": seconds_from_now(-1), "exp": seconds_from_now(300)}
     return {
         "wrong secret": jwt.encode(standard, "x" * 43, algorithm="HS256"),
-        "no algorithm": jwt.encode(standard, None, algorithm="none"),
+        "no algorithm": jwt.encode(standard, "", algorithm="none"),
         "other algorithm": jwt.encode(standard, secret * 2, algorithm="HS512"),
         "expired": _identity(secret, "u1", exp=seconds_from_now(-600)),
         "no end": jwt.encode({"sub": "u1", "iat": seconds_from_now(-1)}, secret, algorithm="HS256"),

@@ -40,10 +40,10 @@ async def test_every_bad_body_has_its_code(office: Office) -> None:
     conversation_id, _ = await office.start(visitor)
     path = f"/conversations/{conversation_id}/messages"
     for raw, status, code in _BODIES:
-        answer = await visitor.call("POST", path, raw=raw)
+        answer = await visitor.send("POST", path, raw)
         assert (answer.status, answer.code) == (status, code), raw[:60]
         assert answer.headers["Content-Type"].startswith("application/problem+json")
-    wrong_type = await visitor.call("POST", path, raw=b"{}", Content_Type="text/plain")
+    wrong_type = await visitor.send("POST", path, b"{}", Content_Type="text/plain")
     assert (wrong_type.status, wrong_type.code) == (415, "unsupported_media_type")
     good = await visitor.post(path, {"message_id": new_id(), "text": "still here"})
     assert good.status == 201

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.clock import new_id
-from tests.support.rest import PASSWORD, Office
+from tests.support.rest import PASSWORD, Json, Office
 
 
 async def test_a_document_is_made_once_for_an_idempotency_key(office: Office) -> None:
@@ -134,7 +134,13 @@ async def test_roles_are_held(office: Office) -> None:
     """Agents change their own name and password and nothing else; addresses are for administrators."""
     mine = f"/agents/{office.ann_id}"
     assert (await office.ann.patch(mine, {"name": "Ann B."})).json["name"] == "Ann B."
-    for body in ({"role": "admin"}, {"capacity": 50}, {"email": "x@y.example"}, {"skills": {}}):
+    forbidden: list[Json] = [
+        {"role": "admin"},
+        {"capacity": 50},
+        {"email": "x@y.example"},
+        {"skills": {}},
+    ]
+    for body in forbidden:
         assert (await office.ann.patch(mine, body)).status == 403, body
     me = (await office.admin.get("/me")).json["id"]
     assert (await office.ann.patch(f"/agents/{me}", {"name": "x"})).status == 403

@@ -43,9 +43,11 @@ async def test_history_is_dense_and_pages_both_ways(office: Office) -> None:
     visitor, _ = await office.arrive()
     conversation_id, _ = await office.start(visitor, "message 1")
     path = f"/conversations/{conversation_id}/messages"
-    for number in range(2, 8):
-        last = await visitor.post(path, {"message_id": new_id(), "text": f"message {number}"})
-    at = {"Nightdesk_Position": last.position}
+    posted = [
+        await visitor.post(path, {"message_id": new_id(), "text": f"message {number}"})
+        for number in range(2, 8)
+    ]
+    at = {"Nightdesk_Position": posted[-1].position}
     forward = (await visitor.get(f"{path}?after_seq=2&limit=3", **at)).json
     assert [m["seq"] for m in forward["data"]] == [3, 4, 5]
     assert forward["more"]

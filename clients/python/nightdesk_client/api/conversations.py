@@ -43,7 +43,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One step in the life of a message or conversation."""
 
     position: int
-    at: str
+    at: str | None
     what: str
     by: str | None = None
     detail: dict[str, Any] = {}
