@@ -1,11 +1,11 @@
 # Everything a person does with a checkout. `make help` lists it; RESET=1 and WAIT=1 belong to run.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help .venv run stop test check fmt
+.PHONY: help .venv run stop test check prove fmt
 
 PYTHON ?= python3
 BIN := .venv/bin
-export WAIT RESET
+export WAIT RESET SEED SECONDS KILLS POINTS BUGS
 
 help: ## this list
 	@sed -n 's/^\([a-z.]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -24,6 +24,9 @@ test: .venv-dev ## everything that the continuous integration runs, on servers t
 
 check: .venv-dev ## the quick part: lint, types, import rules, unit tests
 	@$(BIN)/python -m deploy.dev.steps lint types imports unit
+
+prove: .venv-dev ## faults by the dozen, then a verdict. SEED=n repeats, SECONDS=n, POINTS=1, BUGS=1
+	@$(BIN)/python -m prove
 
 fmt: .venv-dev ## lay out the code and repair what can be repaired
 	@$(BIN)/python -m ruff check --fix-only --quiet .

@@ -1,0 +1,205 @@
+"""One run: the site and the people, fault after fault, silence after half of them, the drain, the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from deploy.dev.run_directory import ROOT
+from prove.checker import Findings, judge, missing
+from prove.crowd import Crowd
+from prove.evidence import LogEntry, Tables, read_log, read_tables
+from prove.folded import fold
+from prove.people import Place
+from prove.plan import Fault
+from prove.site import Site
+
+SILENCE_S = 10.0
+RECOVER_S = 15.0
+_DRAIN_S = 60.0
+_LOOK_S = 0.25
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """`seconds`: how long faults are made; silence and drain come on top of the last one."""
+
+    seed: int = 1
+    seconds: float = 600.0
+    visitors: int = 12
+    agents: int = 3
+    silence_s: float = SILENCE_S
+    is_verified: bool = True
+
+
+class Result(msgspec.Struct, kw_only=True):
+    """What a run came to."""
+
+    seed: int
+    seconds: float = 0.0
+    faults: int = 0
+    silences: int = 0
+    accepted: int = 0
+    refused: int = 0
+    log_entries: int = 0
+    repeats_in_log: int = 0
+    longest_send_s: float = 0.0
+    longest_recovery_s: float = 0.0
+    deaths: int = 0
+    findings: Findings = msgspec.field(default_factory=Findings)
+    not_run: list[str] = []
+
+
+class Campaign:
+    """`run` once."""
+
+    def __init__(self, site: Site, settings: Settings, tell: Callable[[str], None]) -> None:
+        self._site = site
+        self._settings = settings
+        self._tell = tell
+        self._log: list[LogEntry] = []
+        self._result = Result(seed=settings.seed)
+        place = Place(gateways=tuple(site.gateways), inbox_key=site.inbox_key)
+        self.crowd = Crowd(
+            place, seed=settings.seed, visitors=settings.visitors, agents=settings.agents
+        )
+
+    def run(self, faults: Iterator[Fault]) -> Result:
+        """Faults until the time is over, then the verdict."""
+        began = time.monotonic()
+        self.crowd.open()
+        try:
+            self.crowd.begin()
+            while time.monotonic() - began < self._settings.seconds:
+                self._suffer(next(faults))
+            self._finish()
+        finally:
+            self.crowd.close()
+        result = self._result
+        result.seconds = round(time.monotonic() - began, 1)
+        result.deaths = sum(self._site.deaths.values())
+        for text in (*self.crowd.failures(), *self._site.refused):
+            result.findings.add("ended", text)
+        return result
+
+    def _suffer(self, fault: Fault) -> None:
+        self._tend_for(fault.after_s)
+        self._tell(fault.name)
+        self._result.faults += 1
+        if fault.is_silent:
+            self.crowd.silence()
+        self._make(fault)
+        self._tend_for(fault.for_s)
+        for name in fault.victims:
+            self._site.bring_back(name)
+        if fault.is_silent:
+            self._result.silences += 1
+            self._listen(fault)
+            self.crowd.begin()
+
+    def _make(self, fault: Fault) -> None:
+        for name in fault.victims:
+            match fault.deed:
+                case "kill":
+                    self._site.kill(name)
+                case "pause":
+                    self._site.pause(name)
+                case "away":
+                    self._site.take_away(name)
+
+    def _listen(self, fault: Fault) -> None:
+        """In silence everything accepted must reach the screens that are on, by itself."""
+        began = time.monotonic()
+        self._site.wait_ready()
+        ready_at = time.monotonic()
+        while (left := self._left()) and time.monotonic() - ready_at < RECOVER_S:
+            self._tend_for(_LOOK_S)
+        took_s = time.monotonic() - began
+        self._result.longest_recovery_s = max(self._result.longest_recovery_s, round(took_s, 1))
+        for text in left:
+            self._result.findings.add("stuck in silence", f"after {fault.name}: {text}")
+        self._tend_for(self._settings.silence_s - took_s)
+
+    def _left(self) -> list[str]:
+        """What does not show yet on devices that are on, or has no outcome yet."""
+        diary = self.crowd.diary
+        unknown = [f"no outcome of {said.message_id}" for said in diary.unknown()]
+        if unknown:
+            return unknown
+        self._read_log()
+        on = [screen for screen in list(diary.screens) if screen.is_open]
+        return missing(diary, fold(self._log), on)
+
+    def _finish(self) -> None:
+        """Silence, every device on, everything read; then judge."""
+        self._tell("drain")
+        self.crowd.silence()
+        self._site.wait_ready()
+        self.crowd.come_back()
+        self.crowd.add_fresh_devices()
+        end = time.monotonic() + _DRAIN_S
+        while self._left() and time.monotonic() < end:
+            self._tend_for(_LOOK_S)
+        tables = self._drained_tables()
+        self._tell("verdict")
+        diary = self.crowd.diary
+        result = self._result
+        found = judge(diary, self._log, tables, list(diary.screens))
+        for promise, texts in result.findings.broken.items():
+            found.broken.setdefault(promise, [])[:0] = texts
+        result.findings = found
+        if self._settings.is_verified:
+            self._verify()
+        self._count()
+
+    def _count(self) -> None:
+        diary, result = self.crowd.diary, self._result
+        accepted = diary.accepted()
+        result.accepted = len(accepted)
+        result.refused = sum(bool(said.refused) for said in diary.said.values())
+        result.log_entries = len(self._log)
+        messages = fold(self._log).messages
+        result.repeats_in_log = sum(len(x) - 1 for x in messages.values())
+        result.longest_send_s = round(max((s.told_s - s.began_s for s in accepted), default=0.0), 1)
+
+    def _drained_tables(self) -> Tables:
+        """The tables as soon as they stand at the log's end, or as they are when that does not come."""
+        end = time.monotonic() + RECOVER_S
+        while True:
+            self._read_log()
+            tables = read_tables(self._site.postgres.url(superuser=True))
+            if tables.checkpoint == self._log[-1].position or time.monotonic() > end:
+                return tables
+            self._tend_for(_LOOK_S)
+
+    def _read_log(self) -> None:
+        after = self._log[-1].position if self._log else 0
+        self._log += asyncio.run(read_log(self._site.nats.url, after=after))
+
+    def _verify(self) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", "verify"],
+            env=self._site.stack.environment,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        if done.returncode != 0:
+            last = (done.stdout + done.stderr).strip().splitlines()[-8:]
+            self._result.findings.add("tables differ", "nightdesk verify: " + " | ".join(last))
+
+    def _tend_for(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while True:
+            self._site.tend()
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(0.05, left))

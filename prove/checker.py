@@ -1,0 +1,207 @@
+"""Judges a run by what clients were told and saw, the log and the tables. Pure.
+
+Every finding is one sentence under the name of the promise it breaks; no finding, no broken promise.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+import msgspec
+
+from prove.diary import Diary, Screen
+from prove.evidence import LogEntry, Tables
+from prove.folded import Folded, fold
+
+FENCED = frozenset({"account", "presence", "routing"})
+
+
+class Findings(msgspec.Struct, kw_only=True):
+    """Sentences by promise."""
+
+    broken: dict[str, list[str]] = {}
+
+    def add(self, promise: str, text: str) -> None:
+        """One more."""
+        self.broken.setdefault(promise, []).append(text)
+
+    def count(self, promise: str) -> int:
+        """How many."""
+        return len(self.broken.get(promise, []))
+
+    @property
+    def total(self) -> int:
+        """Of all."""
+        return sum(map(len, self.broken.values()))
+
+
+PROMISES = (
+    "lost from the log",
+    "lost from the tables",
+    "not shown",
+    "doubled",
+    "out of order",
+    "invented",
+    "refused yet stored",
+    "unknown",
+    "two owners",
+    "limbo",
+    "unexplained",
+    "written past the fence",
+    "judged too early",
+    "stuck in silence",
+    "tables differ",
+    "ended",
+)
+
+
+def missing(diary: Diary, folded: Folded, screens: Iterable[Screen]) -> list[str]:
+    """Accepted messages that a screen should show and does not: the visitor's, and those of the present owner."""
+    accepted: dict[str, list[str]] = defaultdict(list)
+    for said in diary.accepted():
+        accepted[said.conversation_id].append(said.message_id)
+    found = []
+    for screen in screens:
+        for conversation_id, ids in accepted.items():
+            if screen.owner not in (
+                diary.contacts.get(conversation_id),
+                folded.owners.get(conversation_id),
+            ):
+                continue
+            found += [
+                f"{screen.name}: {x} of {conversation_id}" for x in ids if x not in screen.ids
+            ]
+    return found
+
+
+def judge(
+    diary: Diary, log: Sequence[LogEntry], tables: Tables, screens: Sequence[Screen]
+) -> Findings:
+    """Everything that can be said once all is drained. `screens`: those that are on and should be up to date."""
+    findings = Findings()
+    folded = fold(log)
+    _stored(findings, diary, folded, tables)
+    _shown(findings, diary, folded, screens)
+    _order(findings, diary, folded)
+    _routing(findings, folded, screens)
+    _fence(findings, log)
+    _tables(findings, folded, tables, end=log[-1].position if log else 0)
+    for text in folded.too_early:
+        findings.add("judged too early", text)
+    return findings
+
+
+def _stored(findings: Findings, diary: Diary, folded: Folded, tables: Tables) -> None:
+    rows = {row.message_id: row for row in tables.messages}
+    for said in list(diary.said.values()):
+        positions = folded.messages.get(said.message_id, [])
+        if said.refused and positions:
+            findings.add("refused yet stored", f"{said.message_id} ({said.refused})")
+        if not said.told_s:
+            if not said.refused:
+                findings.add("unknown", said.message_id)
+            continue
+        if not positions:
+            findings.add("lost from the log", said.message_id)
+        elif said.position and said.position not in positions:
+            findings.add("lost from the log", f"{said.message_id} is not at {said.position}")
+        row = rows.get(said.message_id)
+        if row is None or row.is_clash or row.is_unreadable:
+            findings.add("lost from the tables", said.message_id)
+        elif row.position != positions[0] if positions else True:
+            findings.add("lost from the tables", f"{said.message_id} lies at {row.position}")
+        if said.message_id not in tables.ids:
+            findings.add("lost from the tables", f"the id {said.message_id}")
+    for message_id in {*folded.messages, *rows} - set(diary.said):
+        findings.add("invented", f"{message_id} is stored and nobody said it")
+
+
+def _shown(findings: Findings, diary: Diary, folded: Folded, screens: Sequence[Screen]) -> None:
+    for text in missing(diary, folded, screens):
+        findings.add("not shown", text)
+    for screen in diary.screens:
+        if screen.ended:
+            findings.add("ended", f"{screen.name}: {screen.ended}")
+        seen: dict[str, int] = {}
+        for shown in screen.shown:
+            said = diary.said.get(shown.message_id)
+            if said is None or said.text != shown.text or said.sender != shown.author:
+                findings.add("invented", f"{screen.name}: {shown.message_id}")
+            # An application that starts again gets what it may not have noted before it went; never within a life.
+            if seen.get(shown.text) == shown.life:
+                findings.add("doubled", f"{screen.name}: {shown.message_id}")
+            seen[shown.text] = shown.life
+
+
+def _order(findings: Findings, diary: Diary, folded: Folded) -> None:
+    by_sender: dict[tuple[str, str], list[tuple[int, int, str]]] = defaultdict(list)
+    for said in diary.accepted():
+        positions = folded.messages.get(said.message_id)
+        if positions:
+            key = (said.conversation_id, said.sender)
+            by_sender[key].append((said.number, positions[0], said.message_id))
+    for items in by_sender.values():
+        items.sort()
+        for (_, before, _), (_, after, message_id) in pairwise(items):
+            if after <= before:
+                findings.add("out of order", f"{message_id} was overtaken in the log")
+    for screen in diary.screens:
+        last: dict[str, tuple[int, int]] = {}
+        for shown in screen.shown:
+            life, position = last.get(shown.conversation_id, (0, 0))
+            if life == shown.life and shown.position < position:
+                findings.add("out of order", f"{screen.name}: {shown.message_id}")
+            last[shown.conversation_id] = (shown.life, shown.position)
+
+
+def _routing(findings: Findings, folded: Folded, screens: Sequence[Screen]) -> None:
+    for conversation_id in folded.started:
+        if conversation_id in folded.said_in and conversation_id not in folded.routed:
+            findings.add("limbo", f"{conversation_id} was never assigned nor queued")
+    for text in folded.unexplained:
+        findings.add("unexplained", text)
+    for screen in screens:
+        if screen.kind != "agent":
+            continue
+        mine = {c for c, agent_id in folded.owners.items() if agent_id == screen.owner}
+        for conversation_id in set(screen.held) - mine:
+            findings.add("two owners", f"{screen.name} believes to hold {conversation_id}")
+        for conversation_id in mine - set(screen.held):
+            findings.add(
+                "not shown", f"{screen.name} does not know that it holds {conversation_id}"
+            )
+
+
+def _fence(findings: Findings, log: Sequence[LogEntry]) -> None:
+    writers: dict[str, str] = {}
+    for entry in log:
+        writer = entry.event.get("writer")
+        if entry.family not in FENCED or writer is None:
+            continue
+        is_claim = entry.event.get("type") == "writer_started"
+        before = writers.get(entry.family)
+        if before != writer and not is_claim and entry.family != "account":
+            findings.add("written past the fence", f"{entry.family} at {entry.position}")
+        writers[entry.family] = writer
+
+
+def _tables(findings: Findings, folded: Folded, tables: Tables, *, end: int) -> None:
+    if tables.checkpoint != end:
+        findings.add("tables differ", f"checkpoint {tables.checkpoint}, the log ends at {end}")
+    if tables.quarantined:
+        findings.add("tables differ", f"{tables.quarantined} events in quarantine")
+    numbers: dict[str, tuple[int, int]] = {}
+    for row in tables.messages:
+        seq, position = numbers.get(row.conversation_id, (0, 0))
+        if row.seq != seq + 1 or row.position <= position:
+            findings.add("out of order", f"{row.message_id} has seq {row.seq} in the tables")
+        numbers[row.conversation_id] = (row.seq, row.position)
+    for conversation in tables.conversations:
+        owner = folded.owners.get(conversation.conversation_id) or ""
+        if conversation.agent_id != owner:
+            findings.add("tables differ", f"owner of {conversation.conversation_id}")
+    stored = {x.conversation_id for x in tables.conversations}
+    for conversation_id in set(folded.started) - stored:
+        findings.add("lost from the tables", f"conversation {conversation_id}")

@@ -1,0 +1,157 @@
+"""All people of a run, in a thread with an event loop of its own, so that restarts of servers never hold them up."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from nightdesk_client import Staff
+from prove.diary import Diary
+from prove.people import AgentPerson, Hours, Person, Place, VisitorPerson
+
+T = TypeVar("T")
+
+_EMAIL = "lin@demo.example"
+_PASSWORD = "nightdesk-demo"
+_CALL_S = 120.0
+
+
+class Crowd:
+    """`open`, then `begin` and `silence` in turn, `finish` before anything is judged, `close`."""
+
+    def __init__(self, place: Place, *, seed: int, visitors: int, agents: int) -> None:
+        self.diary = Diary()
+        self._place = place
+        self._seed = seed
+        self._counts = (visitors, agents)
+        self._hours = Hours()
+        self._visitors: list[VisitorPerson] = []
+        self._agents: list[AgentPerson] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="people", daemon=True)
+
+    @property
+    def people(self) -> list[Person]:
+        return [*self._agents, *self._visitors]
+
+    def open(self) -> None:
+        """Everybody arrives; nobody writes yet."""
+        self._thread.start()
+        self._call(self._arrive())
+
+    def begin(self) -> None:
+        """People write."""
+        self._loop.call_soon_threadsafe(self._hours.begin)
+
+    def silence(self) -> None:
+        """Nobody begins a message."""
+        self._loop.call_soon_threadsafe(self._hours.silence)
+
+    def failures(self) -> list[str]:
+        """Faults of the harness itself: tasks that ended."""
+        return [
+            f"{task.get_name()}: {task.exception()!r}"
+            for task in self._tasks
+            if task.done() and not task.cancelled() and task.exception() is not None
+        ]
+
+    def come_back(self) -> None:
+        """Nobody moves any more, every device is switched on."""
+        self._call(self._settle())
+
+    def add_fresh_devices(self) -> None:
+        """A device without any memory for everybody: what it shows is what the service can still tell."""
+        self._call(self._freshen())
+
+    def close(self) -> None:
+        """Everybody goes."""
+        if not self._thread.is_alive():
+            return
+        self._call(self._leave())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=10)
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=_CALL_S)
+
+    async def _arrive(self) -> None:
+        visitors, agents = self._counts
+        async with Staff.sign_in(self._place.gateways[0], _EMAIL, _PASSWORD) as admin:
+            made = [
+                await admin.account.create_agent(
+                    key=f"prove-{number}",
+                    name=f"Prove {number}",
+                    email=f"prove-{number}@prove.example",
+                    password=_PASSWORD,
+                    role="agent",
+                    capacity=500,
+                    skills={"lang:en": 3, "lang:zh": 3},
+                )
+                for number in range(agents)
+            ]
+            members = {agent.agent_id: 0 for agent in made}
+            team = await admin.account.create_team(key="prove-team", name="Prove", members=members)
+            policy = await admin.account.create_policy(key="prove-policy", name="Prove")
+            inbox = await admin.account.create_inbox(
+                key="prove-inbox",
+                name="Prove",
+                channel="web",
+                team_id=team.team_id,
+                policy_id=policy.policy_id,
+            )
+        self._place = Place(gateways=self._place.gateways, inbox_key=inbox.inbox_key)
+        for number, agent in enumerate(made):
+            person = AgentPerson(
+                self.diary,
+                self._place,
+                self._hours,
+                email=f"prove-{number}@prove.example",
+                password=_PASSWORD,
+            )
+            person.colleagues = lambda: [x.id for x in self._agents]
+            await person.sign_in(agent.agent_id)
+            self._agents.append(person)
+        for number in range(visitors):
+            visitor = VisitorPerson(
+                self.diary, self._place, self._hours, seed=f"{self._seed} {number}"
+            )
+            await visitor.arrive(devices=1 + number % 2)
+            self._visitors.append(visitor)
+        self._set_going()
+
+    def _set_going(self) -> None:
+        for visitor in self._visitors:
+            self._start(visitor.write(pause_s=0.6), "writing")
+        for agent in self._agents:
+            self._start(agent.pass_on(), "passing on")
+        for person in self.people:
+            for number, device in enumerate(person.devices):
+                self._start(person.wander(device, is_steady=number == 0), "wandering")
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._tasks.append(self._loop.create_task(work, name=name))
+
+    async def _settle(self) -> None:
+        moving = [task for task in self._tasks if task.get_name() == "wandering"]
+        for task in moving:
+            task.cancel()
+        if moving:
+            await asyncio.wait(moving, timeout=30)
+        for person in self.people:
+            await person.come_back()
+
+    async def _freshen(self) -> None:
+        for person in self.people:
+            await person.add_device("fresh")
+
+    async def _leave(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for agent in self._agents:
+            await agent.go_home()
+        await asyncio.gather(
+            *(device.be_at("") for person in self.people for device in person.devices)
+        )

@@ -1,0 +1,158 @@
+"""A device of a visitor or an agent: the client library in the hands of an application that cuts, resends and roams.
+
+Roaming closes the client and goes on with the same bookmark and outbox at another gateway, as an application does
+that is restarted with its state on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+from nightdesk_client import (
+    Bookmark,
+    Client,
+    Closed,
+    Entry,
+    Item,
+    MemoryOutbox,
+    NightdeskClientError,
+    Options,
+    Reset,
+    SendRefused,
+)
+from prove.diary import Diary, Said, Screen, Shown, now_s
+
+Opening = Callable[[str, Options], AbstractAsyncContextManager[Client]]
+_LEAVE_S = 10.0
+
+
+class Device:
+    """One device. `be_at` brings it to a gateway (or away, with an empty address)."""
+
+    def __init__(self, diary: Diary, screen: Screen, opening: Opening) -> None:
+        self.screen = screen
+        self.client: Client | None = None
+        self.on_shown: Callable[[Shown], None] = lambda _shown: None
+        self._diary = diary
+        self._opening = opening
+        self._outbox = MemoryOutbox()
+        self._bookmark: Bookmark | None = None
+        self._life: asyncio.Task[None] | None = None
+        self._here = asyncio.Event()
+        self._leave = asyncio.Event()
+        diary.screens.append(screen)
+
+    async def be_at(self, url: str) -> None:
+        """Go on at this gateway; an empty address: switched off."""
+        await self._go()
+        if url:
+            self._leave = asyncio.Event()
+            self._life = asyncio.create_task(self._live(url), name=self.screen.name)
+
+    async def here(self) -> Client:
+        """The client, as soon as there is one."""
+        while self.client is None:
+            await self._here.wait()
+        return self.client
+
+    async def say(self, said: Said) -> None:
+        """Send until the outcome is known, over as many clients as that takes."""
+        self._diary.said[said.message_id] = said
+        while not said.told_s and not said.refused:
+            client = await self.here()
+            try:
+                sent = await client.send(
+                    said.conversation_id, said.text, message_id=said.message_id
+                )
+            except SendRefused as err:
+                said.refused = err.code
+            except Closed:
+                await asyncio.sleep(0.05)
+            else:
+                said.position, said.told_s = sent.position, now_s()
+
+    async def _go(self) -> None:
+        life, self._life = self._life, None
+        if life is None:
+            return
+        self._leave.set()
+        await asyncio.wait([life], timeout=_LEAVE_S)
+        if not life.done():
+            life.cancel()
+            await asyncio.wait([life], timeout=_LEAVE_S)
+
+    async def _live(self, url: str) -> None:
+        options = Options(bookmark=self._bookmark, outbox=self._outbox)
+        screen = self.screen
+        try:
+            async with self._opening(url, options) as client:
+                screen.life += 1
+                screen.is_open = True
+                self.client = client
+                self._here.set()
+                await self._read_until_leaving(client)
+        except NightdeskClientError as err:
+            screen.ended = f"{type(err).__name__} {err}"
+        finally:
+            self._here.clear()
+            self.client = None
+            screen.is_open = False
+
+    async def _read_until_leaving(self, client: Client) -> None:
+        reader = asyncio.create_task(self._read(client))
+        leaving = asyncio.create_task(self._leave.wait())
+        await asyncio.wait([reader, leaving], return_when=asyncio.FIRST_COMPLETED)
+        self.client = None
+        self._here.clear()
+        for task in (reader, leaving):
+            task.cancel()
+        await asyncio.wait([reader, leaving], timeout=_LEAVE_S)
+        self._bookmark = client.bookmark
+        if reader.done() and not reader.cancelled():
+            reader.result()
+
+    async def _read(self, client: Client) -> None:
+        async for item in client.entries():
+            self._take(client, item)
+
+    def _take(self, client: Client, item: Item) -> None:
+        screen = self.screen
+        if isinstance(item, Reset):
+            screen.reset_in = screen.life
+            screen.held = {
+                x.conversation_id: x.version
+                for x in item.conversations
+                if x.agent_id == screen.owner
+            }
+            return
+        if item.kind == "conversation_assigned":
+            screen.held[item.conversation_id] = item.position
+        elif item.kind == "conversation_left":
+            screen.held.pop(item.conversation_id, None)
+        elif item.kind == "message" and item.message is not None:
+            self._show(client, item)
+
+    def _show(self, client: Client, entry: Entry) -> None:
+        message = entry.message
+        if message is None:
+            return
+        shown = Shown(
+            message_id=message.message_id,
+            conversation_id=message.conversation_id,
+            position=message.position,
+            seq=message.seq,
+            text=message.text or "",
+            author=message.author.id,
+            life=self.screen.life,
+            is_history=entry.is_history,
+            at_s=now_s(),
+        )
+        is_first = shown.message_id not in self.screen.ids
+        self.screen.shown.append(shown)
+        self.screen.ids.add(shown.message_id)
+        if shown.author != self.screen.owner:
+            client.read(shown.conversation_id, entry.position)
+        if is_first:
+            self.on_shown(shown)

@@ -1,0 +1,211 @@
+"""The servers and services under fault: an embedded stack of its own with every service doubled.
+
+What a supervisor does (starting again what died) is done by `tend`, after a pause drawn from the seed. Everything here
+runs in the main thread, because children are started from there only.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from deploy.dev.errors import StackError
+from deploy.dev.nats_server import NatsServer
+from deploy.dev.ports import free_port
+from deploy.dev.postgres_cluster import wipe_cluster
+from deploy.dev.postgres_server import PostgresServer
+from deploy.dev.process import tail
+from deploy.dev.run_directory import RunDirectory
+from deploy.dev.service_process import ServiceProcess
+from deploy.dev.stack import Stack
+
+KINDS = ("gateway", "presence", "store", "dispatcher")
+SERVERS = ("nats", "postgres")
+_READY_S = 60.0
+_LOOK_S = 0.05
+
+
+class Site:
+    """Names are `gateway-1` … `dispatcher-2`, `nats`, `postgres`."""
+
+    def __init__(self, stack: Stack, *, seed: str, settings: dict[str, str] | None = None) -> None:
+        self.stack = stack
+        self.gateways: list[str] = []
+        self.inbox_key = ""
+        self._settings = settings or {}
+        self._chance = random.Random(seed)
+        self._services: dict[str, ServiceProcess] = {}
+        self._down: set[str] = set()
+        self._start_at: dict[str, float] = {}
+        self._paused: dict[str, list[int]] = {}
+        self.deaths: dict[str, int] = {}
+        self.refused: list[str] = []
+
+    @property
+    def nats(self) -> NatsServer:
+        assert self.stack.nats is not None
+        return self.stack.nats
+
+    @property
+    def postgres(self) -> PostgresServer:
+        assert self.stack.postgres is not None
+        return self.stack.postgres
+
+    @property
+    def services(self) -> list[str]:
+        """The names of the service processes."""
+        return list(self._services)
+
+    def open(self) -> None:
+        """Start everything, make the demo account. Raises StackError."""
+        stack = self.stack
+        stack.directory.prepare()
+        stack.start_nats()
+        stack.start_postgres()
+        stack.prepare_environment(_clean_environment())
+        stack.run_command("migrate")
+        for kind in KINDS:
+            for number in (1, 2):
+                self._add(kind, number)
+        self.wait_ready()
+        stack.environment["NIGHTDESK_GATEWAY_URL"] = self.gateways[0]
+        seeded = stack.run_command("seed")
+        self.inbox_key = next(line.split()[1] for line in seeded if line.startswith("inbox"))
+
+    def _add(self, kind: str, number: int) -> None:
+        name = f"{kind}-{number}"
+        environment = self.stack.environment | self._settings
+        environment["NIGHTDESK_NATS_URL"] = self.nats.url_of(kind)
+        if kind == "gateway":
+            port = free_port()
+            self.gateways.append(f"http://127.0.0.1:{port}")
+            environment["NIGHTDESK_GATEWAY_PORT"] = str(port)
+            environment["NIGHTDESK_GATEWAY_PUBLIC_URL"] = self.gateways[-1]
+            environment["NIGHTDESK_GATEWAY_PROCESSES"] = "2"
+        log = self.stack.directory.log(name)
+        self._services[name] = ServiceProcess(kind, env=environment, log=log)
+        self._services[name].start()
+
+    def wait_ready(self, *, timeout_s: float = _READY_S) -> None:
+        """Until every service says that it is ready. Raises StackError."""
+        end = time.monotonic() + timeout_s
+        while (why := self.why_not_ready()) is not None:
+            if time.monotonic() > end:
+                raise StackError("site", why, advice="read its log")
+            self.tend()
+            time.sleep(_LOOK_S)
+
+    def why_not_ready(self) -> str | None:
+        """None when everything runs and says so."""
+        for name in SERVERS:
+            if name in self._down or name in self._paused:
+                return f"{name} is away"
+        for name, service in self._services.items():
+            why = "ended" if not service.is_running else service.why_not_ready()
+            if why is not None:
+                return f"{name}: {why}"
+        return None
+
+    def tend(self) -> None:
+        """Start again what is dead and due."""
+        now = time.monotonic()
+        for name, service in self._services.items():
+            if service.is_running or name in self._down:
+                continue
+            if name not in self._start_at:
+                self._note_death(name)
+                self._start_at[name] = now + self._chance.uniform(0, 3)
+            elif now >= self._start_at[name]:
+                del self._start_at[name]
+                service.start()
+
+    def kill(self, name: str) -> None:
+        """SIGKILL. A service is started again by `tend`, a server by `bring_back`."""
+        if name in SERVERS:
+            self._down.add(name)
+            self._server(name).kill()
+        else:
+            self._services[name].kill()
+
+    def take_away(self, name: str) -> None:
+        """As `kill`, but nothing starts it again before `bring_back`."""
+        self._down.add(name)
+        self.kill(name)
+
+    def bring_back(self, name: str) -> None:
+        """Start a killed server or service, or let a paused one go on."""
+        for pid in self._paused.pop(name, []):
+            _signal(pid, signal.SIGCONT)
+        if name in self._down:
+            self._down.discard(name)
+            if name in SERVERS:
+                self._server(name).start()
+
+    def pause(self, name: str) -> None:
+        """SIGSTOP to the process and all its children; connections stay open, nothing answers."""
+        pid = self._server(name).pid if name in SERVERS else self._services[name].pid
+        if pid is None:
+            return
+        family = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+        self._paused[name] = family
+        for each in family:
+            _signal(each, signal.SIGSTOP)
+
+    def log_tail(self, name: str, *, lines: int = 20) -> list[str]:
+        """The end of a process's log."""
+        return tail(self.stack.directory.log(name), lines=lines)
+
+    def close(self) -> None:
+        """End everything at once."""
+        for name in list(self._paused):
+            self.bring_back(name)
+        for service in self._services.values():
+            service.kill()
+        self.stack.kill()
+
+    def _server(self, name: str) -> NatsServer | PostgresServer:
+        return self.nats if name == "nats" else self.postgres
+
+    def _note_death(self, name: str) -> None:
+        self.deaths[name] = self.deaths.get(name, 0) + 1
+        said = self.log_tail(name, lines=1)
+        if said and "refused to run" in said[0]:
+            self.refused.append(f"{name}: {said[0]}")
+
+
+@contextmanager
+def open_site(*, seed: str, settings: dict[str, str] | None = None) -> Iterator[Site]:
+    """A site in a temporary directory, gone afterwards unless NIGHTDESK_PROVE_KEEP is set."""
+    path = Path(tempfile.mkdtemp(prefix="nightdesk-prove-"))
+    path.chmod(0o711)
+    site = Site(Stack(RunDirectory(path)), seed=seed, settings=settings)
+    try:
+        site.open()
+        yield site
+    finally:
+        site.close()
+        if not os.environ.get("NIGHTDESK_PROVE_KEEP"):
+            wipe_cluster(path / "postgres")
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        # It ended meanwhile, which is what a later look finds out.
+        return
+
+
+def _clean_environment() -> dict[str, str]:
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("NIGHTDESK_")}
+    return {**kept, "NIGHTDESK_GATEWAY_PORT": str(free_port())}
