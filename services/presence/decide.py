@@ -30,16 +30,23 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     primary_pause_s: float
 
 
+class _Moment(msgspec.Struct, frozen=True):
+    heard: Heard
+    now_s: float
+    terms: Terms
+
+
 def decide(
     state: State, heard: Heard, agents: Iterable[AgentKey], now_s: float, terms: Terms
 ) -> list[PresenceEvent]:
     """What to record about these agents now; at most about `MOST_EVENTS`, never half an agent's."""
     events: list[PresenceEvent] = []
+    moment = _Moment(heard, now_s, terms)
     for key in agents:
         if len(events) >= MOST_EVENTS:
             break
         if state.exists(key):
-            events += _decide_about(state.agent(key), heard, key, now_s, terms)
+            events += _decide_about(state.agent(key), key, moment)
         else:
             events += _remove(state, key, terms)
     return events
@@ -51,9 +58,8 @@ def everybody(state: State, heard: Heard) -> dict[AgentKey, None]:
     return dict.fromkeys([*recorded, *heard.agents, *heard.wishes])
 
 
-def _decide_about(
-    agent: Agent, heard: Heard, key: AgentKey, now_s: float, terms: Terms
-) -> list[PresenceEvent]:
+def _decide_about(agent: Agent, key: AgentKey, moment: _Moment) -> list[PresenceEvent]:
+    heard, now_s, terms = moment.heard, moment.now_s, moment.terms
     events: list[PresenceEvent] = []
     account_id, agent_id = key
     devices = heard.agents.get(key, {})
@@ -71,7 +77,7 @@ def _decide_about(
             )
     for device_id in agent.devices:
         device = devices.get(device_id, _UNHEARD)
-        if not device.is_connected(now_s) and _is_gone(device, heard, now_s, terms):
+        if not device.is_connected(now_s) and _is_gone(device, moment):
             del online[device_id]
             events.append(
                 AgentOffline(
@@ -82,7 +88,7 @@ def _decide_about(
                     why=device.parting,
                 )
             )
-    events += _move_primary(agent, heard, key, online, now_s, terms)
+    events += _move_primary(agent, key, online, moment)
     wish = heard.wishes.get(key)
     if wish is not None and wish != agent.availability:
         events.append(
@@ -93,21 +99,18 @@ def _decide_about(
     return events
 
 
-def _is_gone(device: Device, heard: Heard, now_s: float, terms: Terms) -> bool:
+def _is_gone(device: Device, moment: _Moment) -> bool:
     """Only while gateways are heard at all, and not before a full lease after the evidence was last broken."""
+    heard, now_s, terms = moment.heard, moment.now_s, moment.terms
     if now_s - heard.beat_s > terms.lease_s:
         return False
     return now_s >= max(device.gone_s, heard.fresh_s + terms.lease_s) + terms.grace_s
 
 
-def _move_primary(  # All six are looked at; grouping them would only rename them.
-    agent: Agent,
-    heard: Heard,
-    key: AgentKey,
-    online: dict[DeviceId, None],
-    now_s: float,
-    terms: Terms,
+def _move_primary(
+    agent: Agent, key: AgentKey, online: dict[DeviceId, None], moment: _Moment
 ) -> list[PresenceEvent]:
+    heard, now_s, terms = moment.heard, moment.now_s, moment.terms
     devices = heard.agents.get(key, {})
     best = _most_recent(agent, devices, online)
     if best == agent.primary:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -28,9 +30,11 @@ from shared.bus import (
     stream_name,
     stream_state,
 )
-from shared.events import Event
+from shared.errors import OutcomeUnknown, Unavailable
+from shared.events import ConversationAssigned, Event
 from shared.ids import Position
 from shared.subjects import Family, event_subject
+from tests.support import desk
 from tests.support.log import STREAM, Follower, running, until
 
 
@@ -179,3 +183,27 @@ async def store_and_purge(log: TestLog, around: Surroundings) -> None:
     body = b'{"seq":%d}' % last
     raw = await log.bus.request(f"$JS.API.STREAM.PURGE.{stream_name(log.shard)}", body)
     assert b'"success":true' in raw
+
+
+@asynccontextmanager
+async def acknowledging(log: TestLog, *names: str) -> AsyncIterator[None]:
+    """While the block runs, the devices of these agents acknowledge every assignment at once."""
+    task = asyncio.create_task(_acknowledge(log, names))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task}, timeout=5)
+
+
+async def _acknowledge(log: TestLog, names: Sequence[str]) -> None:
+    seen = 0
+    while True:
+        found = log.events(ConversationAssigned)
+        for position, event in found[seen:]:
+            assert isinstance(event, ConversationAssigned)
+            name = next(n for n in names if desk.agent_id(n) == event.agent_id)
+            with contextlib.suppress(Unavailable, OutcomeUnknown):
+                await log.append("receipt", desk.received(name, position))
+        seen = len(found)
+        await asyncio.sleep(0.005)

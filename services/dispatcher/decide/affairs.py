@@ -13,7 +13,7 @@ from services.dispatcher.decide.due import (
     return_due_ns,
     wake_due_ns,
 )
-from services.dispatcher.decide.sheet import Sheet
+from services.dispatcher.decide.sheet import Choice, Sheet
 from services.dispatcher.decide.state import Request, Track
 from shared.events import AssignmentRefused, DeadlineMissed, Escalated
 
@@ -50,7 +50,7 @@ def _answer(sheet: Sheet, track: Track, request: Request) -> None:
             track,
             request.agent_id,
             trigger="claimed" if is_claim else "requested",
-            requested_by=request.by,
+            choice=Choice(requested_by=request.by),
             # Who asks for it is at the screen.
             has_lease=not is_claim and request.by != request.agent_id,
         )

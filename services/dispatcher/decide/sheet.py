@@ -30,8 +30,9 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """How an owner was found; empty for an owner that somebody asked for."""
+    """How an owner was found, or who asked for the move."""
 
+    requested_by: str = ""
     winner: Scored | None = None
     runners_up: tuple[Scored, ...] = ()
     excluded: dict[str, int] = {}
@@ -85,13 +86,11 @@ class Sheet:
         *,
         trigger: Trigger,
         choice: Choice | None = None,
-        requested_by: str = "",
         has_lease: bool = True,
     ) -> None:
         """Draft an assignment and reserve the agent's capacity for it."""
         conversation = track.conversation
         policy, _ = self.floor.account.policy_of(conversation.inbox_id)
-        why = self.explain(track, trigger, choice=choice, requested_by=requested_by)
         self.add(
             track,
             ConversationAssigned(
@@ -100,7 +99,7 @@ class Sheet:
                 conversation_id=conversation.conversation_id,
                 agent_id=agent_id,
                 team_id=team_of(self.floor.account, track),
-                why=why,
+                why=self._explain(track, trigger, choice or Choice()),
                 lease_s=policy.assignment_lease_s if has_lease else 0,
             ),
         )
@@ -115,7 +114,9 @@ class Sheet:
             team_id = track.requests[0].team_id or team_id
         if track.is_waiting:
             place = self.place(self.floor.pool_of(track), track)
-        choice = Choice(excluded=self._excluded(track), queue_place=place)
+        choice = Choice(
+            requested_by=requested_by, excluded=self._excluded(track), queue_place=place
+        )
         self.add(
             track,
             ConversationQueued(
@@ -124,7 +125,7 @@ class Sheet:
                 conversation_id=conversation.conversation_id,
                 team_id=team_id,
                 waiting_since=conversation.waiting_since,
-                why=self.explain(track, trigger, choice=choice, requested_by=requested_by),
+                why=self._explain(track, trigger, choice),
             ),
         )
 
@@ -133,21 +134,17 @@ class Sheet:
         item = (track.since, track.conversation.conversation_id)
         return pool.place(_rank(track), item)
 
-    def explain(
-        self, track: Track, trigger: Trigger, *, choice: Choice | None, requested_by: str
-    ) -> Explanation:
-        """Why, for the event."""
+    def _explain(self, track: Track, trigger: Trigger, choice: Choice) -> Explanation:
         _, version = self.floor.account.policy_of(track.conversation.inbox_id)
-        found = choice or Choice()
         return Explanation(
             trigger=trigger,
             policy_version=version,
             state_position=self.moment.position,
-            winner=found.winner,
-            runners_up=found.runners_up,
-            excluded=found.excluded,
-            requested_by=requested_by,
-            queue_place=found.queue_place,
+            winner=choice.winner,
+            runners_up=choice.runners_up,
+            excluded=choice.excluded,
+            requested_by=choice.requested_by,
+            queue_place=choice.queue_place,
         )
 
     def _excluded(self, track: Track) -> dict[str, int]:

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from shared import codec
 from shared.commands import (
     Accepted,
     AskPresence,
-    Beats,
-    Connection,
     PresenceAnswer,
     SetAvailability,
 )
-from shared.errors import Unavailable
 from shared.events import (
     AgentOffline,
     AgentOnline,
     AvailabilityChanged,
     PrimaryDeviceChanged,
 )
-from shared.subjects import beats_subject, command_subject
 from tests.support import desk
+from tests.support.beats import ask, gateway
 from tests.support.services import Surroundings, TestLog, service, wait_ready
 
 SHORT = {
@@ -32,65 +24,6 @@ SHORT = {
     "NIGHTDESK_PRESENCE_GRACE_S": "0.4",
     "NIGHTDESK_PRESENCE_PRIMARY_PAUSE_S": "0.1",
 }
-
-
-class Gateway:
-    """As presence hears one: beats for the connections that are open."""
-
-    def __init__(self, log: TestLog, name: str) -> None:
-        self._log = log
-        self._name = name
-        self._open: dict[str, Connection] = {}
-
-    async def open(self, agent: str, device: str) -> str:
-        """A device connects; the connection's name."""
-        name = f"{self._name}:{device}:{len(self._open)}"
-        self._open[name] = Connection(
-            account_id=desk.ACCOUNT,
-            agent_id=desk.agent_id(agent),
-            device_id=desk.device_id(device),
-            connection=name,
-        )
-        await self.tell(Beats(gateway=self._name, opened=(self._open[name],)))
-        return name
-
-    async def close(self, name: str) -> None:
-        """It says goodbye."""
-        await self.tell(Beats(gateway=self._name, closed=(self._open.pop(name),)))
-
-    def use(self, name: str) -> None:
-        """The person does something on it."""
-        before = self._open[name]
-        self._open[name] = Connection(
-            account_id=before.account_id,
-            agent_id=before.agent_id,
-            device_id=before.device_id,
-            connection=name,
-            active=before.active + 1,
-        )
-
-    async def beat(self) -> None:
-        """Until cancelled."""
-        while True:
-            await self.tell(Beats(gateway=self._name, alive=tuple(self._open.values())))
-            await asyncio.sleep(0.1)
-
-    async def tell(self, beats: Beats) -> None:
-        """Publish."""
-        await self._log.bus.publish(beats_subject(self._log.shard), codec.pack(beats))
-
-
-@asynccontextmanager
-async def gateway(log: TestLog, name: str = "g1") -> AsyncIterator[Gateway]:
-    """A gateway that beats until the block ends; then it is dead."""
-    made = Gateway(log, name)
-    beating = asyncio.create_task(made.beat())
-    try:
-        yield made
-    finally:
-        beating.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await beating
 
 
 async def _configured(log: TestLog) -> None:
@@ -161,24 +94,13 @@ async def test_the_primary_device_follows_the_person(log: TestLog, around: Surro
             await log.until(1, PrimaryDeviceChanged)
             laptop = await door.open("ann", "laptop")
             await log.until(2, AgentOnline)
-            while len(log.events(PrimaryDeviceChanged)) < 2:
-                door.use(laptop)
-                await asyncio.sleep(0.05)
+            door.used = laptop
+            await log.until(2, PrimaryDeviceChanged)
             await door.close(laptop)
             moves = await log.until(3, PrimaryDeviceChanged)
     found = [(e.device_id, e.fence) for e in moves if isinstance(e, PrimaryDeviceChanged)]
     phone, laptop_id = desk.device_id("phone"), desk.device_id("laptop")
     assert found == [(phone, 1), (laptop_id, 2), (phone, 3)]
-
-
-async def _ask(log: TestLog, name: str, payload: bytes) -> bytes:
-    subject = command_subject(log.shard, "presence", name)
-    for _ in range(100):
-        try:
-            return await log.bus.request(subject, payload, timeout_s=2)
-        except Unavailable:
-            await asyncio.sleep(0.05)
-    raise AssertionError("presence does not answer")
 
 
 async def test_an_agents_word_is_recorded_and_told(log: TestLog, around: Surroundings) -> None:
@@ -188,13 +110,13 @@ async def test_an_agents_word_is_recorded_and_told(log: TestLog, around: Surroun
         wish = SetAvailability(
             account_id=desk.ACCOUNT, agent_id=desk.agent_id("ann"), availability="busy"
         )
-        answer = codec.unpack(await _ask(log, "set_availability", codec.pack(wish)), Accepted)
+        answer = codec.unpack(await ask(log, "set_availability", codec.pack(wish)), Accepted)
         await log.until(1, AvailabilityChanged)
         assert answer == Accepted(position=log.events(AvailabilityChanged)[0][0])
-        again = codec.unpack(await _ask(log, "set_availability", codec.pack(wish)), Accepted)
+        again = codec.unpack(await ask(log, "set_availability", codec.pack(wish)), Accepted)
         assert again == answer
         question = codec.pack(AskPresence(account_id=desk.ACCOUNT))
-        told = codec.unpack(await _ask(log, "agents", question), PresenceAnswer)
+        told = codec.unpack(await ask(log, "agents", question), PresenceAnswer)
     assert {(a.agent_id, a.availability, a.online) for a in told.agents} == {
         (desk.agent_id("ann"), "busy", False),
         (desk.agent_id("bob"), "online", False),
