@@ -7,7 +7,6 @@ database and is no superuser, because a superuser walks through row-level securi
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -23,6 +22,9 @@ from deploy.dev.secret_files import kept_secret
 
 SUPERUSER = "postgres"
 OWNER = "nightdesk"
+_OUTSIDE_ID = "outside.id"
+_OUTSIDE_PREFIX = "postgres-data-"
+_ORIGIN = "origin"
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,8 +59,10 @@ def make_cluster(directory: Path, *, log: Path, durable: bool) -> Cluster:
 
 def wipe_cluster(directory: Path) -> None:
     """Remove the data, wherever it lies. The server must not run."""
+    outside = _outside(directory)
+    if outside:
+        shutil.rmtree(outside, ignore_errors=True)
     shutil.rmtree(directory, ignore_errors=True)
-    shutil.rmtree(shared_root() / _outside_name(directory), ignore_errors=True)
 
 
 def server_environment() -> dict[str, str]:
@@ -69,11 +73,38 @@ def server_environment() -> dict[str, str]:
 def _data_place(directory: Path, user: OsUser | None) -> Path:
     if user is None or can_enter(user, directory):
         return directory
-    return shared_place(_outside_name(directory))
+    _remove_forgotten()
+    kept_secret(directory / _OUTSIDE_ID)
+    outside = _outside(directory)
+    if outside is None:
+        raise RuntimeError("the name of the place outside was not kept")
+    shared_place(outside.name)
+    (outside / _ORIGIN).write_text(str(directory.resolve()))
+    return outside
 
 
-def _outside_name(directory: Path) -> str:
-    return "postgres-" + hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:16]
+def _outside(directory: Path) -> Path | None:
+    """Where this directory's data lie if not in it.
+
+    The name is kept in the directory: a new checkout at the same path must not find the data of
+    one that was deleted.
+    """
+    try:
+        name = (directory / _OUTSIDE_ID).read_text(encoding="ascii").strip()[:16]
+    except OSError:
+        return None
+    return shared_root() / f"{_OUTSIDE_PREFIX}{name}"
+
+
+def _remove_forgotten() -> None:
+    """Data outside whose checkout is gone would fill the disk for ever."""
+    for outside in shared_root().glob(f"{_OUTSIDE_PREFIX}*"):
+        try:
+            is_wanted = _outside(Path((outside / _ORIGIN).read_text())) == outside
+        except OSError:
+            is_wanted = False
+        if not is_wanted and not (outside / "data" / "postmaster.pid").exists():
+            shutil.rmtree(outside, ignore_errors=True)
 
 
 def _check_version(cluster: Cluster) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import stat
+from pathlib import Path
 
 import nats
 import psycopg
 import pytest
 
 from deploy.dev.nats_server import NatsServer
-from deploy.dev.postgres_server import PostgresServer
+from deploy.dev.postgres_cluster import wipe_cluster
+from deploy.dev.postgres_server import PostgresServer, PostgresSettings
 
 
 def _value(url: str, query: bytes) -> object:
@@ -83,6 +86,32 @@ def test_a_pid_file_of_another_program_does_not_block_the_start(
     pid_file.write_text("\n".join(["1", *lines[1:]]) + "\n")
     fresh_postgres.start()
     assert _value(fresh_postgres.url(), b"SELECT 1") == 1
+
+
+def test_a_new_checkout_at_an_old_path_begins_with_empty_data(tmp_path: Path) -> None:
+    """Under a directory that only we may enter, too, deleting the checkout deletes its data."""
+    tmp_path.chmod(0o700)
+    directory = tmp_path / "postgres"
+    settings = PostgresSettings(directory=directory, log=tmp_path / "log", durable=False)
+    places = []
+    for _ in range(2):
+        server = PostgresServer(settings)
+        try:
+            server.start()
+            places.append(server.data_directory)
+            with psycopg.connect(server.url(), connect_timeout=5) as connection:
+                connection.execute("CREATE TABLE once AS SELECT 1")
+        finally:
+            server.stop()
+        shutil.rmtree(directory)
+    last = PostgresServer(settings)
+    try:
+        last.start()
+        left = [place for place in places if place != last.data_directory and place.exists()]
+        assert left == []
+    finally:
+        last.kill()
+        wipe_cluster(directory)
 
 
 def test_postgres_is_durable_by_default(fresh_postgres: PostgresServer) -> None:
