@@ -2,106 +2,133 @@
 
 from __future__ import annotations
 
+from services.dispatcher.decide import Settings
 from services.dispatcher.decide.state import NEVER, Agent, Office, State, Track
-from shared.events import ConversationAssigned, RoutingEvent
-from shared.ids import AgentId
+from shared.directory import Account
+from shared.events import ConversationAssigned, ConversationQueued, RoutingEvent
+from shared.ids import AccountId, AgentId, ConversationId, TeamId
 
 _RANK = {"urgent": 0, "high": 1, "normal": 2, "low": 3}
+_Score = tuple[bool, int, int, float, int, AgentId]
 
 
-def expected(
-    state: State, decided: list[RoutingEvent], *, now_ns: int, burst: int, pardon_s: int
-) -> list[tuple[str, AgentId]]:
-    """Who should get what from the queues in this round, given what the round decides apart from the queues."""
-    found: list[tuple[str, AgentId]] = []
-    for account_id in sorted(state.offices):
-        office = state.offices[account_id]
-        account = state.account(account_id)
-        held: dict[AgentId, int] = {}
-        open_: dict[AgentId, int] = {}
-        idle = {a: office.agents[a].last_assigned for a in office.agents}
-        for track in office.tracks.values():
-            c = track.conversation
-            if c.agent_id and c.phase != "resolved":
-                held[c.agent_id] = held.get(c.agent_id, 0) + (c.phase == "active")
-                if track.lease_s and office.agents[c.agent_id].received < c.assigned:
-                    open_[c.agent_id] = open_.get(c.agent_id, 0) + 1
-        handled = set()
-        order = 0
-        for event in decided:
-            is_pick = isinstance(event, ConversationAssigned) and event.why.winner is not None
-            if is_pick or type(event).__name__ in ("DeadlineMissed", "Escalated"):
-                continue
-            if type(event).__name__ == "ConversationQueued" and event.why.trigger == "waiting":  # type: ignore[union-attr]
-                continue
-            handled.add(event.conversation_id)
-            order += 1
+class Rule:
+    """One account at one moment."""
+
+    def __init__(
+        self, state: State, account_id: AccountId, settings: Settings, now_ns: int
+    ) -> None:
+        self.office: Office = state.offices[account_id]
+        self.account: Account = state.account(account_id)
+        self.settings = settings
+        self.now_ns = now_ns
+        self.position = state.position
+        self.drafted = 0
+        self.held: dict[AgentId, int] = {}
+        self.unacknowledged: dict[AgentId, int] = {}
+        self.idle = {name: agent.last_assigned for name, agent in self.office.agents.items()}
+        for track in self.office.tracks.values():
+            self._count(track)
+
+    def picks(self, decided: list[RoutingEvent]) -> list[tuple[ConversationId, AgentId]]:
+        """Who gets what from the queues, after what the round decided apart from them."""
+        moved = [event for event in decided if _is_apart_from_queues(event)]
+        for event in moved:
+            self.drafted += 1
             if isinstance(event, ConversationAssigned):
-                held[event.agent_id] = held.get(event.agent_id, 0) + 1
-                open_[event.agent_id] = open_.get(event.agent_id, 0) + 1
-                idle[event.agent_id] = state.position + order
-        waiting = [t for t in office.tracks.values() if t.is_waiting]
-        waiting.sort(
-            key=lambda t: (_RANK[t.conversation.priority], t.since, t.conversation.conversation_id)
-        )
+                self._give(event.agent_id)
+        handled = {event.conversation_id for event in moved}
+        waiting = [track for track in self.office.tracks.values() if track.is_waiting]
+        waiting.sort(key=_order)
+        found = []
         for track in waiting:
-            c = track.conversation
-            if c.conversation_id in handled:
-                continue
-            policy, _ = account.policy_of(c.inbox_id)
-            inbox = account.inboxes.get(c.inbox_id)
-            team_id = track.wanted_team_id if track.wanted_team_id in account.teams else None
-            if team_id is None and inbox and inbox.team_id in account.teams:
-                team_id = inbox.team_id
-            needs = dict(inbox.skills) if inbox else {}
-            language = f"lang:{c.language}"
-            has_speaker = any(language in a.skills for a in account.agents.values())
-            if c.language and policy.language_skills and has_speaker:
-                needs.setdefault(language, 1)
-            best = None
-            for agent_id, profile in account.agents.items():
-                priority = 0
-                if team_id is not None:
-                    if agent_id not in account.teams[team_id].members:
-                        continue
-                    priority = account.teams[team_id].members[agent_id]
-                presence = office.agents.get(agent_id, Agent())
-                if any(profile.skills.get(s, 0) < level for s, level in needs.items()):
-                    continue
-                if not presence.devices or presence.availability != "online":
-                    continue
-                if held.get(agent_id, 0) >= profile.capacity or open_.get(agent_id, 0) >= burst:
-                    continue
-                if _is_barred(track, agent_id, presence, now_ns, pardon_s):
-                    continue
-                is_previous = policy.prefer_previous_agent and _previous(office, track) == agent_id
-                score = (
-                    not is_previous,
-                    -sum(profile.skills.get(s, 0) for s in needs),
-                    priority,
-                    held.get(agent_id, 0) / max(1, profile.capacity),
-                    idle.get(agent_id, 0),
-                    agent_id,
-                )
-                if best is None or score < best:
-                    best = score
-            if best is not None:
-                winner = best[-1]
-                order += 1
-                held[winner] = held.get(winner, 0) + 1
-                open_[winner] = open_.get(winner, 0) + 1
-                idle[winner] = state.position + order
-                found.append((c.conversation_id, winner))
-    return found
+            conversation_id = track.conversation.conversation_id
+            scores = [self._score(track, each) for each in self.account.agents]
+            free = [score for score in scores if score is not None]
+            if free and conversation_id not in handled:
+                self.drafted += 1
+                self._give(min(free)[-1])
+                found.append((conversation_id, min(free)[-1]))
+        return found
+
+    def _count(self, track: Track) -> None:
+        conversation = track.conversation
+        owner = conversation.agent_id
+        if owner is None or conversation.phase == "resolved":
+            return
+        self.held[owner] = self.held.get(owner, 0) + (conversation.phase == "active")
+        if track.lease_s and self.office.agents[owner].received < conversation.assigned:
+            self.unacknowledged[owner] = self.unacknowledged.get(owner, 0) + 1
+
+    def _give(self, agent_id: AgentId) -> None:
+        self.held[agent_id] = self.held.get(agent_id, 0) + 1
+        self.unacknowledged[agent_id] = self.unacknowledged.get(agent_id, 0) + 1
+        self.idle[agent_id] = self.position + self.drafted
+
+    def _score(self, track: Track, agent_id: AgentId) -> _Score | None:
+        """None for an agent who may not have it."""
+        profile = self.account.agents[agent_id]
+        presence = self.office.agents.get(agent_id, Agent())
+        team_id = self._team(track)
+        members = self.account.teams[team_id].members if team_id else {}
+        needs = self._needs(track)
+        held = self.held.get(agent_id, 0)
+        if (
+            (team_id and agent_id not in members)
+            or any(profile.skills.get(skill, 0) < level for skill, level in needs.items())
+            or not presence.devices
+            or presence.availability != "online"
+            or held >= profile.capacity
+            or self.unacknowledged.get(agent_id, 0) >= self.settings.burst
+            or self._is_barred(track, agent_id, presence)
+        ):
+            return None
+        policy, _ = self.account.policy_of(track.conversation.inbox_id)
+        known = self.office.previous.get(self.office.contact_of(track))
+        return (
+            not (policy.prefer_previous_agent and known == agent_id),
+            -sum(profile.skills.get(skill, 0) for skill in needs),
+            members.get(agent_id, 0),
+            held / max(1, profile.capacity),
+            self.idle.get(agent_id, 0),
+            agent_id,
+        )
+
+    def _team(self, track: Track) -> TeamId | None:
+        inbox = self.account.inboxes.get(track.conversation.inbox_id)
+        for team_id in (track.wanted_team_id, inbox.team_id if inbox else None):
+            if team_id in self.account.teams:
+                return team_id
+        return None
+
+    def _needs(self, track: Track) -> dict[str, int]:
+        conversation = track.conversation
+        inbox = self.account.inboxes.get(conversation.inbox_id)
+        needs = dict(inbox.skills) if inbox else {}
+        policy, _ = self.account.policy_of(conversation.inbox_id)
+        speaks = f"lang:{conversation.language}"
+        has_speaker = any(speaks in agent.skills for agent in self.account.agents.values())
+        if conversation.language and policy.language_skills and has_speaker:
+            needs.setdefault(speaks, 1)
+        return needs
+
+    def _is_barred(self, track: Track, agent_id: AgentId, presence: Agent) -> bool:
+        pardon_ns = track.barred_ns + self.settings.pardon_s * 10**9
+        if track.barred_agent_id != agent_id or self.now_ns >= pardon_ns:
+            return False
+        return track.barred_until == NEVER or presence.received < track.barred_until
 
 
-def _previous(office: Office, track: Track) -> AgentId | None:
-    return office.previous.get(office.contact_of(track))
+def _order(track: Track) -> tuple[int, int, str]:
+    conversation = track.conversation
+    return (_RANK[conversation.priority], track.since, conversation.conversation_id)
 
 
-def _is_barred(
-    track: Track, agent_id: AgentId, presence: Agent, now_ns: int, pardon_s: int
-) -> bool:
-    if track.barred_agent_id != agent_id or now_ns >= track.barred_ns + pardon_s * 10**9:
-        return False
-    return track.barred_until == NEVER or presence.received < track.barred_until
+def _is_apart_from_queues(event: RoutingEvent) -> bool:
+    match event:
+        case ConversationAssigned():
+            return event.why.winner is None
+        case ConversationQueued():
+            return event.why.trigger != "waiting"
+        case _:
+            return type(event).__name__ == "AssignmentRefused"

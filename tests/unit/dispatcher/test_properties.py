@@ -14,7 +14,7 @@ from shared.events import ConversationAssigned, Event
 from shared.events.conversation import Priority
 from shared.ids import InboxId, TeamId
 from tests.support import desk
-from tests.unit.dispatcher.reference import expected
+from tests.unit.dispatcher.reference import Rule
 from tests.unit.dispatcher.simulation import Simulation
 
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
@@ -131,13 +131,7 @@ def _check_round(life: Life) -> list[events.RoutingEvent]:
         if isinstance(e, ConversationAssigned) and e.why.winner is not None
     ]
     limits = simulation.settings
-    wanted = expected(
-        world.state,
-        decided,
-        now_ns=simulation.now_ns,
-        burst=limits.burst,
-        pardon_s=limits.pardon_s,
-    )
+    wanted = Rule(world.state, desk.ACCOUNT, limits, simulation.now_ns).picks(decided)
     assert picks == wanted[: len(picks)]
     if len(decided) < limits.round_events:
         assert picks == wanted
