@@ -16,7 +16,7 @@ from services.gateway.directory import LiveDirectory
 from services.gateway.drain import drain
 from services.gateway.handlers import Handlers
 from services.gateway.keyring import Keys
-from services.gateway.limits import Limiter, Limits
+from services.gateway.limits import Limiter, limits_of
 from services.gateway.live import Live, make_live
 from services.gateway.parts import Parts
 from services.gateway.presence import Presence
@@ -87,7 +87,7 @@ def _make_parts(
         tokens=Tokens(master=master, shard=shared.shard, directory=directory, pool=pool),
         views=Views(keys, directory),
         presence=Presence(bus, shared.shard, gateway=name),
-        limits=Limiter(Limits(), processes=config.processes),
+        limits=Limiter(limits_of(config), processes=config.processes),
     )
 
 

@@ -15,6 +15,10 @@ def _seconds(text: str) -> msgspec.Meta:
     return msgspec.Meta(gt=0, le=31_536_000, description=text)
 
 
+def _rate(what: str) -> msgspec.Meta:
+    return msgspec.Meta(gt=0, le=1e9, description=f"{what} a second; ten seconds of it at once")
+
+
 class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Read as NIGHTDESK_GATEWAY_<NAME>."""
 
@@ -86,3 +90,9 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     visitor_token_s: Annotated[int, _whole(60, 315_360_000, "life of a visitor's token")] = (
         15_552_000
     )
+
+    visitor_per_s: Annotated[float, _rate("requests and frames of one visitor")] = 20
+    account_per_s: Annotated[float, _rate("requests and frames of one account")] = 20_000
+    address_per_s: Annotated[float, _rate("requests from one address")] = 1_000
+    arrivals_per_s: Annotated[float, _rate("visitors who arrive from one address")] = 100
+    sign_ins_per_s: Annotated[float, _rate("passwords tried from one address")] = 10

@@ -10,6 +10,7 @@ import ipaddress
 
 import msgspec
 
+from services.gateway.config import GatewayConfig
 from shared.errors import Unavailable
 
 
@@ -20,18 +21,32 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     burst: int
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What is granted to whom, over all gateway processes."""
+def _steady(per_s: float) -> Limit:
+    """Ten seconds of it at once: a page that loads, a device that empties its outbox."""
+    return Limit(per_s=per_s, burst=max(1, round(per_s * 10)))
 
-    visitor: Limit = Limit(per_s=20, burst=200)
-    account: Limit = Limit(per_s=20_000, burst=40_000)
-    address: Limit = Limit(per_s=1_000, burst=4_000)
-    arrivals: Limit = Limit(per_s=100, burst=2_000)
-    """New visitors from one address."""
-    sign_ins: Limit = Limit(per_s=10, burst=200)
-    """Password checks from one address."""
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What is granted to whom, over all gateway processes. `failures`: wrong passwords for one address; granted first,
+    given back when the password is right."""
+
+    visitor: Limit
+    account: Limit
+    address: Limit
+    arrivals: Limit
+    sign_ins: Limit
     failures: Limit = Limit(per_s=0.2, burst=10)
-    """Wrong passwords for one agent: granted first, given back when the password is right."""
+
+
+def limits_of(config: GatewayConfig) -> Limits:
+    """As configured."""
+    return Limits(
+        visitor=_steady(config.visitor_per_s),
+        account=_steady(config.account_per_s),
+        address=_steady(config.address_per_s),
+        arrivals=_steady(config.arrivals_per_s),
+        sign_ins=_steady(config.sign_ins_per_s),
+    )
 
 
 class Gcra:

@@ -32,19 +32,23 @@ async def read_body(request: web.Request, *, limit_bytes: int) -> bytes:
         raise Rejected("unsupported_media_type", "the body must be application/json")
     if (request.content_length or 0) > limit_bytes:
         raise _too_large(limit_bytes)
-    read = bytearray()
     try:
         async with asyncio.timeout(_BODY_TIMEOUT_S):
-            while chunk := await request.content.readany():
-                read += chunk
-                if len(read) > limit_bytes:
-                    raise _too_large(limit_bytes)
+            return await _read(request, limit_bytes)
     except TimeoutError as err:
         raise Rejected(
             "timeout", f"the body did not arrive within {_BODY_TIMEOUT_S:.0f} s"
         ) from err
     except web.HTTPException as err:
         raise Rejected("malformed", "the body can't be read") from err
+
+
+async def _read(request: web.Request, limit_bytes: int) -> bytes:
+    read = bytearray()
+    while chunk := await request.content.readany():
+        read += chunk
+        if len(read) > limit_bytes:
+            raise _too_large(limit_bytes)
     return bytes(read)
 
 

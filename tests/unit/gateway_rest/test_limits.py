@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.limits import Gcra, Limit, Limiter, Limits, address_key
+from services.gateway.config import GatewayConfig
+from services.gateway.limits import Gcra, Limit, Limiter, address_key, limits_of
 from shared.errors import Unavailable
 
 
@@ -67,7 +69,10 @@ def test_memory_is_bounded() -> None:
 
 def test_a_right_password_costs_nothing() -> None:
     """What was charged before the check is given back."""
-    limiter = Limiter(Limits(failures=Limit(per_s=0.001, burst=1)))
+    limits = msgspec.structs.replace(
+        limits_of(GatewayConfig()), failures=Limit(per_s=0.001, burst=1)
+    )
+    limiter = Limiter(limits)
     for _ in range(5):
         limiter.charge("failures", "k", 0)
         limiter.give_back("failures", "k")
