@@ -14,17 +14,14 @@ from itertools import groupby
 import structlog
 
 from services.gateway import metrics
-from services.gateway.access import Access
-from services.gateway.asking import Asking
 from services.gateway.catch_up import CatchUp
 from services.gateway.handing import Handing
 from services.gateway.lists import Lists
-from services.gateway.primaries import Primaries
+from services.gateway.parts import Parts
 from services.gateway.sessions.registry import Registry
 from services.gateway.sessions.session import Session
-from services.gateway.views import Views
 from shared import clock
-from shared.bus import Bus, CoreMessage
+from shared.bus import CoreMessage
 from shared.codec import to_json, unpack
 from shared.errors import Malformed, Rejected, Unavailable
 from shared.ids import AccountId, Position
@@ -63,35 +60,23 @@ class Delivery:
     """`start` before sessions are taken, `run` in a task."""
 
     def __init__(
-        self,
-        *,
-        bus: Bus,
-        shard: str,
-        asking: Asking,
-        views: Views,
-        access: Access,
-        registry: Registry,
-        handing: Handing,
-        catch_up: CatchUp,
-        primaries: Primaries,
-        lists: Lists,
-        silence_s: float,
+        self, parts: Parts, *, registry: Registry, handing: Handing, catch_up: CatchUp, lists: Lists
     ) -> None:
-        self._bus = bus
-        self._shard = shard
-        self._asking = asking
-        self._views = views
-        self._access = access
+        self._bus = parts.bus
+        self._shard = parts.shared.shard
+        self._asking = parts.asking
+        self._views = parts.views
+        self._access = parts.access
+        self._silence_s = parts.config.hint_silence_s
         self._registry = registry
         self._handing = handing
         self._catch_up = catch_up
-        self._primaries = primaries
+        self._primaries = handing.primaries
         self._lists = lists
-        self._silence_s = silence_s
         self._buckets = [Bucket(number) for number in range(HINT_BUCKETS)]
         self._epoch = ""
         self._deaf: set[Session] = set()
-        self._reconnects = bus.reconnects
+        self._reconnects = parts.bus.reconnects
 
     def known(self, account_id: AccountId) -> Position:
         """The store is known to hold everything of the account up to here; 0 when nothing was heard yet."""
@@ -139,8 +124,7 @@ class Delivery:
     def take(self, bucket: Bucket, hint: Hint) -> None:
         """Follow the chain, hand over what follows."""
         bucket.heard_at_s = clock.monotonic_s()
-        if hint.epoch != self._epoch:
-            self._change_epoch(hint.epoch)
+        self._change_epoch(hint.epoch)
         if bucket.to is not None and hint.since > bucket.to:
             bucket.miss(bucket.to, "chain")
         if hint.incomplete:
@@ -218,17 +202,19 @@ class Delivery:
                     session.send(to_json(Alert(position=position)))
                     metrics.SENT.labels("alert").inc()
 
-    def _change_epoch(self, epoch: str) -> None:
-        """Numbers were made anew: nothing that sessions or we hold fits any more."""
-        if self._epoch:
-            log.warning("epoch_changed")
-            self._access.forget_all()
-            for bucket in self._buckets:
-                bucket.to = bucket.missing_since = None
-            for session in self._registry:
-                if session.epoch and session.epoch != epoch:
-                    session.close(3002)
-        self._epoch = epoch
+    def _change_epoch(self, epoch: str) -> bool:
+        """Whether numbers were made anew: then nothing that sessions or we hold fits any more."""
+        before, self._epoch = self._epoch, epoch
+        if before in ("", epoch):
+            return False
+        log.warning("epoch_changed")
+        self._access.forget_all()
+        for bucket in self._buckets:
+            bucket.to = bucket.missing_since = None
+        for session in self._registry:
+            if session.epoch and session.epoch != epoch:
+                session.close(3002)
+        return True
 
     async def run(self) -> None:
         """Look for silence and reconnects and ask for what may have been missed, until cancelled."""
@@ -236,10 +222,13 @@ class Delivery:
             await asyncio.sleep(_CHECK_S)
             if self._bus.reconnects != self._reconnects:
                 self._reconnects = self._bus.reconnects
-                for bucket in self._buckets:
-                    if bucket.to is not None:
-                        bucket.miss(bucket.to, "reconnect")
+                self._miss_all("reconnect")
             await self._check_all()
+
+    def _miss_all(self, reason: str) -> None:
+        for bucket in self._buckets:
+            if bucket.to is not None:
+                bucket.miss(bucket.to, reason)
 
     async def _check_all(self) -> None:
         due = [bucket for bucket in self._buckets if self._is_due(bucket)]
@@ -272,8 +261,7 @@ class Delivery:
         except (Unavailable, Rejected, Malformed) as err:
             log.debug("heads_unknown", code=err.code)
             return
-        if told.epoch != self._epoch:
-            self._change_epoch(told.epoch)
+        if self._change_epoch(told.epoch):
             return
         bucket.heard_at_s = clock.monotonic_s()
         bucket.to = max(bucket.to or 0, told.checkpoint)

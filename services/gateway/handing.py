@@ -31,7 +31,7 @@ class Handing:
     ) -> None:
         self._views = views
         self._cursors = cursors
-        self._primaries = primaries
+        self.primaries = primaries
         self._alert_for_ns = int(alert_for_s * 1e9)
 
     def views_of(self, rows: Sequence[Entry], principal: Principal) -> list[EntryView]:
@@ -50,7 +50,7 @@ class Handing:
             return
         now_s = asyncio.get_running_loop().time()
         until = at(clock.now_ns() + self._alert_for_ns)
-        is_heard = principal.kind == "visitor" or self._primaries.is_heard(
+        is_heard = principal.kind == "visitor" or self.primaries.is_heard(
             principal.id, session.device_id
         )
         marked = [_marked(v, principal, until) if is_heard else v for v in fresh]

@@ -61,19 +61,7 @@ def make_live(parts: Parts, *, may_expire: Callable[[], bool]) -> Live:
         asking=parts.asking, views=parts.views, handing=handing, readers=config.catch_up_readers
     )
     lists = Lists(registry, parts.directory, flush_s=config.changes_flush_s)
-    delivery = Delivery(
-        bus=parts.bus,
-        shard=parts.shared.shard,
-        asking=parts.asking,
-        views=parts.views,
-        access=parts.access,
-        registry=registry,
-        handing=handing,
-        catch_up=catch_up,
-        primaries=primaries,
-        lists=lists,
-        silence_s=config.hint_silence_s,
-    )
+    delivery = Delivery(parts, registry=registry, handing=handing, catch_up=catch_up, lists=lists)
     parts.directory.on_event(registry.on_account_event)
     return Live(
         parts=parts,

@@ -107,12 +107,10 @@ class Device:
     async def until(self, matches: Callable[[Frame], bool], *, timeout_s: float = 10) -> Frame:
         """The first frame, past or future, that matches."""
         async with asyncio.timeout(timeout_s), self._moved:
-            while True:
-                for frame in self.frames:
-                    if matches(frame):
-                        return frame
+            while not any(map(matches, self.frames)):
                 assert self.close_code is None, f"closed with {self.close_code}: {self.frames}"
                 await self._moved.wait()
+        return next(filter(matches, self.frames))
 
     async def op(self, name: str, *, timeout_s: float = 10) -> Frame:
         """The first frame of an op."""
