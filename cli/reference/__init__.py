@@ -34,7 +34,11 @@ def pages() -> dict[str, str]:
 
 def outdated(directory: Path = DIRECTORY) -> list[str]:
     """Names of the pages whose file differs from what the code gives, or is missing."""
-    return [name for name, text in pages().items() if _read(directory / name) != text]
+    return _outdated(pages(), directory)
+
+
+def _outdated(made: dict[str, str], directory: Path) -> list[str]:
+    return [name for name, text in made.items() if _read(directory / name) != text]
 
 
 def _read(path: Path) -> str | None:
@@ -45,12 +49,12 @@ def _read(path: Path) -> str | None:
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if a page is out of date.")
 def reference(*, check: bool) -> None:
     """Write the reference pages under docs/reference from the code."""
-    names = outdated()
+    made = pages()
+    names = _outdated(made, DIRECTORY)
     if check:
         for name in names:
             click.echo(f"out of date: docs/reference/{name} (run: nightdesk reference)", err=True)
         sys.exit(1 if names else 0)
-    made = pages()
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     for name in names:
         (DIRECTORY / name).write_text(made[name], encoding="utf-8")

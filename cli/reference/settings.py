@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 from cli.reference.markdown import code, document, table
@@ -32,6 +33,7 @@ def services() -> list[str]:
     return sorted(path.parent.name for path in (_ROOT / "services").glob("*/__main__.py"))
 
 
+@cache
 def settings() -> dict[str, list[Row]]:
     """Service name to its own rows (variable, type, default, description); "" has the shared ones."""
     names = services()
