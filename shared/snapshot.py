@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _TIMEOUT_S = 30.0
+_FINISH_S = 5.0
 
 
 class SnapshotSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,25 +101,32 @@ class Snapshots(Generic[T]):
 
 
 class Keeper(Generic[T]):
-    """Saves a snapshot when one is due, beside the service's work and never two at once."""
+    """Saves a snapshot when one is due, beside the service's work and never two at once, and one at the end."""
 
-    def __init__(self, snapshots: Snapshots[T], settings: SnapshotSettings) -> None:
+    def __init__(
+        self, snapshots: Snapshots[T], pack: Callable[[], bytes], settings: SnapshotSettings
+    ) -> None:
         self._snapshots = snapshots
+        self._pack = pack
         self._settings = settings
         self._events = 0
+        self._last: Delivery | None = None
         self._saved_at_s = monotonic_s()
         self._due = asyncio.Event()
         self._work: tuple[bytes, Delivery] | None = None
 
-    def folded(self, count: int, last: Delivery, pack: Callable[[], bytes]) -> None:
-        """Tell that `count` more events are in the state. `pack` is called now or not at all: it must be the state
-        with `last` as its last event."""
-        self._events += count
+    def folded(self, deliveries: Sequence[Delivery]) -> None:
+        """Tell what is in the state by now. When a snapshot is due it is packed here, before anything else changes
+        the state, and saved in the background."""
+        if not deliveries:
+            return
+        self._events += len(deliveries)
+        self._last = deliveries[-1]
         age_s = monotonic_s() - self._saved_at_s
         is_due = self._events >= self._settings.every_events or age_s >= self._settings.every_s
         if not is_due or age_s < self._settings.least_s or self._work is not None:
             return
-        self._work = (pack(), last)
+        self._work = (self._pack(), self._last)
         self._events = 0
         self._saved_at_s = monotonic_s()
         self._due.set()
@@ -131,6 +139,16 @@ class Keeper(Generic[T]):
             if self._work is not None:
                 await self._save(*self._work)
                 self._work = None
+
+    async def finish(self) -> None:
+        """Save what was folded since the last one, so that the next start is short. Call when nothing folds any more."""
+        if self._last is None or not self._events:
+            return
+        try:
+            async with asyncio.timeout(_FINISH_S):
+                await self._save(self._pack(), self._last)
+        except TimeoutError:
+            log.warning("snapshot_not_saved", position=self._last.position, code="timeout")
 
     async def _save(self, packed: bytes, last: Delivery) -> None:
         try:

@@ -49,8 +49,8 @@ async def _run(
     folded = loaded.state if loaded is not None else Folded(state=State(), tail=Tail())
     family = FencedFamily(bus, shard, "routing", writer=new_id(), overdue_s=config.overdue_s)
     settings = SnapshotSettings(every_events=config.snapshot_events, every_s=config.snapshot_s)
-    keeper = Keeper(snapshots, settings)
-    desk = Desk(bus, family, folded, keeper, config)
+    desk = Desk(bus, family, folded, config)
+    keeper = Keeper(snapshots, desk.pack, settings)
     following = Following(bus, shard, start, database_url=process.shared.database_url)
     process.add_check("log", lambda: None if bus.is_connected else "not connected")
     process.add_check("state", lambda: None if desk.is_ready else "reading the log")
@@ -58,7 +58,7 @@ async def _run(
         await bus.subscribe(hint_subject(shard, bucket), desk.on_hint)
     async with asyncio.TaskGroup() as tasks:
         running = [
-            tasks.create_task(_fold(following, desk)),
+            tasks.create_task(_fold(following, desk, keeper)),
             tasks.create_task(desk.act.run(desk.decide, desk.note)),
             tasks.create_task(keeper.run()),
         ]
@@ -66,9 +66,11 @@ async def _run(
         for task in running:
             task.cancel()
     await family.close()
+    await keeper.finish()
 
 
-async def _fold(following: Following, desk: Desk) -> None:
+async def _fold(following: Following, desk: Desk, keeper: Keeper[Folded]) -> None:
     async for batch in following.batches():
         desk.fold(batch)
+        keeper.folded(batch.deliveries)
         metrics.LAG.set(following.lag)

@@ -18,7 +18,6 @@ from shared.errors import Malformed
 from shared.events import RoutingEvent
 from shared.fenced import Act, FencedFamily, Step, Tail
 from shared.ids import Position
-from shared.snapshot import Keeper
 
 log = structlog.get_logger(__name__)
 
@@ -39,9 +38,7 @@ class _HintHead(msgspec.Struct, frozen=True):
 class Desk:
     """The dispatcher at work: the folded world, the evidence, and the right to write."""
 
-    def __init__(
-        self, bus: Bus, family: FencedFamily, folded: Folded, keeper: Keeper[Folded], config: Config
-    ) -> None:
+    def __init__(self, bus: Bus, family: FencedFamily, folded: Folded, config: Config) -> None:
         settings = Settings(
             burst=config.burst, pardon_s=config.pardon_s, round_events=config.round_events
         )
@@ -50,7 +47,6 @@ class Desk:
         self._bus = bus
         self._family = family
         family.tail = folded.tail
-        self._keeper = keeper
         self._config = config
         self._watch = Watch(reconnects=bus.reconnects)
         self.is_ready = False
@@ -63,14 +59,13 @@ class Desk:
             self._fold_one(delivery)
         if self._family.is_active and not was_active:
             self._watch.renew(batch.now_ns)
-        if batch.deliveries:
-            folded = Folded(state=self.world.state, tail=self._family.tail)
-            self._keeper.folded(
-                len(batch.deliveries), batch.deliveries[-1], lambda: codec.pack(folded)
-            )
         self.act.now_ns = batch.now_ns if batch.at_end else None
         self.is_ready = self.is_ready or batch.at_end
         self.act.wake()
+
+    def pack(self) -> bytes:
+        """The folded state, for a snapshot."""
+        return codec.pack(Folded(state=self.world.state, tail=self._family.tail))
 
     def decide(self, now_ns: int) -> Sequence[RoutingEvent]:
         """One round."""

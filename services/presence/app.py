@@ -55,8 +55,8 @@ async def _run(
     folded = loaded.state if loaded is not None else Folded(state=State(), tail=Tail())
     family = FencedFamily(bus, shard, "presence", writer=new_id(), overdue_s=config.overdue_s)
     settings = SnapshotSettings(every_events=config.snapshot_events, every_s=config.snapshot_s)
-    keeper = Keeper(snapshots, settings)
-    desk = Desk(bus, family, folded, keeper, config)
+    desk = Desk(bus, family, folded, config)
+    keeper = Keeper(snapshots, desk.pack, settings)
     subjects = (event_subject(shard, "account"), event_subject(shard, "presence"))
     following = Following(
         bus, shard, start, database_url=process.shared.database_url, subjects=subjects
@@ -65,7 +65,7 @@ async def _run(
     process.add_check("state", lambda: None if desk.ready.is_set() else "reading the log")
     async with asyncio.TaskGroup() as tasks:
         running = [
-            tasks.create_task(_fold(following, desk)),
+            tasks.create_task(_fold(following, desk, keeper)),
             tasks.create_task(desk.act.run(desk.decide, desk.note)),
             tasks.create_task(keeper.run()),
             tasks.create_task(_listen(bus, shard, desk)),
@@ -74,11 +74,13 @@ async def _run(
         for task in running:
             task.cancel()
     await family.close()
+    await keeper.finish()
 
 
-async def _fold(following: Following, desk: Desk) -> None:
+async def _fold(following: Following, desk: Desk, keeper: Keeper[Folded]) -> None:
     async for batch in following.batches():
-        await desk.fold(batch)
+        desk.fold(batch)
+        keeper.folded(batch.deliveries)
         metrics.LAG.set(following.lag)
 
 

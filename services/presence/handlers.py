@@ -28,7 +28,6 @@ from shared.commands import (
 from shared.errors import Malformed
 from shared.events import PresenceEvent, PrimaryDeviceChanged
 from shared.fenced import Act, FencedFamily, Step, Tail
-from shared.snapshot import Keeper
 
 log = structlog.get_logger(__name__)
 
@@ -46,15 +45,12 @@ class Folded(msgspec.Struct, kw_only=True):
 class Desk:
     """Presence at work: the folded state, the evidence, and the right to write."""
 
-    def __init__(
-        self, bus: Bus, family: FencedFamily, folded: Folded, keeper: Keeper[Folded], config: Config
-    ) -> None:
+    def __init__(self, bus: Bus, family: FencedFamily, folded: Folded, config: Config) -> None:
         self.state = folded.state
         self.act = Act(family, tick_s=min(0.25, config.lease_s / 4))
         self._bus = bus
         self._family = family
         family.tail = folded.tail
-        self._keeper = keeper
         self._config = config
         self._heard = Heard(fresh_s=monotonic_s())
         self._terms = Terms(
@@ -65,12 +61,12 @@ class Desk:
         )
         self._reconnects = bus.reconnects
         self._looked_s = evidence.NEVER_S
-        self._news = asyncio.Condition()
+        self._news = asyncio.Event()
         self.ready = asyncio.Event()
         """Set once the log's end was reached."""
 
-    async def fold(self, batch: Batch) -> None:
-        """Fold a batch of the log."""
+    def fold(self, batch: Batch) -> None:
+        """Fold a batch of the log; whole or not at all, so it must not wait."""
         was_active = self._family.is_active
         for delivery in batch.deliveries:
             self._family.fold(delivery)
@@ -89,16 +85,16 @@ class Desk:
         if self._family.is_active and not was_active:
             self._refresh("takeover")
         if batch.deliveries:
-            packed = Folded(state=self.state, tail=self._family.tail)
-            self._keeper.folded(
-                len(batch.deliveries), batch.deliveries[-1], lambda: codec.pack(packed)
-            )
-            async with self._news:
-                self._news.notify_all()
+            self._news.set()
+            self._news = asyncio.Event()
         self.act.now_ns = batch.now_ns if batch.at_end else None
         if batch.at_end:
             self.ready.set()
         self.act.wake()
+
+    def pack(self) -> bytes:
+        """The folded state, for a snapshot."""
+        return codec.pack(Folded(state=self.state, tail=self._family.tail))
 
     def decide(self, _now_ns: int) -> Sequence[PresenceEvent]:
         """What to record now; looks at everybody twice a second and else at those touched."""
@@ -184,10 +180,9 @@ class Desk:
     async def _granted(self, key: AgentKey, wish: SetAvailability) -> Accepted:
         """Wait until the wish is folded. A wish that is not in time is dropped; the sender asks again."""
         try:
-            async with asyncio.timeout(self._config.answer_s), self._news:
-                await self._news.wait_for(
-                    lambda: self.state.agent(key).availability == wish.availability
-                )
+            async with asyncio.timeout(self._config.answer_s):
+                while self.state.agent(key).availability != wish.availability:
+                    await self._news.wait()
             return Accepted(position=self.state.agent(key).availability_position)
         except TimeoutError:
             return Accepted(status="unavailable")
