@@ -89,9 +89,13 @@ def print_ledger(console: Console, ledger: Ledger, *, seconds: float) -> None:
     table.add_column("count", justify="right")
     table.add_column("")
     for name in Ledger.__struct_fields__:
+        if name == "remarks":
+            continue
         count: int = getattr(ledger, name)
         verdict = ""
         if name in _MUST_BE_ZERO:
             verdict = "[red]must be 0[/red]" if count else "[green]as it must be[/green]"
         table.add_row(name.replace("_", " "), str(count), verdict)
     console.print(table)
+    for remark in ledger.remarks:
+        console.print(f"[red]{remark}[/red]", highlight=False)

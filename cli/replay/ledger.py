@@ -22,9 +22,13 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     read: dict[str, int] = {}
 
 
+_MOST_REMARKS = 20
+
+
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """What the run itself knows of a conversation."""
 
+    conversation_id: str
     said: Sequence[Said]
     missing_on_devices: int
     delivered: int
@@ -45,11 +49,20 @@ class Ledger(msgspec.Struct, kw_only=True):
     out_of_order: int = 0
     lost: int = 0
     unexplained: int = 0
+    remarks: list[str] = []
 
     @property
     def is_clean(self) -> bool:
         """Whether nothing happened that must never happen."""
         return not (self.shown_twice or self.out_of_order or self.lost or self.unexplained)
+
+    def fault(self, kind: str, count: int, remark: str) -> None:
+        """Count what must never happen, and say where."""
+        if not count:
+            return
+        setattr(self, kind, getattr(self, kind) + count)
+        if len(self.remarks) < _MOST_REMARKS:
+            self.remarks.append(f"{kind.replace('_', ' ')}: {count} × {remark}")
 
 
 def enter(ledger: Ledger, seen: Seen, found: Found) -> None:
@@ -60,20 +73,23 @@ def enter(ledger: Ledger, seen: Seen, found: Found) -> None:
     ledger.stored += len(found.messages)
     ledger.assigned_conversations += bool(found.owners)
     ledger.delivered += seen.delivered
+    where = f"in conversation {seen.conversation_id}"
     for said in seen.said:
         message = stored.get(said.sent.message_id)
         durable = message is not None and _is_same(said, message)
         ledger.durable += durable
-        ledger.lost += not durable
+        ledger.fault("lost", not durable, f"accepted message not stored as sent {where}")
         other = "agent" if said.side == "visitor" else "visitor"
         ledger.read += found.read.get(other, 0) >= said.sent.position
-    ledger.lost += seen.missing_on_devices
-    ledger.out_of_order += _disorder(found.messages)
-    ledger.out_of_order += _overtaken(seen.said, stored)
     known = {said.sent.message_id for said in seen.said}
-    ledger.unexplained += sum(message_id not in known for message_id in stored)
-    ledger.unexplained += sum(owner not in found.explained for owner in set(found.owners))
-    ledger.unexplained += found.unexplained_decisions
+    foreign = sum(message_id not in known for message_id in stored)
+    silent = sum(owner not in found.explained for owner in set(found.owners))
+    ledger.fault("lost", seen.missing_on_devices, f"message not shown to the other side {where}")
+    ledger.fault("out_of_order", _disorder(found.messages), f"hole or fall in the history {where}")
+    ledger.fault("out_of_order", _overtaken(seen.said, stored), f"message overtaken {where}")
+    ledger.fault("unexplained", foreign, f"stored message that nobody sent {where}")
+    ledger.fault("unexplained", silent, f"owner whom no decision names {where}")
+    ledger.fault("unexplained", found.unexplained_decisions, f"decision without reasons {where}")
 
 
 def _is_same(said: Said, message: Message) -> bool:

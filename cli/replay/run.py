@@ -141,9 +141,12 @@ class Run:
         plays = self._plays.values()
         records = [device.record for play in plays for device in play.visitor.devices]
         records += [desk.record for desk in self._desks]
-        ledger.shown_twice += sum(record.shown_twice for record in records)
-        ledger.out_of_order += sum(record.out_of_order for record in records)
-        ledger.unexplained += sum(play.wrong_repeats for play in plays)
+        for record in records:
+            ledger.fault("shown_twice", record.shown_twice, "message on one screen")
+            ledger.fault("out_of_order", record.out_of_order, "message on one screen")
+        for play in plays:
+            where = f"repeat answered with another position in conversation {play.conversation_id}"
+            ledger.fault("unexplained", play.wrong_repeats, where)
         ledger.repeated_on_the_wire = self._repeats()
         return ledger
 
@@ -205,6 +208,7 @@ def _seen(play: Play) -> Seen:
     devices = [[device.record.has(x) for x in answered] for device in play.visitor.devices]
     with_visitor = sum(all(column) for column in zip(*devices, strict=True))
     return Seen(
+        conversation_id=play.conversation_id,
         said=play.said,
         delivered=at_desk + with_visitor,
         missing_on_devices=len(asked) + len(answered) - at_desk - with_visitor,

@@ -60,11 +60,14 @@ async def replaying(stack: StackUnderTest, *, seed: int = 1) -> AsyncIterator[Re
         await asyncio.wait([playing], timeout=10.0)
 
 
-def faults(ledger: Ledger) -> dict[str, int]:
+def faults(ledger: Ledger) -> dict[str, object]:
     """What must be 0 and is not, and messages that were not stored or not delivered."""
-    counts: dict[str, int] = msgspec.structs.asdict(ledger)
-    wrong = {name: counts[name] for name in ("shown_twice", "out_of_order", "lost", "unexplained")}
+    counts = msgspec.structs.asdict(ledger)
+    wrong: dict[str, object] = {
+        name: counts[name] for name in ("shown_twice", "out_of_order", "lost", "unexplained")
+    }
     wrong |= {
         name: counts["accepted"] - counts[name] for name in ("durable", "stored", "delivered")
     }
+    wrong["remarks"] = ledger.remarks
     return {name: count for name, count in wrong.items() if count}

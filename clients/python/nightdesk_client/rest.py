@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import aiohttp
 import msgspec
+from msgspec.structs import replace
 from multidict import CIMultiDictProxy
 
 from nightdesk_client.backoff import Backoff
@@ -34,11 +35,15 @@ class Nothing(msgspec.Struct):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """A request. `query` values that are empty are left out; `version` becomes If-Match."""
+    """A request. `query` values that are empty are left out; `version` becomes If-Match.
+
+    `again`: the body of every try after the first, for requests that tell a repeat apart.
+    """
 
     method: str
     path: str
     body: object = None
+    again: object = None
     query: dict[str, str] = {}
     idempotency_key: str = ""
     version: int | None = None
@@ -124,8 +129,9 @@ class Rest:
         renewed = False
         while True:
             token = await self._tokens.current() if self._tokens else ""
+            this, call = call, replace(call, body=call.again or call.body)
             try:
-                got = await self._try(call, token)
+                got = await self._try(this, token)
             except (aiohttp.ClientError, TimeoutError, OSError) as err:
                 await _pause(backoff.next_s(), deadline, _name(call), err)
                 continue

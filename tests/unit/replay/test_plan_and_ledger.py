@@ -40,7 +40,12 @@ def said(seq: int, side: str = "visitor") -> Said:
 
 def tally(found: list[Message], *, explained: frozenset[str] = frozenset({"a"})) -> Ledger:
     ledger = Ledger()
-    seen = Seen(said=[said(1), said(2), said(3, "agent")], missing_on_devices=0, delivered=3)
+    seen = Seen(
+        conversation_id="c",
+        said=[said(1), said(2), said(3, "agent")],
+        missing_on_devices=0,
+        delivered=3,
+    )
     enter(
         ledger, seen, Found(messages=found, owners=["a"], explained=explained, read={"agent": 20})
     )
@@ -78,6 +83,7 @@ def test_an_owner_without_reasons_is_unexplained() -> None:
     """An agent who held a conversation without a decision that says why makes the run fail."""
     ledger = tally([message(1), message(2), message(3)], explained=frozenset())
     assert ledger.unexplained == 1
+    assert ledger.remarks == ["unexplained: 1 × owner whom no decision names in conversation c"]
 
 
 def test_a_record_sees_repeats_and_disorder() -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from nightdesk_client.ids import new_id
 from nightdesk_client.items import Sent, Started
-from nightdesk_client.rest import Nothing, Rest
+from nightdesk_client.rest import Call, Nothing, Rest
 from nightdesk_client.wire import Conversation, Message, Note
 
 
@@ -138,13 +138,22 @@ class ConversationsApi:
         message_id: str = "",
         seen_up_to: int | None = None,
     ) -> Sent:
-        """Post without the outbox. Durable on return; an unknown outcome is tried again under the same id."""
-        message_id = message_id or new_id()
-        body: dict[str, object] = {"message_id": message_id, "text": text}
+        """Post without the outbox. Durable on return; an unknown outcome is tried again under the same id.
+
+        A `message_id` that is given may have been used before, so it is looked up.
+        """
+        body: dict[str, object] = {"message_id": message_id or new_id(), "text": text}
         if seen_up_to is not None:
             body["seen_up_to"] = seen_up_to
-        path = f"/conversations/{conversation_id}/messages"
-        posted = await self._rest.post(path, body, _Posted, key=message_id)
+        again = {**body, "resend": True}
+        call = Call(
+            method="POST",
+            path=f"/conversations/{conversation_id}/messages",
+            body=again if message_id else body,
+            again=again,
+            idempotency_key=str(body["message_id"]),
+        )
+        posted = await self._rest.call(call, _Posted)
         self._rest.saw(posted.position)
         return Sent(message_id=posted.message_id, position=posted.position)
 
