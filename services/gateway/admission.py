@@ -109,6 +109,7 @@ class Admission:
         self._shard = shard
         self.settings = settings or AdmissionSettings()
         self._known: dict[tuple[str, str], _Known] = {}
+        self._started_ms = clock.now_ns() // 1_000_000
         self.is_closed = False
 
     async def post(self, draft: Draft, *, before: Sequence[Event] = ()) -> Posted:
@@ -209,9 +210,10 @@ class Admission:
         return _done(draft.message_id, known.position)
 
     def _must_look_up(self, draft: Draft) -> bool:
-        """Whether the log may hold this id from a time that no reader's memory of an hour covers."""
+        """Whether the log may hold this id from a time that no reader's memory of an hour covers, or from the
+        process before this one, whose answer a sender that repeats must get again."""
         made_ms = uuid7_time_ms(draft.message_id)
-        if draft.resend or made_ms is None:
+        if draft.resend or made_ms is None or made_ms < self._started_ms:
             return True
         age_ms = clock.now_ns() // 1_000_000 - made_ms
         return age_ms > OLD_MS or age_ms < -AHEAD_MS

@@ -22,7 +22,14 @@ from shared.codec import decode_event
 from shared.crypto import KeyRing, MasterKey, new_stored_key
 from shared.errors import OutcomeUnknown, Rejected, Unavailable
 from shared.events import Author, ConversationStarted, MessagePosted
-from shared.ids import AccountId, ContactId, ConversationId, InboxId, MessageId
+from shared.ids import (
+    AccountId,
+    ContactId,
+    ConversationId,
+    InboxId,
+    MessageId,
+    uuid7_time_ms,
+)
 from shared.queries import LookUpMessageId, MessageIdRow
 
 ACCOUNT = AccountId(clock.new_id())
@@ -173,6 +180,17 @@ async def test_what_memory_cannot_know_is_looked_up(message_id: str | None, rese
     posted = await fresh.admission.post(post)
     assert (posted.position, posted.repeated) == (5, True)
     assert not fresh.log.submitted
+
+
+async def test_an_id_from_before_this_process_is_looked_up() -> None:
+    """A gateway that was killed had perhaps accepted it: whoever repeats gets the first position again, although
+    nobody said resend."""
+    made_before = clock.new_id()
+    while uuid7_time_ms(clock.new_id()) == uuid7_time_ms(made_before):
+        await asyncio.sleep(0)
+    bench = Bench()
+    await bench.admission.begin(draft(message_id=made_before))
+    assert bench.memory.asked == [made_before]
 
 
 async def test_a_fresh_id_is_not_looked_up() -> None:
