@@ -97,6 +97,8 @@ class Handlers:
             session.heard_at_s = loop.time()
             if message.type is WSMsgType.TEXT and not session.is_closing:
                 await self._take(session, message.data)
+            elif message.type is WSMsgType.PING:
+                session.pong(bytes(message.data))
             elif message.type is WSMsgType.BINARY:
                 session.close(3500)
             elif message.type is WSMsgType.CLOSE:
@@ -183,6 +185,9 @@ class Handlers:
     # ------------------------------------------------------------ ops
 
     async def _hello(self, session: Session, frame: Hello) -> None:
+        if session.principal is not None:
+            # Saying it again is allowed (a fresh token, a new try to resume) but costs the store a question.
+            self._charge(session.principal)
         is_new = session.connection is None
         await self._opening.hello(session, frame)
         if is_new and session.connection is not None and not session.is_closing:

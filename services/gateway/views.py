@@ -216,7 +216,7 @@ class Views:
             conversation_id=row.conversation_id,
             held=row.held,
             message=None if row.message is None else self.message(row.message, viewer),
-            note=None if row.note is None else self.note(row.note),
+            note=None if row.note is None or viewer.kind == "visitor" else self.note(row.note),
             conversation=None
             if row.conversation is None
             else self.conversation(row.conversation, viewer),

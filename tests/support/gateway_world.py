@@ -182,12 +182,16 @@ class Device:
         cursors = [f["cursor"] for f in self.frames if f.get("op") in ("welcome", "entries")]
         return str(cursors[-1])
 
-    async def leave(self) -> None:
-        """Close the connection."""
-        await self.socket.close()
+    async def stop_reading(self) -> None:
+        """Leave the connection open and what comes in it."""
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
+
+    async def leave(self) -> None:
+        """Close the connection."""
+        await self.socket.close()
+        await self.stop_reading()
 
 
 class Desk:

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from services.gateway import metrics
-from services.gateway.sessions.socket import close_frame, text_frame
+from services.gateway.sessions.socket import close_frame, pong_frame, text_frame
 from services.gateway.sessions.window import Window
 from services.gateway.tokens import Principal
 from shared.commands import Connection
@@ -133,6 +133,14 @@ class Session:
             self.said_at_s = asyncio.get_running_loop().time()
             return
         self._enqueue(frame)
+
+    def pong(self, payload: bytes) -> None:
+        """Answer a ping of the protocol, unless the client is not reading anyway."""
+        transport = self._transport
+        if transport is None or self.close_code or transport.is_closing():
+            return
+        if transport.get_write_buffer_size() < _TRANSPORT_FULL_BYTES:
+            transport.write(pong_frame(payload))
 
     def _enqueue(self, frame: bytes) -> None:
         outgoing = self._outgoing

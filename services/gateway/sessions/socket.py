@@ -1,4 +1,4 @@
-"""The WebSocket itself: aiohttp reads and answers pings, text frames are written straight to the transport.
+"""The WebSocket itself: aiohttp reads, frames are written straight to the transport.
 
 aiohttp's own `send_str` waits when a client reads slowly; delivery serves thousands of sessions from one task and
 must never wait for one of them."""
@@ -20,6 +20,7 @@ class Socket(web.WebSocketResponse):
         super().__init__(
             timeout=_CLOSING_S,
             autoclose=False,
+            autoping=False,
             protocols=(SUBPROTOCOL,),
             compress=False,
             max_msg_size=MAX_FRAME_BYTES,
@@ -42,6 +43,11 @@ def text_frame(payload: bytes) -> bytes:
     if size < 65_536:
         return b"\x81\x7e" + size.to_bytes(2, "big") + payload
     return b"\x81\x7f" + size.to_bytes(8, "big") + payload
+
+
+def pong_frame(payload: bytes) -> bytes:
+    """The answer to a ping of the protocol, at most 125 bytes like it."""
+    return b"\x8a" + len(payload).to_bytes(1, "big") + payload
 
 
 def close_frame(code: int) -> bytes:

@@ -203,6 +203,31 @@ async def test_an_acknowledgement_of_the_future_is_refused(desk: Desk) -> None:
     assert (await device.op("err"))["code"] == "invalid"
 
 
+async def test_pings_of_the_protocol_are_answered(desk: Desk) -> None:
+    """A client that lives on WebSocket pings is heard and answered."""
+    device = await desk.agent(desk.ann)
+    socket = device.socket
+
+    await device.stop_reading()
+    socket._autoping = False
+    await socket.ping(b"are you there")
+    message = await socket.receive(timeout=5)
+    assert (message.type, bytes(message.data)) == (aiohttp.WSMsgType.PONG, b"are you there")
+
+
+async def test_hello_may_be_said_again(desk: Desk) -> None:
+    """A fresh token on an open session takes the place of the old one, which then may run out."""
+    device_id = clock.new_id()
+    device = await desk.device()
+    await device.hello(desk.agent_token(desk.ann, life_s=3), device=device_id)
+    await device.say(
+        op="hello", token=desk.agent_token(desk.ann), device=device_id, resume=device.cursor
+    )
+    with pytest.raises(TimeoutError):
+        await device.closed(timeout_s=6)
+    assert [f["recovered"] for f in device.frames if f.get("op") == "welcome"] == [False, True]
+
+
 async def test_a_removed_agent_is_sent_away(desk: Desk) -> None:
     """The session of an agent who is removed ends at once."""
     device = await desk.agent(desk.bob)
