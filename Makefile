@@ -25,7 +25,7 @@ test: .venv-dev ## everything that the continuous integration runs, on servers t
 check: .venv-dev ## the quick part: lint, types, import rules, unit tests
 	@$(BIN)/python -m deploy.dev.steps lint types imports unit
 
-prove: .venv-dev ## faults by the dozen, then a verdict. SEED=n repeats, SECONDS=n, POINTS=1, BUGS=1
+prove: .venv ## faults by the dozen, then a verdict. SEED=n repeats, SECONDS=n, POINTS=1, BUGS=1
 	@$(BIN)/python -m prove
 
 fmt: .venv-dev ## lay out the code and repair what can be repaired

@@ -13,6 +13,7 @@ import msgspec
 from deploy.dev.run_directory import ROOT
 from prove.checker import Findings, judge, missing
 from prove.crowd import Crowd
+from prove.diary import Said
 from prove.evidence import LogEntry, Tables, read_log, read_tables
 from prove.folded import fold
 from prove.people import Place
@@ -21,8 +22,11 @@ from prove.site import Site
 
 SILENCE_S = 10.0
 RECOVER_S = 15.0
+# A sender who was refused for long waits up to 20 s before it asks again, and up to 15 s for the answer.
+OUTCOME_S = 40.0
 _DRAIN_S = 60.0
 _LOOK_S = 0.25
+_LONGEST = 3
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +52,7 @@ class Result(msgspec.Struct, kw_only=True):
     log_entries: int = 0
     repeats_in_log: int = 0
     longest_send_s: float = 0.0
+    longest_sends: list[str] = []
     longest_recovery_s: float = 0.0
     deaths: int = 0
     findings: Findings = msgspec.field(default_factory=Findings)
@@ -61,6 +66,7 @@ class Campaign:
         self._site = site
         self._settings = settings
         self._tell = tell
+        self._began = time.monotonic()
         self._log: list[LogEntry] = []
         self._result = Result(seed=settings.seed)
         place = Place(gateways=tuple(site.gateways), inbox_key=site.inbox_key)
@@ -70,7 +76,7 @@ class Campaign:
 
     def run(self, faults: Iterator[Fault]) -> Result:
         """Faults until the time is over, then the verdict."""
-        began = time.monotonic()
+        began = self._began
         self.crowd.open()
         try:
             self.crowd.begin()
@@ -115,9 +121,9 @@ class Campaign:
         """In silence everything accepted must reach the screens that are on, by itself."""
         began = time.monotonic()
         self._site.wait_ready()
-        ready_at = time.monotonic()
-        while (left := self._left()) and time.monotonic() - ready_at < RECOVER_S:
-            self._tend_for(_LOOK_S)
+        self._until(lambda: not self.crowd.diary.unknown(), OUTCOME_S)
+        self._until(lambda: not self._left(), RECOVER_S)
+        left = self._left()
         took_s = time.monotonic() - began
         self._result.longest_recovery_s = max(self._result.longest_recovery_s, round(took_s, 1))
         for text in left:
@@ -141,9 +147,7 @@ class Campaign:
         self._site.wait_ready()
         self.crowd.come_back()
         self.crowd.add_fresh_devices()
-        end = time.monotonic() + _DRAIN_S
-        while self._left() and time.monotonic() < end:
-            self._tend_for(_LOOK_S)
+        self._until(lambda: not self._left(), _DRAIN_S)
         tables = self._drained_tables()
         self._tell("verdict")
         diary = self.crowd.diary
@@ -164,7 +168,14 @@ class Campaign:
         result.log_entries = len(self._log)
         messages = fold(self._log).messages
         result.repeats_in_log = sum(len(x) - 1 for x in messages.values())
+        accepted.sort(key=lambda said: said.began_s - said.told_s)
         result.longest_send_s = round(max((s.told_s - s.began_s for s in accepted), default=0.0), 1)
+        result.longest_sends = [self._told_when(said) for said in accepted[:_LONGEST]]
+
+    def _told_when(self, said: Said) -> str:
+        by = "visitor" if said.sender in self.crowd.diary.contacts.values() else "agent"
+        began, took = said.began_s - self._began, said.told_s - said.began_s
+        return f"{took:.1f} s from {began:.1f} s by a {by}, number {said.number}"
 
     def _drained_tables(self) -> Tables:
         """The tables as soon as they stand at the log's end, or as they are when that does not come."""
@@ -194,6 +205,11 @@ class Campaign:
         if done.returncode != 0:
             last = (done.stdout + done.stderr).strip().splitlines()[-8:]
             self._result.findings.add("tables differ", "nightdesk verify: " + " | ".join(last))
+
+    def _until(self, is_done: Callable[[], bool], timeout_s: float) -> None:
+        end = time.monotonic() + timeout_s
+        while not is_done() and time.monotonic() < end:
+            self._tend_for(_LOOK_S)
 
     def _tend_for(self, seconds: float) -> None:
         end = time.monotonic() + seconds

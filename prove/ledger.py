@@ -30,6 +30,8 @@ def show(result: Result) -> None:
     print(f"\nseed {result.seed}")
     for name in _FIGURES:
         print(f"  {name.replace('_', ' '):<24} {getattr(result, name)}")
+    for text in result.longest_sends:
+        print(f"      {text}")
     print()
     for promise in PROMISES:
         print(f"  {promise:<24} {result.findings.count(promise)}")
