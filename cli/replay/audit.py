@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from cli.replay.ledger import Found
 from cli.replay.play import Play
 from nightdesk_client import Message, Staff
 
 _PAGE = 100
+_LOOKS = 10
+_BETWEEN_LOOKS_S = 0.2
+_OTHER = {"visitor": "agent", "agent": "visitor"}
 _ASSIGNED = "Assigned"
 
 
 async def look_up(staff: Staff, play: Play) -> Found:
     """Everything about one conversation. Raises `ApiError`."""
-    conversation = await staff.conversations.get(play.conversation_id)
+    read = await _read(staff, play)
     explained = await staff.conversations.explain(play.conversation_id)
     assignments = [x for x in explained.decisions if x.what.startswith(_ASSIGNED)]
-    read: dict[str, int] = {}
-    for receipt in conversation.receipts:
-        read[receipt.by.kind] = max(read.get(receipt.by.kind, 0), receipt.read)
     return Found(
         messages=await _history(staff, play.conversation_id),
         owners=play.owners,
@@ -25,6 +27,20 @@ async def look_up(staff: Staff, play: Play) -> Found:
         unexplained_decisions=sum(not _has_reasons(x.detail) for x in assignments),
         read=read,
     )
+
+
+async def _read(staff: Staff, play: Play) -> dict[str, int]:
+    """How far each side has read. Read marks are collected on their way, so the last ones get a moment."""
+    read: dict[str, int] = {}
+    for _ in range(_LOOKS):
+        conversation = await staff.conversations.get(play.conversation_id)
+        read = {}
+        for receipt in conversation.receipts:
+            read[receipt.by.kind] = max(read.get(receipt.by.kind, 0), receipt.read)
+        if all(read.get(_OTHER[x.side], 0) >= x.sent.position for x in play.said):
+            break
+        await asyncio.sleep(_BETWEEN_LOOKS_S)
+    return read
 
 
 def _has_reasons(detail: dict[str, object]) -> bool:

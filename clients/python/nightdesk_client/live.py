@@ -27,7 +27,6 @@ _CONNECT_S = 10.0
 _WELCOME_S = 10.0
 _SILENCE_S = 10.0
 _WRITE_S = 20.0
-_STEADY_S = 10.0
 _ASK_AGAIN_S = (2.0, 8.0)
 _MAX_GAPS = 3
 _LOSSES = (aiohttp.ClientError, TimeoutError, OSError, Unreachable, msgspec.DecodeError)
@@ -136,12 +135,9 @@ class Live:
             ws = await connecting
         try:
             await self._greet(ws, token)
-            opened_at = time.monotonic()
             await self._talk(ws)
         finally:
             await ws.close()
-        if time.monotonic() - opened_at > _STEADY_S:
-            self._backoff.reset()
         await self._closed(ws, token)
 
     async def _greet(self, ws: aiohttp.ClientWebSocketResponse, token: str) -> None:
@@ -209,6 +205,7 @@ class Live:
     async def _handle(self, frame: wire.Frame) -> None:
         match frame:
             case wire.Ok():
+                self._backoff.reset()
                 await self._outgoing.sender.on_ok(frame)
             case wire.Err():
                 await self._outgoing.sender.on_err(frame)
@@ -223,6 +220,9 @@ class Live:
 
     def _take_in(self, frame: wire.Entries) -> None:
         if self._feed.offer(frame):
+            # Only a session that carried something counts as success: one that is welcomed and closed at once,
+            # again and again, must not be tried every second for ever.
+            self._backoff.reset()
             self._gaps = 0
             return
         self._gaps += 1
