@@ -22,7 +22,12 @@ from services.gateway.parts import Parts
 from services.gateway.presence import Presence
 from services.gateway.pulse import Pulse
 from services.gateway.rest import routes
-from services.gateway.startup import guard_database, open_log, when_available
+from services.gateway.startup import (
+    allow_many_connections,
+    guard_database,
+    open_log,
+    when_available,
+)
 from services.gateway.tokens import Tokens
 from services.gateway.views import Views
 from shared import clock, log
@@ -36,6 +41,7 @@ from shared.runtime import Process
 async def serve(process: Process[GatewayConfig]) -> None:
     """Run until the process is asked to stop, then drain."""
     shared, config = process.shared, process.config
+    allow_many_connections()
     master = read_master_key(shared.master_key_file)
     process.add_check("startup", lambda: "waiting for servers")
     await when_available(process.stopping, lambda: guard_database(shared))

@@ -25,6 +25,7 @@ from shared import clock
 from shared.codec import to_json
 from shared.errors import Malformed, NightdeskError, OutcomeUnknown, Rejected, Unavailable
 from shared.ids import ConversationId, MessageId, Position, canonical
+from shared.runtime import contained
 from shared.wire.frames import ClientFrame, Err, Hello, Ok, Read, Received, Send, Typing
 
 log = structlog.get_logger(__name__)
@@ -82,7 +83,8 @@ class Handlers:
         self._live.registry.add(session)
         self._live.wheel.add(session)
         try:
-            await self._read_frames(socket, session)
+            if not await contained(self._read_frames(socket, session)):
+                session.close(3002)
         finally:
             self._live.registry.remove(session)
             session.gone()
@@ -90,7 +92,8 @@ class Handlers:
                 await self._parts.presence.closed(session.connection.connection)
         return socket
 
-    async def _read_frames(self, socket: Socket, session: Session) -> None:
+    async def _read_frames(self, socket: Socket, session: Session) -> bool:
+        """True when the connection came to its end; a bug of ours gives `contained` nothing."""
         loop = asyncio.get_running_loop()
         while True:
             message = await socket.receive()
@@ -104,9 +107,9 @@ class Handlers:
             elif message.type is WSMsgType.CLOSE:
                 if not session.is_closing:
                     await socket.close()
-                return
+                return True
             elif message.type in (WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
-                return
+                return True
 
     async def _take(self, session: Session, data: bytes) -> None:
         """Carry out one frame."""

@@ -4,6 +4,7 @@ away; refuses servers that would lose what we confirm."""
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -29,6 +30,12 @@ async def when_available(stopping: asyncio.Event, attempt: Callable[[], Awaitabl
                 is_told = True
             await asyncio.sleep(_RETRY_S)
     return None
+
+
+def allow_many_connections() -> None:
+    """Each device takes a file descriptor; many systems allow 1,024 unless one asks for what is allowed anyway."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def open_log(shared: Shared) -> bus.Bus:
