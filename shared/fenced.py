@@ -19,6 +19,7 @@ import structlog
 
 from shared import codec
 from shared.bus import Bus, Delivery, FenceBusy, FencedWriter, FenceLost, last_of
+from shared.crashpoints import crashpoint
 from shared.errors import Malformed, OutcomeUnknown, Unavailable
 from shared.events import Event, WriterStarted
 from shared.ids import Position
@@ -113,7 +114,9 @@ class FencedFamily:
         """Append all or none, fenced by what was folded."""
         payloads = [codec.encode_event(event) for event in events]
         try:
+            crashpoint("fenced.append")
             positions = await self._appender.append(payloads, expected=self.tail.position)
+            crashpoint("fenced.appended")
         except (FenceLost, FenceBusy) as err:
             self._must_ask = True
             log.info("append_fenced", family_subject=self.subject, code=err.code)
@@ -135,6 +138,7 @@ class FencedFamily:
     async def _ask(self) -> bool:
         """Find out how far the family goes. It is only a mark to fold up to, never an expected position."""
         try:
+            crashpoint("fenced.ask")
             last = await last_of(self._bus, self._shard, self.subject)
         except Unavailable:
             return False

@@ -17,6 +17,7 @@ import structlog
 from shared import codec
 from shared.bus import Delivery, digest
 from shared.clock import monotonic_s
+from shared.crashpoints import crashpoint
 from shared.database import connect, lost_as_unavailable
 from shared.errors import Malformed, Unavailable
 from shared.ids import Position
@@ -89,11 +90,13 @@ class Snapshots(Generic[T]):
     async def _execute(
         self, statement: str, values: list[object]
     ) -> list[tuple[Position, bytes, bytes]]:
+        crashpoint("snapshot.connect")
         connection = await connect(
             self._url, name=f"{self._service} snapshots", statement_timeout_s=_TIMEOUT_S
         )
         try:
             with lost_as_unavailable("keeping snapshots"):
+                crashpoint("snapshot.execute")
                 cursor = await connection.execute(statement.encode(), values)
                 return await cursor.fetchall()
         finally:

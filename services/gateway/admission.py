@@ -21,6 +21,7 @@ from services.gateway.keyring import Keys
 from shared import clock
 from shared.bus import Entry, GroupCommit
 from shared.codec import encode_event
+from shared.crashpoints import crashpoint
 from shared.errors import NightdeskError, OutcomeUnknown, Rejected, Unavailable
 from shared.events import Author, Event, MessagePosted
 from shared.ids import AccountId, ConversationId, DeviceId, MessageId, Position, uuid7_time_ms
@@ -151,6 +152,7 @@ class Admission:
         entries = [Entry(subject=subject, payload=encode_event(e), key=key) for e in events]
         result = "unknown"
         try:
+            crashpoint("gateway.append")
             positions = await self._commit.append(entries, timeout_s=self.settings.ack_timeout_s)
             result = "ok"
             return positions
@@ -219,6 +221,7 @@ class Admission:
         return age_ms > OLD_MS or age_ms < -AHEAD_MS
 
     async def _look_up(self, draft: Draft, fingerprint: bytes) -> asyncio.Future[Posted] | None:
+        crashpoint("gateway.look_up")
         row = await self._asking.message_id(
             LookUpMessageId(
                 account_id=draft.account_id,

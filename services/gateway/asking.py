@@ -12,6 +12,7 @@ from services.gateway import metrics
 from shared import clock
 from shared.bus import Bus, stream_state
 from shared.codec import pack, unpack
+from shared.crashpoints import crashpoint
 from shared.errors import Malformed, Rejected, Unavailable
 from shared.ids import Position
 from shared.queries import (
@@ -128,6 +129,7 @@ class Asking:
         return await asyncio.shield(self._end)
 
     async def _read_end(self) -> Position:
+        crashpoint("gateway.end_of_log")
         return (await stream_state(self._bus, self._shard)).last
 
     async def _ask(self, name: str, question: Any, kind: type[T]) -> Told[T]:
@@ -148,6 +150,7 @@ class Asking:
             if left_s <= 0:
                 raise Unavailable("the store is behind", code="behind")
             try:
+                crashpoint("gateway.ask")
                 raw = await self._bus.request(subject, question, timeout_s=min(left_s, _ONE_TRY_S))
             except Unavailable as err:
                 if err.code != "timeout" or deadline - clock.monotonic_s() <= _BEHIND_PAUSE_S:

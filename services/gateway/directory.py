@@ -23,6 +23,7 @@ from shared.bus import (
     last_of,
 )
 from shared.codec import decode_event, encode_event
+from shared.crashpoints import crashpoint
 from shared.database import Pool, borrow
 from shared.directory import Account, Directory, evolve
 from shared.errors import Malformed, OutcomeUnknown, Rejected, Unavailable
@@ -108,7 +109,9 @@ class LiveDirectory:
         """Positions, or None when somebody else was first."""
         payloads = [encode_event(event) for event in events]
         try:
+            crashpoint("gateway.account.append")
             positions = await self._fenced.append(payloads, expected=self.state.position)
+            crashpoint("gateway.account.appended")
         except (FenceLost, FenceBusy):
             return None
         except OutcomeUnknown:
@@ -121,6 +124,7 @@ class LiveDirectory:
         return positions
 
     async def _fold_to_end(self) -> None:
+        crashpoint("gateway.account.ask")
         last = await last_of(self._bus, self._shard, self._subject)
         await self._folded_to(0 if last is None else last.position)
 
@@ -148,6 +152,7 @@ class LiveDirectory:
     async def _read_stored(self, before: Position) -> None:
         """The part of the family that was purged from the stream, from the store's long memory."""
         async with borrow(self._pool) as connection:
+            crashpoint("gateway.account.read")
             rows = await connection.execute(
                 "SELECT position, subject, at_ns, payload FROM truth.events"
                 " WHERE shard = %s AND family = 'account' AND position > %s AND position < %s"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from shared.crashpoints import crashpoint
 from shared.crypto import KeyRing, MasterKey
 from shared.database import Pool, borrow
 from shared.errors import Unavailable
@@ -46,5 +47,6 @@ class Keys:
 
     async def _load(self, account_id: AccountId | None) -> None:
         async with borrow(self._pool) as connection:
+            crashpoint("gateway.keys")
             for stored in await load_keys(connection, account_id):
                 self.ring.add(stored)

@@ -13,6 +13,7 @@ from shared.commands import (
     PresenceAnswer,
     SetAvailability,
 )
+from shared.crashpoints import crashpoint
 from shared.errors import Unavailable
 from shared.events.presence import Availability
 from shared.ids import AccountId, AgentId, Position
@@ -36,6 +37,7 @@ class Presence:
         """How every agent of the account is now. Raises `Unavailable`."""
         subject = command_subject(self._shard, "presence", "agents")
         question = pack(AskPresence(account_id=account_id))
+        crashpoint("gateway.presence.ask")
         raw = await self._bus.request(subject, question, timeout_s=self._timeout_s)
         return {each.agent_id: each for each in unpack(raw, PresenceAnswer).agents}
 
@@ -45,6 +47,7 @@ class Presence:
         """Have an agent's word recorded; the position of its event. Raises `Unavailable`."""
         subject = command_subject(self._shard, "presence", "set_availability")
         wish = SetAvailability(account_id=account_id, agent_id=agent_id, availability=availability)
+        crashpoint("gateway.presence.wish")
         raw = await self._bus.request(subject, pack(wish), timeout_s=self._timeout_s)
         answer = unpack(raw, Accepted)
         if answer.status != "ok":
@@ -75,4 +78,5 @@ class Presence:
             await self._publish(Beats(gateway=self._gateway, alive=part))
 
     async def _publish(self, beats: Beats) -> None:
+        crashpoint("gateway.beat")
         await self._bus.publish(beats_subject(self._shard), pack(beats))

@@ -12,6 +12,7 @@ from services.gateway.views import Views
 from shared.bus import Bus, CoreMessage
 from shared.codec import pack, to_json, unpack
 from shared.commands import Typing
+from shared.crashpoints import crashpoint
 from shared.errors import Malformed, Rejected, Unavailable
 from shared.events import Author
 from shared.ids import ConversationId
@@ -57,6 +58,7 @@ class TypingRelay:
             origin=device_id,
         )
         subject = ephemeral_subject(self._shard, bucket_of(principal.account_id))
+        crashpoint("gateway.typing")
         await self._bus.publish(subject, pack(typing))
 
     async def _hear(self, message: CoreMessage) -> None:

@@ -25,6 +25,7 @@ from shared.commands import (
     PresenceAnswer,
     SetAvailability,
 )
+from shared.crashpoints import crashpoint
 from shared.errors import Malformed
 from shared.events import PresenceEvent, PrimaryDeviceChanged
 from shared.fenced import Act, FencedFamily, Step, Tail
@@ -158,6 +159,7 @@ class Desk:
                 )
             )
         metrics.ASKED.labels("ok").inc()
+        crashpoint("presence.answer")
         await message.reply(codec.pack(PresenceAnswer(agents=tuple(found))))
 
     async def on_set_availability(self, message: CoreMessage) -> None:
@@ -175,6 +177,7 @@ class Desk:
         self.act.wake()
         answer = await self._granted(key, wish)
         metrics.ASKED.labels(answer.status).inc()
+        crashpoint("presence.wish.answer")
         await message.reply(codec.pack(answer))
 
     async def _granted(self, key: AgentKey, wish: SetAvailability) -> Accepted:

@@ -28,6 +28,7 @@ from shared.bus.wire import (
     batch_frames,
     plain_frame,
 )
+from shared.crashpoints import crashpoint
 from shared.errors import Malformed, OutcomeUnknown, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -123,6 +124,7 @@ class Flight:
                     self._refuse()
                     return
                 await self._pause(backoff.next_s())
+            crashpoint("commit.stored")
             self._resolve()
         finally:
             self._abandon()
@@ -139,7 +141,9 @@ class Flight:
         number = len(self._replies)
         reply = acks.expect(lambda ack: self._take(number, ack))
         self._replies.append(reply)
+        crashpoint("commit.write")
         bus.client.write(self._frames(reply))
+        crashpoint("commit.written")
         await self._wait(settings.ack_timeout_s)
         outcome = self._judge()
         metrics.ATTEMPTS.labels(self.form, outcome.value).inc()

@@ -25,6 +25,7 @@ from services.store.tables.write import (
     write_pieces,
 )
 from shared.bus import Delivery, digest
+from shared.crashpoints import crashpoint
 from shared.database import Connection, lost_as_unavailable, move_checkpoint
 from shared.ids import Position
 from shared.queries import MessageRow
@@ -111,6 +112,7 @@ async def _load(loader: Connection, state: State, stretch: list[Record]) -> None
         if not wanted.take_new(asked):
             return
         with lost_as_unavailable("reading what a batch touches"):
+            crashpoint("store.batch.load")
             await load(loader, state, wanted)
     raise RuntimeError("the rows that a batch touches lead on and on")
 
@@ -129,16 +131,22 @@ class Writer:
         (then it may have been committed: read the checkpoint again)."""
         try:
             with lost_as_unavailable("writing a batch"):
+                crashpoint("store.batch.begin")
                 async with self._connection.transaction():
                     # First of all, so that a store that no longer leads writes nothing and waits for nobody.
                     if not await self._move(batch, expected):
                         raise Fenced
+                    crashpoint("store.batch.moved")
                     await write_pieces(self._connection, batch.pieces)
+                    crashpoint("store.batch.written")
                     await write_edits(self._connection, batch.edited)
+                    crashpoint("store.batch.before_commit")
+                crashpoint("store.batch.committed")
         except (psycopg.DataError, psycopg.IntegrityError) as err:
             raise Poisoned(batch.last, batch.count) from err
 
     async def _move(self, batch: Prepared, expected: Position) -> bool:
+        crashpoint("store.batch.move")
         return await move_checkpoint(
             self._connection,
             self._shard,
@@ -152,6 +160,7 @@ class Writer:
     async def beat(self, position: Position) -> None:
         """Renew the lease. Raises `Fenced`, `Unavailable`."""
         with lost_as_unavailable("renewing the lease"):
+            crashpoint("store.beat")
             is_held = await move_checkpoint(
                 self._connection,
                 self._shard,
@@ -173,6 +182,7 @@ class Writer:
         missing = [at_ns for month, at_ns in months.items() if month not in self._months]
         if missing:
             with lost_as_unavailable("making a partition"):
+                crashpoint("store.partitions")
                 await make_partitions(self._connection, missing)
             self._months.update(months)
 

@@ -20,6 +20,7 @@ from services.store.handlers.progress import Progress
 from shared import log
 from shared.bus import Bus, LogHole, LogReplaced, RangePurged, Reader, ReaderSettings, Start
 from shared.clock import new_id
+from shared.crashpoints import crashpoint
 from shared.database import (
     Checkpoint,
     Connection,
@@ -84,6 +85,7 @@ class Follower:
                 metrics.LEADING.set(0)
 
     async def _turn(self, stopping: asyncio.Event) -> None:
+        crashpoint("store.turn")
         connection = await connect(
             self._url, name="store writer", statement_timeout_s=self._config.commit_timeout_s
         )
@@ -99,10 +101,12 @@ class Follower:
         is_told = False
         while not stopping.is_set():
             with lost_as_unavailable("reading the checkpoint"):
+                crashpoint("store.standby.look")
                 found = await read_checkpoint(connection, self._shard)
                 self._progress.set(found.position, found.epoch)
                 taken = None
                 if not found.is_fresh or found.leader == self._leader:
+                    crashpoint("store.lead.take")
                     taken = await take_lead(connection, self._shard, self._leader)
             if taken is not None:
                 return taken
@@ -115,6 +119,7 @@ class Follower:
     async def _lead(
         self, connection: Connection, checkpoint: Checkpoint, stopping: asyncio.Event
     ) -> None:
+        crashpoint("store.lead.taken")
         loader = await connect(self._url, name="store loader")
         try:
             log.get().info("leading", shard=self._shard, position=checkpoint.position)
@@ -133,6 +138,7 @@ class Follower:
             )
             await term.run(self._reader(checkpoint), stopping)
             with lost_as_unavailable("giving up the lead"):
+                crashpoint("store.lead.give_up")
                 await give_up_lead(connection, self._shard, self._leader)
         finally:
             await loader.close()

@@ -17,6 +17,7 @@ from services.store.tables.ranges import Ranges, read_ranges
 from shared import log
 from shared.bus import Bus
 from shared.codec import pack
+from shared.crashpoints import crashpoint
 from shared.database import Pool, borrow
 from shared.errors import Malformed, Unavailable
 from shared.ids import AccountId, AgentId, DeviceId, Position
@@ -109,6 +110,7 @@ class Hints:
         found: Ranges = {}
         try:
             async with borrow(self._pool) as connection:
+                crashpoint("store.hint.ranges")
                 found = await read_ranges(connection, wanted)
         except Unavailable as err:
             log.get().warning("hint_without_messages", reason=err.message)
@@ -137,6 +139,7 @@ class Hints:
                     Hint(epoch=hint.epoch, since=hint.since, to=hint.to, incomplete=True)
                 )
             async with asyncio.timeout(1.0):
+                crashpoint("store.hint.send")
                 await self._bus.publish(hint_subject(self._shard, number), payload)
         except (Malformed, TimeoutError):
             result = "failed"

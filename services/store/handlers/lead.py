@@ -14,6 +14,7 @@ from services.store.handlers.hints import Hints
 from services.store.handlers.poison import Poison
 from services.store.handlers.progress import Progress
 from shared.bus import Batch, Delivery, Reader
+from shared.crashpoints import crashpoint
 from shared.database import Connection
 from shared.ids import Position
 
@@ -93,6 +94,7 @@ class Lead:
         self._under_way = asyncio.create_task(self._commit(prepared, began_at))
 
     async def _commit(self, batch: Prepared, began_at: float) -> None:
+        crashpoint("store.batch.prepared")
         await self._writer.commit(batch, self._committed)
         self._committed = batch.last
         self._beaten_at = time.monotonic()
@@ -100,7 +102,9 @@ class Lead:
         _count(batch)
         self._progress.set(batch.last, self._progress.epoch)
         self._done.append(batch)
+        crashpoint("store.hints.before")
         await self._hints.tell(batch.changes, batch.last)
+        crashpoint("store.hints.told")
         self._poison.watch(batch.changes.quarantined)
 
     async def _settle(self) -> None:

@@ -16,6 +16,7 @@ from services.store.handlers.progress import Progress
 from services.store.tables import conversations, inbox, messages
 from shared.bus import Bus, CoreMessage, Subscription, stream_state
 from shared.codec import pack, unpack
+from shared.crashpoints import crashpoint
 from shared.database import Pool, borrow
 from shared.errors import Malformed, Rejected, Unavailable
 from shared.ids import Position
@@ -84,6 +85,7 @@ class Questions:
         began_at = time.monotonic()
         name = asked.subject.rsplit(".", 1)[1]
         answer = await self._answer(name, asked.payload)
+        crashpoint("store.answer")
         await asked.reply(pack(answer))
         metrics.QUERIES.labels(name, answer.status).inc()
         metrics.QUERY_SECONDS.labels(name).observe(time.monotonic() - began_at)
@@ -115,6 +117,7 @@ class Questions:
         answer = await self._once(ask, question)
         if answer.status != "not_found":
             return answer
+        crashpoint("store.question.end_of_log")
         state = await stream_state(self._bus, self._shard)
         if state.last <= answer.checkpoint:
             return answer
@@ -125,6 +128,7 @@ class Questions:
     async def _once(self, ask: Ask, question: Any) -> Answer:
         async with borrow(self._pool) as connection, connection.transaction():
             position, epoch = await self._checkpoint(connection)
+            crashpoint("store.question.read")
             result = await ask(connection, question)
         if result is None:
             return Answer(status="not_found", checkpoint=position, epoch=epoch)
@@ -133,6 +137,7 @@ class Questions:
         )
 
     async def _checkpoint(self, connection: Any) -> tuple[Position, str]:
+        crashpoint("store.question.checkpoint")
         found = await connection.execute(
             "SELECT position, epoch FROM checkpoint WHERE shard = %s", [self._shard]
         )
