@@ -84,6 +84,8 @@ class Client:
         )
         self._live.on_signal = options.on_signal
         self._tokens = who.tokens
+        self._fault: NightdeskClientError | None = None
+        self._ended = asyncio.Event()
         self.id = who.id
         self.conversations = conversations
         self.account = AccountApi(rest)
@@ -114,8 +116,15 @@ class Client:
         return await self._tokens.current()
 
     async def opened(self) -> None:
-        """Wait until a session stands."""
-        await self._live.opened.wait()
+        """Wait until a session stands. Raises what ended the client, if it ended first."""
+        waits = [asyncio.create_task(x.wait()) for x in (self._live.opened, self._ended)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if self._fault is not None:
+            raise self._fault
 
     async def send(
         self,
@@ -177,6 +186,8 @@ class Client:
             self._fail(fault)
 
     def _fail(self, fault: NightdeskClientError) -> None:
+        self._fault = self._fault or fault
+        self._ended.set()
         self._feed.fail(fault)
         self._sender.fail(fault)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nightdesk_client import Agent, SignedOut
+from nightdesk_client import Agent, SignedOut, Visitor
 from tests.support.scripted_gateway import WAIT_S, ScriptedGateway
 
 
@@ -62,6 +62,18 @@ async def test_a_spent_refresh_token_leads_to_a_new_sign_in(
         await session.close(3009)
         assert (await scripted_gateway.session()).hello["token"] == "access-3"
         assert await agent.token() == "access-3"
+
+
+async def test_a_refused_token_ends_the_client(scripted_gateway: ScriptedGateway) -> None:
+    """A visitor's token can't be renewed: every call that waits is told instead of waiting for ever."""
+    async with Visitor.returning(scripted_gateway.url, "forged") as visitor:
+        opening = asyncio.create_task(visitor.opened())
+        sending = asyncio.create_task(visitor.send("c1", "hello"))
+        session = await scripted_gateway.session()
+        await session.close(3501)
+        for waiting in (opening, sending, anext(visitor.entries())):
+            with pytest.raises(SignedOut):
+                await asyncio.wait_for(waiting, WAIT_S)
 
 
 async def test_a_wrong_password_is_told(scripted_gateway: ScriptedGateway) -> None:
