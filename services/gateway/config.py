@@ -94,5 +94,5 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     visitor_per_s: Annotated[float, _rate("requests and frames of one visitor")] = 20
     account_per_s: Annotated[float, _rate("requests and frames of one account")] = 20_000
     address_per_s: Annotated[float, _rate("requests from one address")] = 1_000
-    arrivals_per_s: Annotated[float, _rate("visitors who arrive from one address")] = 100
-    sign_ins_per_s: Annotated[float, _rate("passwords tried from one address")] = 10
+    arrivals_per_s: Annotated[float, _rate("visitors who arrive from one address")] = 200
+    sign_ins_per_s: Annotated[float, _rate("passwords tried from one address")] = 30

@@ -4,9 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 
+from services.gateway.asking import Asking
 from services.gateway.auth import IdentitySecrets, SignIn
 from services.gateway.limits import Limiter
 from services.gateway.parts import Parts
+from shared.ids import Position
+
+
+class Reached:
+    """How far the log is known to reach: a client that names a position beyond it has not got it from us."""
+
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
+        self._position: Position = 0
+
+    def note(self, position: Position) -> None:
+        """A position that we gave to a client."""
+        self._position = max(self._position, position)
+
+    async def has(self, position: Position) -> bool:
+        """Whether the log reaches there; asks it only beyond what is known. Raises `Unavailable`."""
+        if position > self._position:
+            self.note(await self._asking.end_of_log())
+        return position <= self._position
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,6 +37,7 @@ class Door:
     limiter: Limiter
     sign_in: SignIn
     identities: IdentitySecrets
+    reached: Reached
 
 
 def open_door(parts: Parts) -> Door:
@@ -31,4 +52,5 @@ def open_door(parts: Parts) -> Door:
             refresh_token_s=parts.config.refresh_token_s,
         ),
         identities=IdentitySecrets(parts.pool, parts.master),
+        reached=Reached(parts.asking),
     )

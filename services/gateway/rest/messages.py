@@ -16,6 +16,7 @@ from services.gateway.rest.route import (
     Reply,
     Route,
     forbidden,
+    may_write,
 )
 from services.gateway.rest.story import message_steps, read_history
 from shared.errors import Rejected, Unavailable
@@ -86,7 +87,7 @@ async def post(call: Call[PostMessage, None]) -> Reply:
             pointer="/message_id",
         )
     clean_text(body.text)
-    await call.parts.access.may_post(call.who, conversation_id, at_least=call.given.at_least)
+    await may_write(call, conversation_id)
     posted = await call.parts.admission.post(
         Draft(
             account_id=call.account_id,
@@ -111,6 +112,11 @@ async def seen_up_to(
         return 0
     if given is not None:
         return checked_position(given, pointer="/seen_up_to")
+    return await seen_up_to_now(call, conversation_id)
+
+
+async def seen_up_to_now(call: Call[object, object], conversation_id: ConversationId) -> Position:
+    """The last entry of the conversation that is stored now, or, while the store is away, that was heard of."""
     try:
         row = await call.parts.asking.conversation(
             GetConversation(

@@ -41,7 +41,6 @@ class Endpoint:
         self._route = route
         self._door = door
         self._decoder = msgspec.json.Decoder(route.takes) if route.takes is not None else None
-        self._seen_position: Position = 0
 
     async def handle(self, request: web.Request) -> web.Response:
         """The answer. Raises what `answers` turns into a problem."""
@@ -84,14 +83,10 @@ class Endpoint:
 
     async def _check_position(self, at_least: Position) -> None:
         """A position that the log has not reached would be waited for in vain."""
-        if at_least <= self._seen_position:
-            return
-        end = await self._door.parts.asking.end_of_log()
-        if at_least > end:
+        if not await self._door.reached.has(at_least):
             raise Rejected(
                 "invalid", "the log has no such position", pointer=decoding.POSITION_HEADER
             )
-        self._seen_position = max(self._seen_position, end)
 
     async def _body(self, request: web.Request) -> Any:
         if self._decoder is None:
@@ -111,6 +106,7 @@ class Endpoint:
             response.body = to_json(reply.body)
             response.content_type = "application/json"
         if reply.position is not None:
+            self._door.reached.note(reply.position)
             response.headers[decoding.POSITION_HEADER] = str(reply.position)
         if reply.version is not None:
             response.headers["ETag"] = f'"{reply.version}"'

@@ -14,7 +14,7 @@ from services.gateway.rest.door import Door
 from services.gateway.tokens import Principal
 from shared.clock import new_id
 from shared.errors import Rejected
-from shared.ids import AccountId, Position, canonical
+from shared.ids import AccountId, ConversationId, Position, canonical
 
 B_co = TypeVar("B_co", covariant=True)
 Q_co = TypeVar("Q_co", covariant=True)
@@ -82,6 +82,21 @@ class Call(Generic[B_co, Q_co]):
         if self.given.key is None:
             return new_id()
         return str(uuid.uuid5(_REPEATS, f"{self.account_id}\n{kind}\n{self.given.key}"))
+
+
+async def may_write(call: Call[object, object], conversation_id: ConversationId) -> None:
+    """Whether the asker may post to a conversation and change it. Raises `Rejected("not_found")`.
+
+    What is known in memory is enough for a yes, so that writing goes on while the store is away; a no is asked for
+    again as of the position that the asker was given: they may have got the conversation a moment ago.
+    """
+    access, at_least = call.parts.access, call.given.at_least
+    try:
+        await access.may_post(call.who, conversation_id)
+    except Rejected:
+        if not at_least:
+            raise
+        await access.may_post(call.who, conversation_id, at_least=at_least)
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from services.gateway.admission import clean_text
-from services.gateway.rest.messages import checked_position
+from services.gateway.rest.messages import checked_position, seen_up_to_now
 from services.gateway.rest.moments import ns_of
 from services.gateway.rest.route import (
     DESK,
@@ -20,6 +20,7 @@ from services.gateway.rest.route import (
     RoleName,
     Route,
     forbidden,
+    may_write,
 )
 from shared.clock import now_ns
 from shared.errors import Rejected
@@ -35,7 +36,7 @@ from shared.events import (
     StatusChanged,
 )
 from shared.ids import AgentId, ConversationId, NoteId, Position, TeamId, canonical
-from shared.queries import GetConversation, ListNotes
+from shared.queries import ListNotes
 from shared.wire.bodies import (
     AddNote,
     Assign,
@@ -52,9 +53,9 @@ _MOST_POSITION = 2**63 - 1
 
 
 async def _conversation_id(call: Call[object, object]) -> ConversationId:
-    """The conversation in the path, if the asker may see it."""
+    """The conversation in the path, if the asker may change it."""
     conversation_id = ConversationId(call.id("conversation_id"))
-    await call.parts.access.may_see(call.who, conversation_id, at_least=call.given.at_least)
+    await may_write(call, conversation_id)
     return conversation_id
 
 
@@ -157,14 +158,7 @@ async def _seen_up_to(call: Call[ChangeStatus, None], conversation_id: Conversat
     """Left out, everything that is stored now counts as seen."""
     if call.body.seen_up_to is not None:
         return checked_position(call.body.seen_up_to, pointer="/seen_up_to")
-    row = await call.parts.asking.conversation(
-        GetConversation(
-            account_id=call.account_id,
-            conversation_id=conversation_id,
-            at_least=call.given.at_least,
-        )
-    )
-    return row.last_entry
+    return await seen_up_to_now(call, conversation_id)
 
 
 async def mark_read(call: Call[MarkRead, None]) -> Reply:
@@ -211,7 +205,8 @@ class NotesQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 async def show_notes(call: Call[None, NotesQuery]) -> Reply:
     """Notes for colleagues, oldest first."""
-    conversation_id = await _conversation_id(call)
+    conversation_id = ConversationId(call.id("conversation_id"))
+    await call.parts.access.may_see(call.who, conversation_id, at_least=call.given.at_least)
     page = await call.parts.asking.notes(
         ListNotes(
             account_id=call.account_id,

@@ -1,4 +1,4 @@
-"""One store, presence and gateway for all tests of a module, with two accounts made by the operator's command."""
+"""One store, presence and gateway for all tests here, with two accounts made by the operator's command."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.support.servers import own_database
 from tests.support.services import Surroundings, service
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def world(
     nats_server: NatsServer,
     postgres_server: PostgresServer,
     template_database: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[World]:
-    """The services that the module's tests share; nobody stops these."""
+    """The services that these tests share; nobody stops them."""
     with own_database(postgres_server, template_database) as database_url:
         around = Surroundings(
             nats=nats_server,
@@ -36,7 +36,7 @@ def world(
             yield opened
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def accounts(world: World) -> list[tuple[str, str]]:
     """Two accounts that know nothing of each other."""
     return [make_account(world), make_account(world)]
