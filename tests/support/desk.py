@@ -244,3 +244,8 @@ def hand_over(name: str, *, by: str, to: str | None = None, to_team: TeamId | No
 def removed(name: str) -> Event:
     """The agent is gone for good."""
     return events.AgentRemoved(account_id=ACCOUNT, writer="test", agent_id=agent_id(name))
+
+
+def inbox_removed(inbox_id: InboxId) -> Event:
+    """The door is closed."""
+    return events.InboxRemoved(account_id=ACCOUNT, writer="test", inbox_id=inbox_id)

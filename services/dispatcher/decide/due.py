@@ -22,7 +22,8 @@ def next_due_ns(
 
     `now_ns` only drops a pardon that is over: it makes the agent a candidate again, there is nothing to append.
     """
-    dues = [*_owner_dues(track, office, account), *_wait_dues(track, account)]
+    policy, _ = account.policy_of(track.conversation.inbox_id)
+    dues = [*_owner_dues(track, office, account, policy), *_wait_dues(track, policy)]
     if track.requests or (track.answerer is not None and track.conversation.agent_id is None):
         dues.append(NOW)
     if track.is_waiting and track.barred_agent_id is not None:
@@ -95,24 +96,25 @@ def _began_ns(track: Track) -> int:
     return track.times[track.conversation.waiting_since]
 
 
-def _owner_dues(track: Track, office: Office, account: Account) -> Iterator[int]:
+def _owner_dues(
+    track: Track, office: Office, account: Account, policy: PolicySaved
+) -> Iterator[int]:
     conversation = track.conversation
     if conversation.agent_id is None or conversation.phase == "resolved":
         return
     if conversation.agent_id not in account.agents:
         yield NOW
-    policy, _ = account.policy_of(conversation.inbox_id)
     for due_ns in (lease_due_ns(track, office), return_due_ns(track, office, policy)):
         if due_ns is not None:
             yield due_ns
 
 
-def _wait_dues(track: Track, account: Account) -> Iterator[int]:
-    policy, _ = account.policy_of(track.conversation.inbox_id)
-    for due_ns in (
-        wake_due_ns(track),
-        missed_due_ns(track, policy),
-        escalation_due_ns(track, policy),
-    ):
+def _wait_dues(track: Track, policy: PolicySaved) -> Iterator[int]:
+    wake_ns = wake_due_ns(track)
+    if wake_ns is not None:
+        yield wake_ns
+    if not policy.first_response_s and not policy.next_response_s:
+        return
+    for due_ns in (missed_due_ns(track, policy), escalation_due_ns(track, policy)):
         if due_ns is not None:
             yield due_ns

@@ -7,7 +7,7 @@ import msgspec
 
 from services.dispatcher.decide.due import next_due_ns
 from services.dispatcher.decide.line import Item, Line
-from services.dispatcher.decide.pool import RANKS, Pool, PoolKey, Standing, Status
+from services.dispatcher.decide.pool import RANKS, Pool, PoolKey, Roster, Standing, Status
 from services.dispatcher.decide.settings import Settings
 from services.dispatcher.decide.state import Agent, Office, Track, team_of
 from shared.directory import Account
@@ -58,6 +58,7 @@ class Floor:
         self.holdings: dict[AgentId, Holding] = {}
         self.standings: dict[AgentId, Standing] = {}
         self._classes: dict[tuple[TeamId | None, InboxId, str], Pool] = {}
+        self._rosters: dict[AgentId, list[Roster]] = {}
         self._views: dict[ConversationId, _View] = {}
         self._skills = frozenset(s for agent in account.agents.values() for s in agent.skills)
         for agent_id in account.agents:
@@ -73,6 +74,12 @@ class Floor:
         if found is None:
             found = self.holdings[agent_id] = Holding()
         return found
+
+    def acknowledged(self, agent_id: AgentId) -> list[ConversationId]:
+        """Assignments that still count as unacknowledged although the agent's receipts cover them."""
+        received = self.office.agents.get(agent_id, _NO_AGENT).received
+        waiting = self.holding(agent_id).unacknowledged
+        return [each for each, position in waiting.items() if position <= received]
 
     def place(self, track: Track, now_ns: int) -> int | None:
         """Follow a conversation that changed. Returns when it falls due next if that is later than now."""
@@ -110,8 +117,8 @@ class Floor:
         if after is None or after == before:
             return
         self.standings[agent_id] = after
-        for pool in self.pools.values():
-            pool.roster.move(agent_id, before, after)
+        for roster in self._rosters.get(agent_id, ()):
+            roster.move(agent_id, before, after)
 
     def standing(
         self, agent_id: AgentId, *, extra: int = 0, last_assigned: Position = 0
@@ -158,8 +165,9 @@ class Floor:
 
     def _open(self, key: PoolKey) -> Pool:
         pool = self.pools[key] = Pool(key, self.account)
-        for agent_id, standing in self.standings.items():
-            pool.roster.move(agent_id, None, standing)
+        for agent_id in pool.roster.members:
+            self._rosters.setdefault(agent_id, []).append(pool.roster)
+            pool.roster.move(agent_id, None, self.standings[agent_id])
         return pool
 
     def _view(self, track: Track) -> _View:

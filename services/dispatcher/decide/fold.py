@@ -15,11 +15,13 @@ from shared.ids import AgentId, ConversationId, Position
 
 
 class Touched(msgspec.Struct, frozen=True, kw_only=True):
-    """What an event changed: conversations, an agent with everything they hold, and who was given something."""
+    """What an event changed: conversations, an agent with everything they hold, who was given something, and who has
+    acknowledged more."""
 
     conversations: tuple[ConversationId, ...] = ()
     agent_id: AgentId | None = None
     assignee_id: AgentId | None = None
+    acknowledger_id: AgentId | None = None
 
 
 UNTOUCHED = Touched()
@@ -173,7 +175,7 @@ def _received(office: Office, event: events.Received) -> Touched:
     if event.up_to <= agent.received:
         return UNTOUCHED
     agent.received = event.up_to
-    return Touched(agent_id=agent_id)
+    return Touched(acknowledger_id=agent_id)
 
 
 def _presence(

@@ -118,10 +118,10 @@ class State(msgspec.Struct, kw_only=True):
 
 
 def team_of(account: Account, track: Track) -> TeamId | None:
-    """The team whose members may take the conversation: the one asked for, else the inbox's, else any agent."""
+    """The team whose members may take the conversation: the one asked for, else the inbox's (of a removed inbox the
+    last one), else any agent."""
     if track.wanted_team_id in account.teams:
         return track.wanted_team_id
     inbox = account.inboxes.get(track.conversation.inbox_id)
-    if inbox is not None and inbox.team_id in account.teams:
-        return inbox.team_id
-    return None
+    team_id = inbox.team_id if inbox is not None else track.conversation.team_id
+    return team_id if team_id in account.teams else None

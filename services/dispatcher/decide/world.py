@@ -116,6 +116,8 @@ class World:
         if touched.agent_id is not None:
             floor.place_agent(touched.agent_id)
             tracks |= floor.holding(touched.agent_id).owned
+        if touched.acknowledger_id is not None:
+            tracks |= dict.fromkeys(floor.acknowledged(touched.acknowledger_id))
         if touched.assignee_id is not None:
             floor.place_agent(touched.assignee_id)
         for conversation_id in tracks:

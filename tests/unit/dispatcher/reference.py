@@ -96,7 +96,8 @@ class Rule:
 
     def _team(self, track: Track) -> TeamId | None:
         inbox = self.account.inboxes.get(track.conversation.inbox_id)
-        for team_id in (track.wanted_team_id, inbox.team_id if inbox else None):
+        last = track.conversation.team_id
+        for team_id in (track.wanted_team_id, inbox.team_id if inbox else last):
             if team_id in self.account.teams:
                 return team_id
         return None

@@ -92,7 +92,16 @@ class Life:
             case 15:
                 return [desk.availability(agent, dice.choice(["online", "busy", "away"]))]
             case _:
-                return [dice.choice([desk.removed(agent), self._profile(agent), self._merge(name)])]
+                return [
+                    dice.choice(
+                        [
+                            desk.removed(agent),
+                            self._profile(agent),
+                            self._merge(name),
+                            desk.inbox_removed(INBOX_B),
+                        ]
+                    )
+                ]
 
     def _arrival(self) -> list[Event]:
         name = f"c{len(self.names)}"
@@ -170,7 +179,7 @@ def _check_wishes(simulation: Simulation) -> None:
     assert len(wishes) == len(granted) + len(refused), "every wish has one answer"
 
 
-@settings(max_examples=60, deadline=None, phases=PHASES)
+@settings(max_examples=40, deadline=None, phases=PHASES)
 @given(seed=st.integers(0, 2**32))
 def test_random_worlds_keep_every_promise(seed: int) -> None:
     """In a random life: the fast rule is the slow rule, nobody is over capacity unless asked for, nothing is in
@@ -191,7 +200,7 @@ def test_random_worlds_keep_every_promise(seed: int) -> None:
     _check_wishes(simulation)
 
 
-@settings(max_examples=20, deadline=None, phases=PHASES)
+@settings(max_examples=12, deadline=None, phases=PHASES)
 @given(seed=st.integers(0, 2**32))
 def test_any_split_gives_the_same_state(seed: int) -> None:
     """However the log is cut into batches and restarts from snapshots, the folded state is the same, byte for byte."""
