@@ -124,6 +124,8 @@ def fold_batch(tables: Tables, state: State, records: list[Record]) -> Changes:
         asked = Needs()
         while (wanted := needed(state, stretch)).take_new(asked):
             tables.load(state, wanted)
+            if not wanted.leads_on:
+                break
         for record in stretch:
             fold(state, changes, record)
     return changes

@@ -7,7 +7,7 @@ A stretch never holds a `ContactMerged` behind other events: see `stretches`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from services.store.fold.receipts import recipient_of
 from services.store.fold.records import Broken, Record
@@ -42,6 +42,13 @@ class Needs:
         self.primaries: set[AgentKey] = set()
         self.recents: set[tuple[str, Position, Position]] = set()
 
+    @property
+    def leads_on(self) -> bool:
+        """Whether one of these rows may name further ones."""
+        return bool(
+            self.conversations or self.of_contacts or self.contacts or self.owners or self.recents
+        )
+
     def take_new(self, asked: Needs) -> bool:
         """Keep only what was not `asked` before, add that to `asked`, and say whether anything is left."""
         is_any = False
@@ -66,7 +73,7 @@ def stretches(records: list[Record]) -> Iterator[list[Record]]:
         yield records[begin:]
 
 
-def needed(state: State, records: Iterable[Record]) -> Needs:
+def needed(state: State, records: list[Record]) -> Needs:
     """The keys that the stretch touches and the state does not hold, as far as it is known now."""
     return _Planner(state).plan(records)
 
@@ -79,8 +86,10 @@ class _Planner:
         self.needs = Needs()
         self.concerned: dict[str, set[ConversationId]] = {}
         self.receipts: list[e.Received] = []
+        self.has_receipts = False
 
-    def plan(self, records: Iterable[Record]) -> Needs:
+    def plan(self, records: list[Record]) -> Needs:
+        self.has_receipts = any(isinstance(record.event, e.Received) for record in records)
         for record in records:
             event = record.event
             match event:
@@ -114,7 +123,8 @@ class _Planner:
     def _inbox(self, key: ConversationKey, owner_id: str) -> None:
         if owner_id not in self.state.owners:
             self.needs.owners.add((key[0], owner_id))
-        self.concerned.setdefault(owner_id, set()).add(key[1])
+        if self.has_receipts:
+            self.concerned.setdefault(owner_id, set()).add(key[1])
 
     def _broken(self, broken: Broken) -> None:
         envelope = broken.envelope

@@ -17,6 +17,7 @@ NULL = b"\xff\xff\xff\xff"
 _LENGTH = struct.Struct(">i")
 _INT8 = struct.Struct(">iq")
 _ARRAY = struct.Struct(">iiiiii")
+_EMPTY = struct.Struct(">iiii")
 _COLUMNS = struct.Struct(">h")
 _TRUE = b"\0\0\0\1\1"
 _FALSE = b"\0\0\0\1\0"
@@ -25,23 +26,19 @@ _TEXT_OID = 25
 _UUID_LENGTH = b"\0\0\0\x10"
 
 
-@lru_cache(maxsize=65536)
-def uuid_bytes(identifier: str) -> bytes:
-    """16 bytes of a canonical id; ValueError for anything else."""
+@lru_cache(maxsize=131072)
+def some_uuid(identifier: str) -> bytes:
+    """A uuid column that is never null; ValueError for anything but a canonical id. Kept, because the ids of a
+    message appear in four rows and those of its conversation again and again."""
     raw = bytes.fromhex(identifier.replace("-", ""))
     if len(raw) != 16:
         raise ValueError("not a UUID")
-    return raw
+    return _UUID_LENGTH + raw
 
 
 def uuid(identifier: str | None) -> bytes:
     """A uuid column."""
-    return NULL if identifier is None else _UUID_LENGTH + uuid_bytes(identifier)
-
-
-def fresh_uuid(identifier: str) -> bytes:
-    """A uuid column whose value was not seen before and will hardly be again: kept out of the cache."""
-    return _UUID_LENGTH + uuid_bytes.__wrapped__(identifier)
+    return NULL if identifier is None else some_uuid(identifier)
 
 
 def int8(number: int) -> bytes:
@@ -69,6 +66,12 @@ def text(value: str | None) -> bytes:
     return _LENGTH.pack(len(raw)) + raw
 
 
+@lru_cache(maxsize=65536)
+def word(value: str) -> bytes:
+    """A text column that is never null and has few different values: kinds, subjects, authors."""
+    return text(value)
+
+
 def int8_array(numbers: Sequence[int]) -> bytes:
     """A bigint[] column."""
     return _array(_INT8_OID, [int8(number) for number in numbers])
@@ -81,14 +84,14 @@ def text_array(values: Sequence[str]) -> bytes:
 
 def _array(oid: int, items: list[bytes]) -> bytes:
     if not items:
-        return struct.pack(">iiii", 12, 0, 0, oid)
+        return _EMPTY.pack(12, 0, 0, oid)
     content = b"".join(items)
     return _ARRAY.pack(20 + len(content), 1, 0, oid, len(items), 1) + content
 
 
-def row(*columns: bytes) -> bytes:
-    """One row of encoded columns."""
-    return _COLUMNS.pack(len(columns)) + b"".join(columns)
+def row(*columns: bytes, count: int = 0) -> bytes:
+    """One row of encoded columns; `count` is their number when some were encoded together."""
+    return _COLUMNS.pack(count or len(columns)) + b"".join(columns)
 
 
 def table(rows: Iterable[bytes]) -> bytes:

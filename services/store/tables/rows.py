@@ -10,14 +10,14 @@ from services.store.tables.copying import (
     NULL,
     blob,
     boolean,
-    fresh_uuid,
     int8,
     int8_array,
     row,
+    some_uuid,
     text,
     text_array,
     uuid,
-    uuid_bytes,
+    word,
 )
 from shared.bus import Delivery
 from shared.ids import AccountId, DeviceId, Position
@@ -25,7 +25,6 @@ from shared.queries import ContactRow, Entry, MessageRow, NoteRow, ReceiptRow
 from shared.subjects import bucket_of
 
 _TIMES = struct.Struct(">iqiqiq")
-_THREE_IDS = struct.Struct(">hi16si16si16s")
 _MESSAGE_NUMBERS = struct.Struct(">iqiqiqiqiqi?i?i?i?i?")
 _ENTRY_NUMBERS = struct.Struct(">iqiqiqiqiqih")
 _INT2 = struct.Struct(">ih")
@@ -46,9 +45,9 @@ def event(shard: str, delivery: Delivery, record: Record, digest: bytes) -> byte
         (
             b"\0\x0b",
             _TIMES.pack(8, record.position, 8, at_us, 8, record.at_ns),
-            text(shard),
-            text(record.family),
-            text(delivery.subject),
+            word(shard),
+            word(record.family),
+            word(delivery.subject),
             _id(getattr(about, "account_id", None)),
             _id(getattr(about, "conversation_id", None)),
             _id(getattr(about, "message_id", None)),
@@ -71,7 +70,7 @@ MESSAGE_IDS = "account_id, message_id, position, fingerprint"
 
 
 def message_id(key: MessageKey, position: Position, fingerprint: bytes) -> bytes:
-    return row(uuid(key[0]), uuid(key[1]), int8(position), blob(fingerprint))
+    return row(some_uuid(key[0]), some_uuid(key[1]), int8(position), blob(fingerprint))
 
 
 MESSAGES = (
@@ -84,15 +83,10 @@ MESSAGES = (
 def message(found: MessageRow) -> bytes:
     return b"".join(
         (
-            _THREE_IDS.pack(
-                18,
-                16,
-                uuid_bytes(found.account_id),
-                16,
-                uuid_bytes(found.conversation_id),
-                16,
-                uuid_bytes(found.message_id),
-            ),
+            b"\0\x12",
+            some_uuid(found.account_id),
+            some_uuid(found.conversation_id),
+            some_uuid(found.message_id),
             _MESSAGE_NUMBERS.pack(
                 8,
                 found.seq,
@@ -116,9 +110,9 @@ def message(found: MessageRow) -> bytes:
                 found.id_clash,
             ),
             uuid(found.device_id),
-            text(found.author.kind),
-            text(found.author.id),
-            text(found.content_type),
+            word(found.author.kind),
+            word(found.author.id),
+            word(found.content_type),
             blob(found.body),
         )
     )
@@ -131,11 +125,11 @@ def note(found: NoteRow) -> bytes:
     return row(
         uuid(found.account_id),
         uuid(found.conversation_id),
-        fresh_uuid(found.note_id),
+        some_uuid(found.note_id),
         int8(found.position),
         int8(found.at_ns),
-        text(found.author.kind),
-        text(found.author.id),
+        word(found.author.kind),
+        word(found.author.id),
         blob(found.body),
     )
 
@@ -154,15 +148,10 @@ def entry(account_id: AccountId, found: Entry) -> bytes:
         about = found.note.note_id
     return b"".join(
         (
-            _THREE_IDS.pack(
-                11,
-                16,
-                uuid_bytes(found.owner_id),
-                16,
-                uuid_bytes(account_id),
-                16,
-                uuid_bytes(found.conversation_id),
-            ),
+            b"\0\x0b",
+            some_uuid(found.owner_id),
+            some_uuid(account_id),
+            some_uuid(found.conversation_id),
             _ENTRY_NUMBERS.pack(
                 8,
                 found.position,
@@ -178,51 +167,61 @@ def entry(account_id: AccountId, found: Entry) -> bytes:
                 bucket_of(account_id),
             ),
             uuid(about),
-            text(found.kind),
+            word(found.kind),
         )
     )
 
 
 CONVERSATIONS = (
-    "account_id, conversation_id, inbox_id, contact_id, channel, language, priority, status, phase,"
-    " team_id, agent_id, previous_agent_id, last_answer_agent_id, started, assigned,"
-    " snoozed_until_ns, waiting_since, last_message, last_entry, last_answer, rating, last_seq,"
-    " version, created_ns, updated_ns, labels, unanswered, unanswered_ns"
+    "account_id, conversation_id, inbox_id, contact_id, started, assigned, snoozed_until_ns,"
+    " waiting_since, last_message, last_entry, last_answer, rating, last_seq, version, created_ns,"
+    " updated_ns, channel, language, priority, status, phase, team_id, agent_id,"
+    " previous_agent_id, last_answer_agent_id, labels, unanswered, unanswered_ns"
 )
+_CONVERSATION_NUMBERS = struct.Struct(">" + "iq" * 12)
 
 
 def conversation(folded: Folded) -> bytes:
     state = folded.state
     return row(
-        uuid(state.account_id),
-        uuid(state.conversation_id),
-        uuid(state.inbox_id),
-        uuid(state.contact_id),
-        text(state.channel),
-        text(state.language),
-        text(state.priority),
-        text(state.status),
-        text(state.phase),
+        some_uuid(state.account_id),
+        some_uuid(state.conversation_id),
+        some_uuid(state.inbox_id),
+        some_uuid(state.contact_id),
+        _conversation_numbers(folded),
+        word(state.channel),
+        word(state.language),
+        word(state.priority),
+        word(state.status),
+        word(state.phase),
         uuid(state.team_id),
         uuid(state.agent_id),
         uuid(state.previous_agent_id),
         text(state.last_answer_agent_id),
-        int8(state.started),
-        int8(state.assigned),
-        int8(state.snoozed_until_ns),
-        int8(state.waiting_since),
-        int8(state.last_message),
-        int8(state.last_entry),
-        int8(state.last_answer),
-        int8(state.rating),
-        int8(folded.last_seq),
-        int8(folded.version),
-        int8(folded.created_ns),
-        int8(folded.updated_ns),
         text_array(state.labels),
         int8_array(state.unanswered),
         int8_array(folded.unanswered_ns),
+        count=28,
     )
+
+
+def _conversation_numbers(folded: Folded) -> bytes:
+    state = folded.state
+    numbers = (
+        state.started,
+        state.assigned,
+        state.snoozed_until_ns,
+        state.waiting_since,
+        state.last_message,
+        state.last_entry,
+        state.last_answer,
+        state.rating,
+        folded.last_seq,
+        folded.version,
+        folded.created_ns,
+        folded.updated_ns,
+    )
+    return _CONVERSATION_NUMBERS.pack(*[x for number in numbers for x in (8, number)])
 
 
 CONTACTS = (
