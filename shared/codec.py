@@ -5,7 +5,6 @@ Reading events ignores unknown fields, so an old service reads a newer event; re
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, TypeVar
 
 import msgspec
@@ -71,8 +70,3 @@ def from_json(payload: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         raise Rejected("invalid", str(err)[:300]) from err
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
         raise Rejected("malformed", "the body is not valid JSON in UTF-8") from err
-
-
-def digest(subject: str, payload: bytes) -> bytes:
-    """16 bytes that tell this event from any other at the same position (kept beside checkpoints)."""
-    return hashlib.sha256(subject.encode() + b"\0" + payload).digest()[:16]
