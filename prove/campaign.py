@@ -81,7 +81,10 @@ class Campaign:
         try:
             self.crowd.begin()
             while time.monotonic() - began < self._settings.seconds:
-                self._suffer(next(faults))
+                fault = next(faults, None)
+                if fault is None:
+                    break
+                self._suffer(fault)
             self._finish()
         finally:
             self.crowd.close()
@@ -96,10 +99,13 @@ class Campaign:
         self._tend_for(fault.after_s)
         self._tell(fault.name)
         self._result.faults += 1
-        if fault.is_silent:
+        if fault.is_silent and fault.deed != "trap":
             self.crowd.silence()
         self._make(fault)
-        self._tend_for(fault.for_s)
+        if fault.deed == "trap":
+            self._spring(fault)
+        else:
+            self._tend_for(fault.for_s)
         for name in fault.victims:
             self._site.bring_back(name)
         if fault.is_silent:
@@ -116,6 +122,17 @@ class Campaign:
                     self._site.pause(name)
                 case "away":
                     self._site.take_away(name)
+                case "trap":
+                    self._site.set_trap(name, fault.traps[name])
+
+    def _spring(self, fault: Fault) -> None:
+        """People write until a process of each kind has died at its point, then nobody says anything more."""
+        end = time.monotonic() + fault.for_s
+        while self._site.armed and time.monotonic() < end:
+            self._tend_for(0.02)
+        self.crowd.silence()
+        self._tend_for(0.5)
+        self._site.disarm()
 
     def _listen(self, fault: Fault) -> None:
         """In silence everything accepted must reach the screens that are on, by itself."""

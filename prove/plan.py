@@ -11,23 +11,30 @@ from typing import Literal
 
 import msgspec
 
-Deed = Literal["kill", "pause", "away"]
+Deed = Literal["kill", "pause", "away", "trap"]
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """`victims` are hit at once and brought back after `for_s`; people wrote for `after_s` before."""
+    """`victims` are hit at once and brought back after `for_s`; people wrote for `after_s` before.
+
+    trap: they are started again with a crash point set (`traps`: point and pass, by victim) and die at it by themselves.
+    """
 
     deed: Deed
     victims: tuple[str, ...]
     after_s: float
     for_s: float
     is_silent: bool
+    traps: dict[str, str] = {}
 
     @property
     def name(self) -> str:
         """For people."""
         lasting = f" for {self.for_s:.1f} s" if self.for_s else ""
         silence = ", then silence" if self.is_silent else ""
+        if self.traps:
+            places = sorted({f"{who.split('-')[0]} at {at}" for who, at in self.traps.items()})
+            return f"trap {' '.join(places)}{silence}"
         return f"{self.deed} {' '.join(self.victims)}{lasting}{silence}"
 
 

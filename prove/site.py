@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import psutil
 
 from deploy.dev.errors import StackError
@@ -30,6 +31,7 @@ from deploy.dev.stack import Stack
 
 KINDS = ("gateway", "presence", "store", "dispatcher")
 SERVERS = ("nats", "postgres")
+CRASH_POINT = "NIGHTDESK_CRASH_POINT"
 _READY_S = 60.0
 _LOOK_S = 0.05
 
@@ -47,6 +49,9 @@ class Site:
         self._down: set[str] = set()
         self._start_at: dict[str, float] = {}
         self._paused: dict[str, list[int]] = {}
+        self._traps: dict[str, str] = {}
+        self._armed: set[str] = set()
+        self.sprung: set[str] = set()
         self.deaths: dict[str, int] = {}
         self.refused: list[str] = []
 
@@ -126,7 +131,36 @@ class Site:
                 self._start_at[name] = now + self._chance.uniform(0, 3)
             elif now >= self._start_at[name]:
                 del self._start_at[name]
-                service.start()
+                self._start(name)
+
+    def _start(self, name: str) -> None:
+        """With the crash point that was set for it, once; without on every later start."""
+        service = self._services[name]
+        trap = self._traps.pop(name, "")
+        environment = {k: v for k, v in service.spec.env.items() if k != CRASH_POINT}
+        if trap:
+            environment[CRASH_POINT] = trap
+        service.spec = msgspec.structs.replace(service.spec, env=environment)
+        (self._armed.add if trap else self._armed.discard)(name)
+        service.start()
+
+    def set_trap(self, name: str, point: str) -> None:
+        """Start it again, to kill itself at a crash point."""
+        self._services[name].kill()
+        self._traps[name] = point
+        self._start(name)
+
+    def disarm(self) -> None:
+        """Whoever never came to the crash point is started again without."""
+        self._traps.clear()
+        for name in self.armed:
+            self._armed.discard(name)
+            self._services[name].kill()
+
+    @property
+    def armed(self) -> set[str]:
+        """Who has a crash point and has not come to it."""
+        return {name for name in self._armed if self._services[name].is_running}
 
     def kill(self, name: str) -> None:
         """SIGKILL. A service is started again by `tend`, a server by `bring_back`."""
@@ -176,6 +210,9 @@ class Site:
         return self.nats if name == "nats" else self.postgres
 
     def _note_death(self, name: str) -> None:
+        if name in self._armed:
+            trap = self._services[name].spec.env.get(CRASH_POINT, "")
+            self.sprung.add(f"{name.rpartition('-')[0]} {trap.partition(':')[0]}")
         self.deaths[name] = self.deaths.get(name, 0) + 1
         said = self.log_tail(name, lines=1)
         if said and "refused to run" in said[0]:

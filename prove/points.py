@@ -1,0 +1,84 @@
+"""Crash points: kills each kind of process at each of its named points, several times, and judges after every one.
+
+The names are read from the sources, so a new point is tried without being listed anywhere.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import msgspec
+
+from deploy.dev.run_directory import ROOT
+from prove.plan import Fault
+
+_CALL = re.compile(r'crashpoint\(\s*"([a-z_.]+)"\s*\)')
+_OWN = {
+    "gateway": ("services/gateway", "shared/bus"),
+    "store": ("services/store",),
+    "dispatcher": ("services/dispatcher", "shared/fenced.py", "shared/snapshot.py"),
+    "presence": ("services/presence", "shared/fenced.py", "shared/snapshot.py"),
+}
+_PASSES = (1, 2, 5, 20)
+_WAIT_S = 8.0
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of process and one of its points."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.name}"
+
+
+def points() -> Iterator[Point]:
+    """All of them."""
+    for kind, places in _OWN.items():
+        names = {name for place in places for file in _files(place) for name in _names(file)}
+        for name in sorted(names):
+            yield Point(kind=kind, name=name)
+
+
+def traps(seed: int) -> Iterator[Fault]:
+    """One round over all points: a point of each kind at a time, both processes of the kind, at some pass of it."""
+    chance = random.Random(f"traps {seed}")
+    by_kind: dict[str, list[Point]] = {kind: [] for kind in _OWN}
+    for point in points():
+        by_kind[point.kind].append(point)
+    for waiting in by_kind.values():
+        chance.shuffle(waiting)
+    while any(by_kind.values()):
+        taken = [waiting.pop() for waiting in by_kind.values() if waiting]
+        where = {
+            f"{point.kind}-{number}": f"{point.name}:{chance.choice(_PASSES)}"
+            for point in taken
+            for number in (1, 2)
+        }
+        yield Fault(
+            deed="trap",
+            victims=tuple(where),
+            after_s=1.0,
+            for_s=_WAIT_S,
+            is_silent=True,
+            traps=where,
+        )
+
+
+def never_reached(sprung: Collection[str]) -> list[str]:
+    """Points at which nothing died: nobody came by often enough."""
+    wanted = [point for point in points() if f"{point.kind} {point.name}" not in sprung]
+    return [f"crash of {point}: it was not passed" for point in wanted]
+
+
+def _files(place: str) -> list[Path]:
+    path = ROOT / place
+    return [path] if path.suffix == ".py" else sorted(path.rglob("*.py"))
+
+
+def _names(file: Path) -> list[str]:
+    return _CALL.findall(file.read_text(encoding="utf-8"))
