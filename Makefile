@@ -1,7 +1,7 @@
 # Everything a person does with a checkout. `make help` lists it; RESET=1 and WAIT=1 belong to run.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help .venv run stop test check prove fmt
+.PHONY: help .venv run stop test check bench prove fmt
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -24,6 +24,11 @@ test: .venv-dev ## everything that the continuous integration runs, on servers t
 
 check: .venv-dev ## the quick part: lint, types, import rules, unit tests
 	@$(BIN)/python -m deploy.dev.steps lint types imports unit
+
+bench: .venv ## the figures, with the raw servers measured beside them in the same run
+	@$(BIN)/python -m bench.bus
+	@$(BIN)/python -m bench.store
+	@$(BIN)/python -m bench.dispatch
 
 prove: .venv ## faults by the dozen, then a verdict. SEED=n repeats, SECONDS=n, POINTS=1, BUGS=1
 	@$(BIN)/python -m prove

@@ -100,15 +100,12 @@ class RunDirectory:
             os.close(probe)
 
     def wipe(self) -> None:
-        """Empty data: everything but the lock that we hold and the log that we write."""
+        """Empty data: what we made, by name; a directory of somebody's choice may hold more."""
         wipe_cluster(self.path / "postgres")
-        for entry in self.path.iterdir():
-            if entry.name in ("lock", "supervisor.log"):
-                continue
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+        for name in ("nats", "logs"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for file in (self.master_key_file, self._state_file):
+            file.unlink(missing_ok=True)
         make_enterable(self.logs)
 
     def state(self) -> RunState | None:

@@ -70,12 +70,14 @@ def test_a_recorded_pid_that_now_belongs_to_another_is_left_alone(tmp_path: Path
     assert directory.end_leftovers() == []
 
 
-def test_wiping_keeps_only_the_lock(tmp_path: Path) -> None:
-    """RESET=1 means empty data: keys, log, database and state are gone."""
+def test_wiping_takes_our_data_and_nothing_else(tmp_path: Path) -> None:
+    """RESET=1 means empty data; what else lies in a chosen directory is not ours to delete."""
     directory = RunDirectory(tmp_path)
     directory.prepare()
     directory.ensure_master_key()
+    directory.write_state(RunState(status="ready", pid=1))
     (tmp_path / "nats" / "jetstream").mkdir(parents=True)
+    (tmp_path / "holiday.jpg").touch()
     directory.wipe()
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["lock", "logs"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["holiday.jpg", "lock", "logs"]
     assert directory.is_held()

@@ -14,7 +14,7 @@ _FUNCTION_LINES = 60
 _PARAMETERS = 5
 _NESTING = 3
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
-_BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.Match)
+_BRANCHES = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.Match)
 
 
 def test_no_file_is_longer_than_500_lines() -> None:
@@ -41,7 +41,7 @@ def test_no_function_takes_more_than_5_parameters() -> None:
 
 
 def test_no_block_is_nested_deeper_than_3() -> None:
-    """Deeper code is a function that has not been named yet."""
+    """Deeper code is a function that has not been named yet. `with` opens no branch."""
     assert [where for where, node in _functions() if _depth(node.body) > _NESTING] == []
 
 
@@ -68,7 +68,9 @@ def _depth(body: list[ast.stmt]) -> int:
 
 
 def _depth_of(statement: ast.stmt) -> int:
-    if not isinstance(statement, _BLOCKS):
+    if isinstance(statement, ast.With | ast.AsyncWith):
+        return _depth(statement.body)
+    if not isinstance(statement, _BRANCHES):
         return 0
     if isinstance(statement, ast.Match):
         return 1 + max(_depth(case.body) for case in statement.cases)
