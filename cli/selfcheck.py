@@ -1,8 +1,8 @@
-"""`nightdesk selfcheck`: one message on its real way, with the demo account and a visitor of its own.
+"""`nightdesk selfcheck`: one message on its real way, in the account that the caller administers.
 
 A visitor writes and goes away; an agent signs in, is given the conversation and answers; the visitor comes back with
-the same cursor, finds the answer and reads it. What it made is resolved at the end. Other traffic does not disturb
-it: if somebody else is on duty too, the conversation is asked for by name.
+the same cursor, finds the answer and reads it. Agent, team and inbox are made for the check and removed after it, so
+that neither other traffic disturbs it nor a real agent seems to have been there.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 import click
 import msgspec
@@ -19,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.gateway import Gateway, gateway_options
+from cli.stage import Credentials, Stage, build, clear
 from nightdesk_client import (
     Agent,
     Bookmark,
@@ -33,7 +36,7 @@ from nightdesk_client import (
 )
 
 _STEP_S = 15.0
-_NATURAL_S = 2.0
+_CLEANING_S = 5.0
 _QUESTION = "Is anybody there? (This is the self-check.)"
 _ANSWER = "Good morning! Yes, we are back. (This is the self-check.)"
 
@@ -94,59 +97,64 @@ class _Receipts:
 
 @click.command()
 @gateway_options
-@click.option(
-    "--inbox-key", default="", help="The door to use; the account's first inbox unless given."
-)
-def selfcheck(gateway: Gateway, inbox_key: str) -> None:
+def selfcheck(gateway: Gateway) -> None:
     """Send one message on its real way and print the milliseconds of each step; exit status 1 when it fails."""
     console = Console()
     steps = _Steps()
     try:
-        asyncio.run(_check(gateway, inbox_key, steps))
-    except CheckFailed as failure:
+        asyncio.run(_check(gateway, steps))
+    except (CheckFailed, NightdeskClientError) as failure:
         _print(console, steps)
         console.print(f"[red]The self-check failed:[/red] {failure}", highlight=False)
         sys.exit(1)
     _print(console, steps)
 
 
-async def _check(gateway: Gateway, inbox_key: str, steps: _Steps) -> None:
-    if not inbox_key:
-        async with steps.step("find the inbox"):
-            inbox_key = await _first_inbox(gateway)
-    away = await _write_and_leave(gateway, inbox_key, steps)
+async def _check(gateway: Gateway, steps: _Steps) -> None:
+    async with Staff.sign_in(gateway.url, gateway.email, gateway.password) as admin:
+        async with steps.step("an agent, a team and an inbox are made"):
+            run = f"self-check-{uuid.uuid4().hex[:8]}"
+            stage = await build(admin, run=run, agents=1, capacity=1)
+        try:
+            await _real_way(gateway.url, stage, steps)
+        except BaseException:
+            await _quietly(clear(admin, stage))
+            raise
+        async with steps.step("they are removed again"):
+            await clear(admin, stage)
+
+
+async def _real_way(url: str, stage: Stage, steps: _Steps) -> None:
+    away = await _write_and_leave(url, stage.inbox_key, steps)
     receipts = _Receipts(away.conversation_id)
-    options = Options(on_signal=receipts.hear)
-    async with asyncio.timeout(_STEP_S * 8), _signed_in(gateway, options, steps) as agent:
-        async with steps.step("the agent is given the message"):
-            await _until_given(agent, away)
-        async with steps.step("the answer is durable"):
-            answer = await agent.send(away.conversation_id, _ANSWER)
-        returning = Visitor.returning(
-            gateway.url, away.token, options=Options(bookmark=away.bookmark)
-        )
-        async with returning as visitor:
-            async with steps.step("the visitor comes back and finds the answer"):
-                await _until_shown(visitor, answer.message_id)
-            async with steps.step("the agent learns that it was read"):
-                visitor.read(away.conversation_id, answer.position)
-                await receipts.until_read(answer.position)
+    async with _signed_in(url, stage.agents[0], receipts, steps) as agent:
+        try:
+            await _answer_and_read(url, away, receipts, agent=agent, steps=steps)
+        except BaseException:
+            await _quietly(agent.conversations.set_status(away.conversation_id, "resolved"))
+            raise
         async with steps.step("the conversation is resolved"):
-            await agent.conversations.set_status(
-                away.conversation_id, "resolved", seen_up_to=answer.position
-            )
+            await agent.conversations.set_status(away.conversation_id, "resolved")
 
 
-async def _first_inbox(gateway: Gateway) -> str:
-    async with Staff.sign_in(gateway.url, gateway.email, gateway.password) as staff:
-        inboxes = await staff.account.inboxes()
-    if not inboxes:
-        raise CheckFailed("the account has no inbox: make one, or run `nightdesk seed`")
-    return inboxes[0].inbox_key
+async def _answer_and_read(
+    url: str, away: _Away, receipts: _Receipts, *, agent: Client, steps: _Steps
+) -> None:
+    async with steps.step("the agent is given the message"):
+        await _until_shown(agent, away.question_id)
+    async with steps.step("the answer is durable"):
+        answer = await agent.send(away.conversation_id, _ANSWER)
+    options = Options(bookmark=away.bookmark)
+    async with Visitor.returning(url, away.token, options=options) as visitor:
+        async with steps.step("the visitor comes back and finds the answer"):
+            await _until_shown(visitor, answer.message_id)
+        async with steps.step("the agent learns that it was read"):
+            visitor.read(away.conversation_id, answer.position)
+            await receipts.until_read(answer.position)
 
 
-async def _write_and_leave(gateway: Gateway, inbox_key: str, steps: _Steps) -> _Away:
-    arriving = Visitor.arrive(gateway.url, inbox_key)
+async def _write_and_leave(url: str, inbox_key: str, steps: _Steps) -> _Away:
+    arriving = Visitor.arrive(url, inbox_key)
     async with steps.step("a visitor arrives and connects"):
         visitor = await arriving.__aenter__()
         await visitor.opened()
@@ -167,8 +175,11 @@ async def _write_and_leave(gateway: Gateway, inbox_key: str, steps: _Steps) -> _
 
 
 @asynccontextmanager
-async def _signed_in(gateway: Gateway, options: Options, steps: _Steps) -> AsyncIterator[Client]:
-    signing_in = Agent.sign_in(gateway.url, gateway.email, gateway.password, options=options)
+async def _signed_in(
+    url: str, credentials: Credentials, receipts: _Receipts, steps: _Steps
+) -> AsyncIterator[Client]:
+    options = Options(on_signal=receipts.hear)
+    signing_in = Agent.sign_in(url, credentials.email, credentials.password, options=options)
     async with steps.step("an agent signs in"):
         agent = await signing_in.__aenter__()
         await agent.opened()
@@ -178,20 +189,19 @@ async def _signed_in(gateway: Gateway, options: Options, steps: _Steps) -> Async
         await signing_in.__aexit__(None, None, None)
 
 
-async def _until_given(agent: Client, away: _Away) -> None:
-    """Handed out by itself; asked for when somebody else is on duty or has been given it."""
-    try:
-        async with asyncio.timeout(_NATURAL_S):
-            await _until_shown(agent, away.question_id)
-    except TimeoutError:
-        await agent.conversations.assign(away.conversation_id, agent_id=agent.id)
-        await _until_shown(agent, away.question_id)
-
-
 async def _until_shown(client: Client, message_id: str) -> None:
     async for item in client.entries():
         if isinstance(item, Entry) and item.message and item.message.message_id == message_id:
             return
+
+
+async def _quietly(cleaning: Coroutine[Any, Any, None]) -> None:
+    """Clean up after a failure without hiding it: what can't be removed stays."""
+    try:
+        async with asyncio.timeout(_CLEANING_S):
+            await cleaning
+    except (TimeoutError, NightdeskClientError):
+        return
 
 
 def _print(console: Console, steps: _Steps) -> None:

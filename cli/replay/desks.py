@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack
 from typing import Protocol
 
 import aiohttp
-import msgspec
 
 from cli.replay.record import Record
+from cli.stage import Credentials
 from nightdesk_client import Agent, Client, Entry, Options
 
 
@@ -25,14 +25,6 @@ class Held(Protocol):
 
     def shown(self) -> None:
         """The desk was shown something of it."""
-
-
-class Credentials(msgspec.Struct, frozen=True, kw_only=True):
-    """How an agent signs in."""
-
-    agent_id: str
-    email: str
-    password: str
 
 
 class Desk:

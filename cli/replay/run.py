@@ -20,9 +20,9 @@ from cli.replay.ledger import Ledger, Seen, enter
 from cli.replay.plan import draw
 from cli.replay.play import Play
 from cli.replay.pulse import Pulse, Stalled
-from cli.replay.stage import Stage, build, clear
 from cli.replay.transcripts import Transcript
 from cli.replay.visitors import Door
+from cli.stage import Stage, build, clear
 from nightdesk_client import Options, Staff
 
 _AT_NIGHT = 48
@@ -86,7 +86,7 @@ class Run:
             admin = await stack.enter_async_context(signing_in)
             stage = await build(
                 admin,
-                run=uuid.uuid4().hex[:8],
+                run=f"replay-{uuid.uuid4().hex[:8]}",
                 agents=settings.agents,
                 capacity=settings.capacity,
             )

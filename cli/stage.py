@@ -1,4 +1,4 @@
-"""What a run plays on: a team, an inbox and agents of its own, made and removed through the public API.
+"""A team, an inbox and agents for one run of a tool, made and removed through the public API.
 
 Everything is created under keys drawn from the run's name, so a repeated request makes nothing twice, and two runs
 don't disturb each other.
@@ -14,10 +14,17 @@ from typing import Any
 
 import msgspec
 
-from cli.replay.desks import Credentials
 from nightdesk_client import ApiError, Staff
 
 _SPACE = uuid.UUID("5a3d8a0e-2f0c-5c9b-9d0e-6f4a1c2b7e11")
+
+
+class Credentials(msgspec.Struct, frozen=True, kw_only=True):
+    """How an agent signs in."""
+
+    agent_id: str
+    email: str
+    password: str
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +37,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def build(admin: Staff, *, run: str, agents: int, capacity: int) -> Stage:
-    """Make everything. Raises `ApiError`."""
+    """Make everything; `run` is its name (lower-case words and dashes). Raises `ApiError`."""
     password = secrets.token_urlsafe(16)
     makers = [
         _make_agent(admin, run=run, number=number, capacity=capacity, password=password)
@@ -38,11 +45,9 @@ async def build(admin: Staff, *, run: str, agents: int, capacity: int) -> Stage:
     ]
     made = await asyncio.gather(*makers)
     members = {agent.agent_id: 0 for agent in made}
-    team = await admin.account.create_team(
-        key=_key(run, "team"), name=f"Replay {run}", members=members
-    )
+    team = await admin.account.create_team(key=_key(run, "team"), name=_title(run), members=members)
     inbox = await admin.account.create_inbox(
-        key=_key(run, "inbox"), name=f"Replay {run}", channel="web", team_id=team.team_id
+        key=_key(run, "inbox"), name=_title(run), channel="web", team_id=team.team_id
     )
     return Stage(
         team_id=team.team_id, inbox_id=inbox.inbox_id, inbox_key=inbox.inbox_key, agents=made
@@ -60,10 +65,10 @@ async def clear(admin: Staff, stage: Stage) -> None:
 async def _make_agent(
     admin: Staff, *, run: str, number: int, capacity: int, password: str
 ) -> Credentials:
-    email = f"replay-{run}-{number:03d}@replay.example"
+    email = f"{run}-{number:03d}@tools.example"
     made = await admin.account.create_agent(
         key=_key(run, f"agent {number}"),
-        name=f"Replay {run} {number:03d}",
+        name=f"{_title(run)} {number:03d}",
         email=email,
         password=password,
         role="agent",
@@ -79,6 +84,10 @@ async def _unless_gone(removing: Coroutine[Any, Any, None]) -> None:
     except ApiError as err:
         if err.status not in {404, 409}:
             raise
+
+
+def _title(run: str) -> str:
+    return run.replace("-", " ").capitalize()
 
 
 def _key(run: str, what: str) -> str:
