@@ -157,25 +157,31 @@ class Office:
         return conversation_id, answer
 
 
-def make_account(world: World) -> tuple[str, str]:
-    """By the operator's command: account id and the administrator's address."""
-    email = f"admin-{new_id()}@office.example"
+def operator(world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A `nightdesk` command as the operator of this world runs it."""
     around = world.around
     environ = around.environment(
         {
             "NIGHTDESK_NATS_URL": around.nats.url_of("operator"),
             "NIGHTDESK_MASTER_KEY_FILE": str(around.directory / "master.key"),
+            "NIGHTDESK_GATEWAY_URL": world.url,
             "NIGHTDESK_PASSWORD": PASSWORD,
         }
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "cli", "account", "create", "Office", "--email", email],
+    return subprocess.run(
+        [sys.executable, "-m", "cli", *arguments],
         env={**os.environ, **environ},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+def make_account(world: World) -> tuple[str, str]:
+    """By the operator's command: account id and the administrator's address."""
+    email = f"admin-{new_id()}@office.example"
+    done = operator(world, "account", "create", "Office", "--email", email)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.split()[1], email
 
