@@ -20,5 +20,5 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
 
 def digest(delivery: Delivery) -> bytes:
     """16 bytes that tell this entry from what another log holds at the same position."""
-    content = delivery.subject.encode() + delivery.payload
+    content = delivery.subject.encode() + b"\0" + delivery.payload
     return hashlib.sha256(content).digest()[:_DIGEST_BYTES]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from shared.codec import digest, from_json, pack, unpack
+from shared.bus import Delivery, digest
+from shared.codec import from_json, pack, unpack
 from shared.errors import Malformed, Rejected
 from shared.queries import Answer, GetMessage
 
@@ -53,5 +54,5 @@ def test_structs_between_processes_come_back() -> None:
 
 def test_a_digest_tells_subject_and_payload_apart() -> None:
     """No two pairs run into each other."""
-    assert digest("ab", b"c") != digest("a", b"bc")
-    assert len(digest("a", b"")) == 16
+    assert digest(Delivery(1, "ab", 0, b"c")) != digest(Delivery(1, "a", 0, b"bc"))
+    assert len(digest(Delivery(1, "a", 0, b""))) == 16
