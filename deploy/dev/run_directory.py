@@ -84,6 +84,12 @@ class RunDirectory:
                 advice="make stop ends it",
             ) from err
 
+    def release(self) -> None:
+        """Let go of the lock; the end of the process does it, too."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
     def is_held(self) -> bool:
         """Whether a supervisor holds the lock now."""
         try:

@@ -59,6 +59,7 @@ class Supervisor:
         if left:
             self.screen.say(f"ended what a killed run left behind: {', '.join(left)}")
         if is_reset:
+            self._check_reset()
             with self.screen.step("empty data"):
                 self.directory.wipe()
         self._start_servers()
@@ -78,6 +79,15 @@ class Supervisor:
             checked = self.stack.run_command("selfcheck")
         self._show(checked)
         self._record("ready")
+
+    def _check_reset(self) -> None:
+        """The key that opens somebody's own database must not go with the embedded data."""
+        if os.environ.get("NIGHTDESK_NATS_URL") or os.environ.get("NIGHTDESK_DATABASE_URL"):
+            raise StackError(
+                "servers",
+                "RESET=1 empties the embedded servers only, and others are set",
+                advice="unset NIGHTDESK_NATS_URL and NIGHTDESK_DATABASE_URL, or leave RESET away",
+            )
 
     def _start_servers(self) -> None:
         environ = dict(os.environ)

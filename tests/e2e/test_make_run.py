@@ -126,3 +126,15 @@ def test_an_interrupt_stops_everything_in_order(place: Path) -> None:
     finally:
         supervisor.kill()
         supervisor.wait()
+
+
+def test_a_reset_never_touches_servers_that_are_not_ours(place: Path) -> None:
+    """The master key stays when the data that it opens stay."""
+    checkout = _Checkout(place)
+    checkout.directory.prepare()
+    key = checkout.directory.ensure_master_key().read_text()
+    checkout.directory.release()
+    done = checkout.call("run", RESET="1", NIGHTDESK_NATS_URL="nats://127.0.0.1:1")
+    assert done.returncode == 1
+    assert "RESET=1" in done.stdout
+    assert checkout.directory.master_key_file.read_text() == key
