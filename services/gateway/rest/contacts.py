@@ -19,6 +19,8 @@ from shared.queries import ContactRow, GetContact
 from shared.wire.bodies import Arrive, Arrived
 from shared.wire.views import ContactView
 
+_MOST_ATTRIBUTES = 50
+
 
 class _Door(msgspec.Struct, frozen=True, kw_only=True):
     """The inbox that the visitor came through."""
@@ -39,9 +41,9 @@ async def arrive(call: Call[Arrive, None]) -> Reply:
     if call.body.identity_token is not None:
         return await _identified(call, at, before)
     if before is not None:
-        return _arrived(call, at, before, status=200)
+        return await _again(call, at, before)
     contact_id = ContactId(new_id())
-    profile = _sealed(call, at, contact_id, _profile(call.body, None))
+    profile = _sealed(call, at, contact_id, _profile(call.body, None, Profile()))
     created = ContactCreated(
         account_id=at.account_id, contact_id=contact_id, inbox_id=at.inbox_id, profile=profile
     )
@@ -62,17 +64,29 @@ def _contact_before(call: Call[Arrive, None], at: _Door) -> ContactId | None:
     return ContactId(who.id)
 
 
+async def _again(call: Call[Arrive, None], at: _Door, contact_id: ContactId) -> Reply:
+    """The store is asked only when the page says something about the visitor."""
+    position: Position | None = None
+    if _profile(call.body, None, Profile()) != Profile():
+        position = await _append(call, contact_id, await _changes(call, at, contact_id, None))
+    return _arrived(call, at, contact_id, position=position, status=200)
+
+
 async def _identified(call: Call[Arrive, None], at: _Door, before: ContactId | None) -> Reply:
     identity = await _identity(call, at)
     contact_id = contact_of_external(at.account_id, at.inbox_id, identity.external_id)
-    profile = _profile(call.body, identity)
-    events = await _known_changes(call, at, contact_id, profile)
+    events = await _changes(call, at, contact_id, identity)
     if before is not None and before != contact_id and await _may_merge(call, at, before):
         events.append(ContactMerged(account_id=at.account_id, contact_id=before, into=contact_id))
-    position: Position | None = None
-    if events:
-        position = (await call.parts.admission.append(contact_id, "conversation", events))[-1]
-    return _arrived(call, at, contact_id, position=position)
+    return _arrived(call, at, contact_id, position=await _append(call, contact_id, events))
+
+
+async def _append(
+    call: Call[Arrive, None], contact_id: ContactId, events: list[ConversationEvent]
+) -> Position | None:
+    if not events:
+        return None
+    return (await call.parts.admission.append(contact_id, "conversation", events))[-1]
 
 
 async def _identity(call: Call[Arrive, None], at: _Door) -> Identity:
@@ -86,23 +100,26 @@ async def _identity(call: Call[Arrive, None], at: _Door) -> Identity:
         raise Rejected("identity_invalid", "the identity token is not valid here") from err
 
 
-async def _known_changes(
-    call: Call[Arrive, None], at: _Door, contact_id: ContactId, profile: Profile
+async def _changes(
+    call: Call[Arrive, None], at: _Door, contact_id: ContactId, identity: Identity | None
 ) -> list[ConversationEvent]:
-    """The first arrival creates the contact; a later one changes it when the profile is another."""
+    """The first arrival creates the contact; a later one changes it when it says something else."""
     row = await _find(call, at.account_id, contact_id)
     if row is None:
+        profile = _profile(call.body, identity, Profile())
         return [
             ContactCreated(
                 account_id=at.account_id,
                 contact_id=contact_id,
                 inbox_id=at.inbox_id,
-                is_identified=True,
+                is_identified=identity is not None,
                 profile=_sealed(call, at, contact_id, profile),
             )
         ]
     await call.parts.views.cover(at.account_id, [row])
-    if call.parts.views.profile(row) == profile:
+    before = call.parts.views.profile(row)
+    profile = _profile(call.body, identity, before)
+    if profile == before:
         return []
     return [
         ContactChanged(
@@ -137,12 +154,17 @@ async def _find(
         raise
 
 
-def _profile(body: Arrive, identity: Identity | None) -> Profile:
-    """What the site says goes before what the page says."""
+def _profile(body: Arrive, identity: Identity | None, before: Profile) -> Profile:
+    """What the site says goes before what the page says, and that before what was known; nothing is forgotten."""
+    attributes = before.attributes | body.attributes
+    if len(attributes) > _MOST_ATTRIBUTES:
+        raise Rejected(
+            "too_large", f"at most {_MOST_ATTRIBUTES} attributes are kept", pointer="/attributes"
+        )
     return Profile(
-        name=(identity.name if identity else None) or body.name,
-        email=(identity.email if identity else None) or body.email,
-        attributes=body.attributes,
+        name=(identity.name if identity else None) or body.name or before.name,
+        email=(identity.email if identity else None) or body.email or before.email,
+        attributes=attributes,
     )
 
 

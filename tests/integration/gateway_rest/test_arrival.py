@@ -40,6 +40,22 @@ async def test_an_anonymous_visitor_is_made_and_known_again(office: Office) -> N
     assert (again.status, again.json["contact_id"]) == (200, first.json["contact_id"])
 
 
+async def test_what_is_known_of_a_visitor_grows(office: Office) -> None:
+    """A later arrival adds and replaces; what it leaves out stays."""
+    path = _contacts(office)
+    first = await office.anybody.post(path, {"name": "Mira", "attributes": {"plan": "pro"}})
+    token = first.json["visitor_token"]
+    body = {"visitor_token": token, "email": "m@example.org", "attributes": {"page": "cart"}}
+    second = await office.anybody.post(path, body)
+    assert second.json["contact_id"] == first.json["contact_id"]
+    me = await office.anybody.as_(token).get("/me", Nightdesk_Position=second.position)
+    contact = me.json["contact"]
+    assert (contact["name"], contact["email"]) == ("Mira", "m@example.org")
+    assert contact["attributes"] == {"plan": "pro", "page": "cart"}
+    many = {"visitor_token": token, "attributes": {f"a{n}": "x" for n in range(50)}}
+    assert (await office.anybody.post(path, many)).code == "too_large"
+
+
 async def test_an_identified_visitor_is_one_contact_wherever_they_come_from(
     office: Office,
 ) -> None:
