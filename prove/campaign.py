@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from deploy.dev.errors import StackError
 from deploy.dev.run_directory import ROOT
 from prove.checker import Findings, judge, missing
 from prove.crowd import Crowd
@@ -137,7 +138,7 @@ class Campaign:
     def _listen(self, fault: Fault) -> None:
         """In silence everything accepted must reach the screens that are on, by itself."""
         began = time.monotonic()
-        self._site.wait_ready()
+        self._wait_ready(fault.name)
         self._until(lambda: not self.crowd.diary.unknown(), OUTCOME_S)
         self._until(lambda: not self._left(), RECOVER_S)
         left = self._left()
@@ -146,6 +147,13 @@ class Campaign:
         for text in left:
             self._result.findings.add("stuck in silence", f"after {fault.name}: {text}")
         self._tend_for(self._settings.silence_s - took_s)
+
+    def _wait_ready(self, after: str) -> None:
+        """A service that is not ready long after everything is back is a finding, and the run goes on."""
+        try:
+            self._site.wait_ready()
+        except StackError as err:
+            self._result.findings.add("not ready", f"after {after}: {err.cause}")
 
     def _left(self) -> list[str]:
         """What does not show yet on devices that are on, or has no outcome yet."""
@@ -161,7 +169,7 @@ class Campaign:
         """Silence, every device on, everything read; then judge."""
         self._tell("drain")
         self.crowd.silence()
-        self._site.wait_ready()
+        self._wait_ready("everything")
         self.crowd.come_back()
         self.crowd.add_fresh_devices()
         self._until(lambda: not self._left(), _DRAIN_S)

@@ -52,6 +52,7 @@ PROMISES = (
     "written past the fence",
     "judged too early",
     "stuck in silence",
+    "not ready",
     "tables differ",
     "ended",
 )

@@ -23,7 +23,7 @@ _OWN = {
     "presence": ("services/presence", "shared/fenced.py", "shared/snapshot.py"),
 }
 _PASSES = (1, 2, 5, 20)
-_WAIT_S = 8.0
+_WAIT_S = 5.0
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,9 +15,10 @@ from shared import codec
 from shared.bus import Batch, Bus, CoreMessage, Delivery
 from shared.clock import monotonic_s
 from shared.errors import Malformed
-from shared.events import RoutingEvent
+from shared.events import ConversationAssigned, RoutingEvent
 from shared.fenced import Act, FencedFamily, Step, Tail
 from shared.ids import Position
+from shared.planted import planted
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +34,13 @@ class _HintHead(msgspec.Struct, frozen=True):
     """All that matters here of a hint of the store (`shared.queries.Hint`)."""
 
     to: Position
+
+
+def _without_reason(event: RoutingEvent) -> RoutingEvent:
+    """Only for the planted bug of that name."""
+    if not isinstance(event, ConversationAssigned):
+        return event
+    return msgspec.structs.replace(event, why=msgspec.structs.replace(event.why, winner=None))
 
 
 class Desk:
@@ -59,7 +67,8 @@ class Desk:
             self._fold_one(delivery)
         if self._family.is_active and not was_active:
             self._watch.renew(batch.now_ns)
-        self.act.now_ns = batch.now_ns if batch.at_end else None
+        is_judged = batch.at_end or planted("timer_before_log_end")
+        self.act.now_ns = batch.now_ns if is_judged else None
         self.is_ready = self.is_ready or batch.at_end
         self.act.wake()
 
@@ -78,6 +87,8 @@ class Desk:
             silence_s=self._config.store_silence_s,
         )
         events = decide(self.world, now_ns, evidence=evidence, writer=self._family.writer)
+        if planted("decision_without_reason"):
+            events = [_without_reason(event) for event in events]
         if events:
             metrics.ROUND.observe(monotonic_s() - began_s)
             for event in events:

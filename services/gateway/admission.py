@@ -25,6 +25,7 @@ from shared.crashpoints import crashpoint
 from shared.errors import NightdeskError, OutcomeUnknown, Rejected, Unavailable
 from shared.events import Author, Event, MessagePosted
 from shared.ids import AccountId, ConversationId, DeviceId, MessageId, Position, uuid7_time_ms
+from shared.planted import planted
 from shared.queries import LookUpMessageId
 from shared.subjects import Family, event_subject
 from shared.wire.frames import MAX_TEXT_CHARS
@@ -215,6 +216,8 @@ class Admission:
         """Whether the log may hold this id from a time that no reader's memory of an hour covers, or from the
         process before this one, whose answer a sender that repeats must get again."""
         made_ms = uuid7_time_ms(draft.message_id)
+        if planted("ids_forgotten"):
+            return False
         if draft.resend or made_ms is None or made_ms < self._started_ms:
             return True
         age_ms = clock.now_ns() // 1_000_000 - made_ms
@@ -255,6 +258,8 @@ class Admission:
             seen_up_to=draft.seen_up_to,
             automatic=draft.automatic,
         )
+        if planted("retry_with_new_id") and draft.resend:
+            event = msgspec.structs.replace(event, message_id=MessageId(clock.new_id()))
         key = draft.conversation_id
         entries = [
             Entry(
@@ -273,6 +278,8 @@ class Admission:
         self._known[(draft.account_id, draft.message_id)] = known
         started_s = clock.monotonic_s()
         committed.add_done_callback(lambda done: self._settle(draft, known, done, started_s))
+        if planted("ack_before_commit"):
+            return _done(draft.message_id, 1)
         return answer
 
     def _settle(

@@ -25,6 +25,7 @@ from shared.bus import CoreMessage
 from shared.codec import to_json, unpack
 from shared.errors import Malformed, Rejected, Unavailable
 from shared.ids import AccountId, Position
+from shared.planted import planted
 from shared.queries import Entry, Hint, ReadHeads, ReceiptRow
 from shared.subjects import HINT_BUCKETS, bucket_of, hint_subject
 from shared.wire.frames import Alert
@@ -51,6 +52,8 @@ class Bucket:
 
     def miss(self, since: Position, reason: str) -> None:
         """Something after `since` may have been missed."""
+        if planted("hint_is_truth"):
+            return
         metrics.GAPS.labels(reason).inc()
         before = self.missing_since
         self.missing_since = since if before is None else min(before, since)
@@ -245,7 +248,8 @@ class Delivery:
             # Nobody here can miss anything; whoever comes reads the store first.
             bucket.missing_since = None
             return False
-        if bucket.missing_since is None and now_s - bucket.heard_at_s > self._silence_s:
+        is_silent = now_s - bucket.heard_at_s > self._silence_s
+        if bucket.missing_since is None and is_silent and not planted("no_empty_hint"):
             bucket.miss(bucket.to, "silence")
         return bucket.missing_since is not None
 

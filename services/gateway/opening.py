@@ -19,6 +19,7 @@ from shared.codec import to_json
 from shared.commands import Connection
 from shared.errors import Malformed, Rejected, Unavailable
 from shared.ids import AgentId, DeviceId, Position, canonical
+from shared.planted import planted
 from shared.queries import InboxPage, ReadInbox
 from shared.wire.frames import Hello, Welcome
 from shared.wire.views import AuthorView
@@ -146,6 +147,10 @@ class Opening:
         if is_recovered:
             await self._parts.views.cover(principal.account_id, page.entries)
             views = self._live.handing.views_of(page.entries, principal)
+            if planted("cursor_off_by_one"):
+                views = views[1:]
+            if planted("partial_resume"):
+                views = []
             self._live.handing.entries(session, views, current=not page.more, way="resume")
             self._live.handing.receipts(session, page.receipts)
         if (is_recovered and page.more) or session.wanted > told.checkpoint:

@@ -28,6 +28,7 @@ from shared.bus.wire import (
     plain_frame,
 )
 from shared.errors import Malformed, NightdeskError, OutcomeUnknown, Unavailable
+from shared.planted import planted
 
 _MOST_ENTRIES = 1000
 _ATTEMPTS = 3
@@ -90,6 +91,8 @@ class FencedWriter:
         answered: asyncio.Future[PubAck | None] = asyncio.get_running_loop().create_future()
         reply = self._acks.expect(lambda ack: None if answered.done() else answered.set_result(ack))
         header = f"Nats-Expected-Last-Subject-Sequence: {expected}\r\n"
+        if planted("missing_fence"):
+            header = ""
         if len(payloads) == 1:
             frames = plain_frame(self._subject, reply, payloads[0], header)
         else:

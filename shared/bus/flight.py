@@ -30,6 +30,7 @@ from shared.bus.wire import (
 )
 from shared.crashpoints import crashpoint
 from shared.errors import Malformed, OutcomeUnknown, Unavailable
+from shared.planted import planted
 
 log = structlog.get_logger(__name__)
 
@@ -185,6 +186,9 @@ class Flight:
         if self._positions is not None:
             return _Outcome.STORED
         error = None if self._answer is None else self._answer.error
+        if error is None and planted("timeout_is_yes"):
+            self._positions = [1] * len(self.entries)
+            return _Outcome.STORED
         if error is None:
             return _Outcome.UNKNOWN
         if error.err_code == NO_SPACE:

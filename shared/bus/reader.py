@@ -22,6 +22,7 @@ from shared.bus.cursor import Cursor, CursorSettings
 from shared.bus.delivery import Delivery, digest
 from shared.bus.streams import ApiFailed, stream_name, stream_state
 from shared.errors import NightdeskError, Unavailable
+from shared.planted import planted
 
 log = structlog.get_logger(__name__)
 
@@ -202,6 +203,8 @@ class Reader:
             raise LogReplaced(self.position, f"the stream ends at {state.last}")
         if state.first > self.position + 1:
             raise RangePurged(self.position, state.first)
+        if planted("reconnect_from_end") and reason == "reconnect":
+            self.position, self._last, self._digest = state.last, None, None
         self._first_in_stream = state.first
         self._end = state.last
         self._clock.set(state.now_ns)
