@@ -6,9 +6,10 @@ import os
 import random
 import sys
 import time
+from collections.abc import Callable
 from itertools import chain
 
-from prove import ledger, plan, points
+from prove import bugs, ledger, plan, points
 from prove.campaign import SILENCE_S, Campaign, Settings
 from prove.site import open_site
 
@@ -26,6 +27,8 @@ def main() -> int:
         print(f"{time.monotonic() - began:7.1f} s  {text}", flush=True)
 
     tell(f"seed {seed}")
+    if os.environ.get("BUGS"):
+        return _show_teeth(seed, tell)
     is_points = bool(os.environ.get("POINTS"))
     settings = Settings(seed=seed, seconds=seconds, silence_s=1.0 if is_points else SILENCE_S)
     with open_site(seed=f"site {seed}") as site:
@@ -39,6 +42,17 @@ def main() -> int:
     ledger.show(result)
     ledger.write(result)
     return 1 if result.findings.total else 0
+
+
+def _show_teeth(seed: int, tell: Callable[[str], None]) -> int:
+    """Every planted bug must be caught, and the control run must find nothing."""
+    is_wrong = False
+    for caught in bugs.run(seed, tell, only=os.environ["BUGS"]):
+        found = ", ".join(f"{name} {count}" for name, count in sorted(caught.broken.items()))
+        is_wrong = is_wrong or bool(found) != bool(caught.bug.name)
+        outcome = "caught" if found else "not caught"
+        tell(f"    {outcome if caught.bug.name else 'control'}: {found or 'nothing found'}")
+    return 1 if is_wrong else 0
 
 
 if __name__ == "__main__":

@@ -108,6 +108,8 @@ class Campaign:
         else:
             self._tend_for(fault.for_s)
         for name in fault.victims:
+            if fault.deed == "choke":
+                self._site.kill(name)
             self._site.bring_back(name)
         if fault.is_silent:
             self._result.silences += 1
@@ -119,7 +121,7 @@ class Campaign:
             match fault.deed:
                 case "kill":
                     self._site.kill(name)
-                case "pause":
+                case "pause" | "choke":
                     self._site.pause(name)
                 case "away":
                     self._site.take_away(name)

@@ -11,12 +11,13 @@ from typing import Literal
 
 import msgspec
 
-Deed = Literal["kill", "pause", "away", "trap"]
+Deed = Literal["kill", "pause", "away", "choke", "trap"]
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """`victims` are hit at once and brought back after `for_s`; people wrote for `after_s` before.
 
+    choke: paused for that long, then killed, so that what was sent to it is gone and nobody was told.
     trap: they are started again with a crash point set (`traps`: point and pass, by victim) and die at it by themselves.
     """
 
@@ -70,6 +71,7 @@ def _turns(*, is_kills_only: bool) -> list[tuple[Deed, tuple[str, ...]]]:
     turns.append(("kill", EVERYTHING))
     if not is_kills_only:
         turns += [("pause", (name,)) for name in EVERYTHING]
+        turns += [("choke", (name,)) for name in ("nats", "postgres", "gateway-1", "store-1")]
         turns += [("away", ("postgres",)), ("away", ("nats",)), ("pause", ("nats", "postgres"))]
     return turns
 
@@ -84,6 +86,8 @@ def _pairs() -> Sequence[tuple[str, ...]]:
 def _length(chance: random.Random, deed: Deed, victims: tuple[str, ...]) -> float:
     if deed == "pause":
         return round(chance.choice([0.5, 2, 6, 12]) * chance.uniform(0.8, 1.2), 2)
+    if deed == "choke":
+        return round(chance.uniform(2, 6), 2)
     if deed == "away":
         return round(chance.uniform(8, 20), 2)
     is_server = any(name in ("nats", "postgres") for name in victims)

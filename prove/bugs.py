@@ -1,0 +1,123 @@
+"""Planted bugs and the faults at which each should show itself: does the checker have teeth?
+
+Each runs on a site of its own. What the checker finds under a bug counts as caught, whatever promise it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import msgspec
+
+from prove.campaign import Campaign, Settings
+from prove.plan import Deed, Fault
+from prove.site import open_site
+
+_SECONDS = 75.0
+_BUG = "NIGHTDESK_PLANTED_BUG"
+
+
+class Bug(msgspec.Struct, frozen=True, kw_only=True):
+    """A planted bug. `name` is what the services know it by; empty for the control run."""
+
+    name: str
+    what: str
+    faults: tuple[Fault, ...]
+
+
+class Caught(msgspec.Struct, frozen=True, kw_only=True):
+    """What the checker said of a bug."""
+
+    bug: Bug
+    broken: Mapping[str, int]
+
+
+def _do(deed: Deed, *victims: str, for_s: float = 0.0, is_silent: bool = True) -> Fault:
+    return Fault(deed=deed, victims=victims, after_s=2.0, for_s=for_s, is_silent=is_silent)
+
+
+def _trap(kind: str, point: str, *, passes: int = 3) -> Fault:
+    victims = (f"{kind}-1", f"{kind}-2")
+    traps = dict.fromkeys(victims, f"{point}:{passes}")
+    return Fault(deed="trap", victims=victims, after_s=1.0, for_s=6.0, is_silent=True, traps=traps)
+
+
+_GATEWAYS = (
+    _do("kill", "gateway-1", "gateway-2"),
+    _do("kill", "gateway-1", is_silent=False),
+    _do("kill", "gateway-2", is_silent=False),
+    _do("kill", "gateway-1", "gateway-2"),
+)
+_LOG = (
+    _do("kill", "nats", for_s=0.5, is_silent=False),
+    _do("choke", "nats", for_s=4.0, is_silent=False),
+    _do("choke", "nats", for_s=4.0),
+)
+_BATCH = (
+    _trap("store", "store.batch.written"),
+    _trap("store", "store.batch.before_commit"),
+    _trap("store", "store.batch.moved"),
+)
+_HINTS = (
+    _trap("store", "store.hints.before"),
+    _trap("store", "store.hints.before", passes=2),
+    _trap("store", "store.hints.before", passes=5),
+)
+_STALE_STORE = tuple(_do("pause", f"store-{n}", for_s=6.0, is_silent=False) for n in (1, 2, 1, 2))
+_STALE_ROUTING = tuple(
+    _do("pause", f"dispatcher-{n}", for_s=4.0, is_silent=False) for n in (1, 2, 1, 2)
+)
+_ROUTING = tuple(_do("kill", "dispatcher-1", "dispatcher-2", is_silent=False) for _ in range(4))
+
+BUGS = (
+    Bug(name="", what="control: no bug", faults=(*_GATEWAYS[:1], *_LOG[1:2], *_HINTS[:1])),
+    Bug(
+        name="ack_before_commit", what="'sent' before the log has said yes", faults=_GATEWAYS + _LOG
+    ),
+    Bug(name="timeout_is_yes", what="an unanswered append taken for stored", faults=_LOG + _LOG),
+    Bug(name="retry_with_new_id", what="a resend under another id", faults=_GATEWAYS + _LOG),
+    Bug(name="ids_forgotten", what="a repeat not recognised", faults=_GATEWAYS + _LOG),
+    Bug(
+        name="checkpoint_outside_transaction",
+        what="the checkpoint moves before its rows",
+        faults=_BATCH,
+    ),
+    Bug(
+        name="checkpoint_without_compare",
+        what="a store that lost the lead goes on writing",
+        faults=_STALE_STORE,
+    ),
+    Bug(name="reconnect_from_end", what="a reader begins at the end again", faults=_LOG + _LOG),
+    Bug(name="missing_fence", what="no expected last sequence", faults=_STALE_ROUTING),
+    Bug(name="hint_is_truth", what="a gap in the hints believed", faults=_HINTS),
+    Bug(name="no_empty_hint", what="silence of the store believed", faults=_HINTS),
+    Bug(name="hint_left_out", what="an entry left out of its hint", faults=_GATEWAYS[:1]),
+    Bug(name="cursor_off_by_one", what="a resume leaves out the first entry", faults=_GATEWAYS),
+    Bug(name="partial_resume", what="'recovered' without what was missed", faults=_GATEWAYS),
+    Bug(
+        name="decision_without_reason", what="an assignment without its winner", faults=_ROUTING[:1]
+    ),
+    Bug(
+        name="timer_before_log_end",
+        what="decisions in the middle of the log",
+        faults=_ROUTING + _STALE_ROUTING,
+    ),
+)
+
+
+def run(seed: int, tell: Callable[[str], None], *, only: str = "") -> Iterator[Caught]:
+    """One after the other; only the one named, if one is."""
+    for bug in BUGS:
+        if only and only not in (bug.name, "1"):
+            continue
+        tell(f"bug {bug.name or 'none'}: {bug.what}")
+        settings = {_BUG: bug.name} if bug.name else {}
+        with open_site(seed=f"{bug.name} {seed}", settings=settings) as site:
+            campaign = Campaign(
+                site,
+                Settings(seed=seed, seconds=_SECONDS, silence_s=1.0, is_verified=False),
+                lambda _text: None,
+            )
+            result = campaign.run(iter(bug.faults))
+        broken = {name: len(texts) for name, texts in result.findings.broken.items()}
+        yield Caught(bug=bug, broken=broken)
