@@ -130,6 +130,24 @@ def test_the_self_check_passes(stack: StackUnderTest) -> None:
     assert "finds the answer" in done.stdout
 
 
+async def test_the_self_check_leaves_nobody_on_duty(stack: StackUnderTest) -> None:
+    """Its agent is gone at once, so that the next visitor is not given to somebody who isn't there."""
+    done = await asyncio.to_thread(stack.command, "selfcheck")
+    assert done.returncode == 0, done.stdout + done.stderr
+    async with Staff.sign_in(stack.gateway_url, demo.ADMIN.email, PASSWORD) as staff:
+        agents = await staff.account.agents()
+        assert {agent.email for agent in agents} == {agent.email for agent in demo.AGENTS}
+        assert len(await staff.account.inboxes()) == 1
+
+
+def test_a_failed_self_check_says_why(stack: StackUnderTest) -> None:
+    """A step that can't be done ends with status 1 and its reason in words."""
+    done = stack.command("selfcheck", "--password", "wrong")
+    assert done.returncode == 1
+    assert "refused" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 async def test_a_replay_is_clean_readable_by_nobody_and_equal_to_the_log(
     stack: StackUnderTest,
 ) -> None:
@@ -156,7 +174,9 @@ def _rows_with(database_url: str, phrases: list[str]) -> list[str]:
         ).fetchall()
         assert len(tables) > 5
         for schema, table in tables:
-            statement = sql.SQL("COPY (SELECT * FROM {}) TO STDOUT").format(sql.Identifier(schema, table))
+            statement = sql.SQL("COPY (SELECT * FROM {}) TO STDOUT").format(
+                sql.Identifier(schema, table)
+            )
             with connection.cursor().copy(statement) as copy:
                 content = b"".join(bytes(part) for part in copy)
             found += [f"{schema}.{table}" for needle in needles if needle in content]
