@@ -6,9 +6,10 @@ calls this throws the state away when a commit did not happen.
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import msgspec
 import psycopg
@@ -28,11 +29,14 @@ from shared.bus import Delivery, digest
 from shared.crashpoints import crashpoint
 from shared.database import Connection, lost_as_unavailable, move_checkpoint
 from shared.ids import Position
+from shared.planted import planted
 from shared.queries import MessageRow
 
 REFUSED = "refused_by_database"
 _NO_ROW = (ValueError, struct.error, OverflowError, UnicodeError)
 _ROUNDS = 20
+_BREATH = 64
+"""Events folded before the loop may send more of the batch that commits meanwhile; PostgreSQL would idle else."""
 
 
 class Poisoned(Exception):
@@ -80,10 +84,14 @@ async def prepare(
     try:
         for stretch in stretches([record for _, record in entries]):
             await _load(loader, state, stretch)
-            for record in stretch:
+            for index, record in enumerate(stretch):
                 fold(state, changes, record)
-        pieces = log_pieces(shard, entries, changes) if is_log_written else []
-        pieces += fold_pieces(changes)
+                if index % _BREATH == 0:
+                    await asyncio.sleep(0)
+        pieces = []
+        for piece in _encoded(shard, entries, changes, is_log_written=is_log_written):
+            pieces.append(piece)
+            await asyncio.sleep(0)
     except (*_NO_ROW, psycopg.DataError) as err:
         raise Poisoned(last.position, len(deliveries)) from err
     return Prepared(
@@ -96,6 +104,18 @@ async def prepare(
         edited=list(changes.edited.values()),
         changes=changes,
     )
+
+
+def _encoded(
+    shard: str,
+    entries: list[tuple[Delivery, Record]],
+    changes: Changes,
+    *,
+    is_log_written: bool,
+) -> Iterator[Piece]:
+    if is_log_written:
+        yield from log_pieces(shard, entries, changes)
+    yield from fold_pieces(changes)
 
 
 def _record(delivery: Delivery, poison: Collection[Position]) -> Record:
@@ -131,10 +151,14 @@ class Writer:
         (then it may have been committed: read the checkpoint again)."""
         try:
             with lost_as_unavailable("writing a batch"):
+                if planted("checkpoint_outside_transaction"):
+                    await self._move_ahead(batch, expected)
+                    expected = batch.last
                 crashpoint("store.batch.begin")
                 async with self._connection.transaction():
                     # First of all, so that a store that no longer leads writes nothing and waits for nobody.
-                    if not await self._move(batch, expected):
+                    has_moved = await self._move(batch, expected)
+                    if not has_moved and not planted("checkpoint_without_compare"):
                         raise Fenced
                     crashpoint("store.batch.moved")
                     await write_pieces(self._connection, batch.pieces)
@@ -144,6 +168,11 @@ class Writer:
                 crashpoint("store.batch.committed")
         except (psycopg.DataError, psycopg.IntegrityError) as err:
             raise Poisoned(batch.last, batch.count) from err
+
+    async def _move_ahead(self, batch: Prepared, expected: Position) -> None:
+        """Only for the planted bug of that name."""
+        if not await self._move(batch, expected):
+            raise Fenced
 
     async def _move(self, batch: Prepared, expected: Position) -> bool:
         crashpoint("store.batch.move")

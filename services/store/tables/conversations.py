@@ -92,7 +92,7 @@ async def list_conversations(
     order_by = f"{column} {'DESC' if is_falling else ''}, c.conversation_id LIMIT {limit + 1}"
     rows = await _rows(connection, " AND ".join(where), parameters, order_by=order_by)
     page, is_cut = cut(
-        rows, limit, lambda x: 400 + len(x.last_message.body if x.last_message else b"")
+        rows, limit, lambda x: 1400 + len(x.last_message.body if x.last_message else b"")
     )
     if not is_cut:
         return ConversationPage(rows=page)

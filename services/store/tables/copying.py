@@ -97,3 +97,9 @@ def row(*columns: bytes, count: int = 0) -> bytes:
 def table(rows: Iterable[bytes]) -> bytes:
     """The whole input of one COPY."""
     return SIGNATURE + b"".join(rows) + TRAILER
+
+
+def array_literal(values: Iterable[object]) -> str:
+    """Ids or numbers as one parameter for `%s::uuid[]` or `%s::bigint[]`: a hundred times cheaper than a list,
+    which psycopg encodes element by element. What is no id makes PostgreSQL refuse the whole."""
+    return "{" + ",".join(map(str, values)) + "}"

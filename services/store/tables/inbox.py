@@ -77,7 +77,8 @@ def entry_size(entry: Entry) -> int:
     """Bytes that an entry takes in an answer, about."""
     messages = entry.messages if entry.message is None else (entry.message,)
     note_bytes = len(entry.note.body) if entry.note is not None else 0
-    return 400 + note_bytes + sum(message_size(row) for row in messages)
+    conversation_bytes = 1000 if entry.conversation is not None else 0
+    return 400 + conversation_bytes + note_bytes + sum(message_size(row) for row in messages)
 
 
 async def _pointed(connection: Connection, account_id: AccountId, rows: Sequence[Row]) -> _Found:

@@ -6,13 +6,13 @@ version anyway, and COPY is the cheaper way to write it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from services.store.fold import Changes, Record
 from services.store.tables import rows
-from services.store.tables.copying import table
+from services.store.tables.copying import array_literal, table
 from shared.bus import Delivery, digest
 from shared.database import Connection
 from shared.queries import MessageRow
@@ -26,81 +26,79 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
     content: bytes
     count: int
     key_columns: tuple[tuple[str, str], ...] = ()
-    keys: tuple[list[str], ...] = ()
+    keys: tuple[str | list[str], ...] = ()
 
 
-def log_pieces(shard: str, entries: list[tuple[Delivery, Record]], changes: Changes) -> list[Piece]:
+def log_pieces(
+    shard: str, entries: list[tuple[Delivery, Record]], changes: Changes
+) -> Iterator[Piece]:
     """Rows of `truth` for a stretch of the log."""
     by_position = {delivery.position: delivery for delivery, _ in entries}
     quarantine = [
         rows.quarantined(shard, by_position[record.position], record, reason)
         for record, reason in changes.quarantined
     ]
+    yield _piece("truth.quarantine", rows.QUARANTINE, quarantine)
     events = [rows.event(shard, delivery, record, digest(delivery)) for delivery, record in entries]
-    return [
-        _piece("truth.events", rows.EVENTS, events),
-        _piece("truth.quarantine", rows.QUARANTINE, quarantine),
-    ]
+    yield _piece("truth.events", rows.EVENTS, events)
 
 
-def fold_pieces(changes: Changes) -> list[Piece]:
-    """Rows of the projections. Encoded at once, because the next batch goes on changing the same state."""
-    return [
-        _piece(
-            "message_ids",
-            rows.MESSAGE_IDS,
-            [rows.message_id(key, *value) for key, value in changes.message_ids.items()],
+def fold_pieces(changes: Changes) -> Iterator[Piece]:
+    """Rows of the projections, a table at a time. To be exhausted before the state goes on changing."""
+    yield _piece(
+        "message_ids",
+        rows.MESSAGE_IDS,
+        [rows.message_id(key, *value) for key, value in changes.message_ids.items()],
+    )
+    yield _piece("messages", rows.MESSAGES, [rows.message(x) for x in changes.messages.values()])
+    yield _piece("notes", rows.NOTES, [rows.note(x) for x in changes.notes])
+    yield _piece("entries", rows.ENTRIES, [rows.entry(*x) for x in changes.entries])
+    yield _piece(
+        "conversations",
+        rows.CONVERSATIONS,
+        [rows.conversation(x) for x in changes.conversations.values()],
+        keys=changes.conversations,
+        key_columns=(("account_id", "uuid"), ("conversation_id", "uuid")),
+    )
+    yield _piece(
+        "contacts",
+        rows.CONTACTS,
+        [rows.contact(x) for x in changes.contacts.values()],
+        keys=changes.contacts,
+        key_columns=(("account_id", "uuid"), ("contact_id", "uuid")),
+    )
+    yield _piece(
+        "holdings",
+        rows.HOLDINGS,
+        [rows.holding(key, x) for key, x in changes.holdings.items()],
+        keys=changes.holdings,
+        key_columns=(("owner_id", "uuid"), ("conversation_id", "uuid")),
+    )
+    yield _piece(
+        "receipts",
+        rows.RECEIPTS,
+        [rows.receipt(x) for x in changes.receipts.values()],
+        keys=changes.receipts,
+        key_columns=(
+            ("account_id", "uuid"),
+            ("conversation_id", "uuid"),
+            ("recipient_id", "text"),
         ),
-        _piece("messages", rows.MESSAGES, [rows.message(x) for x in changes.messages.values()]),
-        _piece("notes", rows.NOTES, [rows.note(x) for x in changes.notes]),
-        _piece("entries", rows.ENTRIES, [rows.entry(*x) for x in changes.entries]),
-        _piece(
-            "conversations",
-            rows.CONVERSATIONS,
-            [rows.conversation(x) for x in changes.conversations.values()],
-            keys=changes.conversations,
-            key_columns=(("account_id", "uuid"), ("conversation_id", "uuid")),
-        ),
-        _piece(
-            "contacts",
-            rows.CONTACTS,
-            [rows.contact(x) for x in changes.contacts.values()],
-            keys=changes.contacts,
-            key_columns=(("account_id", "uuid"), ("contact_id", "uuid")),
-        ),
-        _piece(
-            "holdings",
-            rows.HOLDINGS,
-            [rows.holding(key, x) for key, x in changes.holdings.items()],
-            keys=changes.holdings,
-            key_columns=(("owner_id", "uuid"), ("conversation_id", "uuid")),
-        ),
-        _piece(
-            "receipts",
-            rows.RECEIPTS,
-            [rows.receipt(x) for x in changes.receipts.values()],
-            keys=changes.receipts,
-            key_columns=(
-                ("account_id", "uuid"),
-                ("conversation_id", "uuid"),
-                ("recipient_id", "text"),
-            ),
-        ),
-        _piece(
-            "devices_received",
-            rows.DEVICES,
-            [rows.device(key, *x) for key, x in changes.devices.items()],
-            keys=changes.devices,
-            key_columns=(("owner_id", "uuid"), ("device_id", "uuid")),
-        ),
-        _piece(
-            "primary_devices",
-            rows.PRIMARIES,
-            [rows.primary(key, x) for key, x in changes.primaries.items()],
-            keys=changes.primaries,
-            key_columns=(("account_id", "uuid"), ("agent_id", "uuid")),
-        ),
-    ]
+    )
+    yield _piece(
+        "devices_received",
+        rows.DEVICES,
+        [rows.device(key, *x) for key, x in changes.devices.items()],
+        keys=changes.devices,
+        key_columns=(("owner_id", "uuid"), ("device_id", "uuid")),
+    )
+    yield _piece(
+        "primary_devices",
+        rows.PRIMARIES,
+        [rows.primary(key, x) for key, x in changes.primaries.items()],
+        keys=changes.primaries,
+        key_columns=(("account_id", "uuid"), ("agent_id", "uuid")),
+    )
 
 
 def _piece(
@@ -111,13 +109,19 @@ def _piece(
     keys: Iterable[tuple[str, ...]] = (),
     key_columns: tuple[tuple[str, str], ...] = (),
 ) -> Piece:
+    values = zip(*keys, strict=True)
     return Piece(
         table=name,
         columns=columns,
         content=table(encoded) if encoded else b"",
         count=len(encoded),
         key_columns=key_columns,
-        keys=tuple([list(column) for column in zip(*keys, strict=True)]),
+        keys=tuple(
+            [
+                array_literal(column) if kind == "uuid" else list(column)
+                for (_, kind), column in zip(key_columns, values, strict=False)
+            ]
+        ),
     )
 
 
@@ -128,7 +132,7 @@ async def write_pieces(connection: Connection, pieces: Iterable[Piece]) -> None:
             if not piece.count:
                 continue
             if piece.keys:
-                await cursor.execute(_delete(piece), piece.keys, binary=True)
+                await cursor.execute(_delete(piece), piece.keys)
             statement = f"COPY {piece.table} ({piece.columns}) FROM STDIN (FORMAT BINARY)"
             async with cursor.copy(statement.encode()) as copy:
                 await copy.write(piece.content)
