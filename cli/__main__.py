@@ -20,6 +20,7 @@ _COMMANDS = {
     ),
     "seed": ("cli.seed", "Make the demo account."),
     "selfcheck": ("cli.selfcheck", "Send one message on its real way and tell the milliseconds."),
+    "status": ("cli.status", "Ask every service of the running stack whether it is ready."),
     "verify": (
         "cli.verify",
         "Fold every projection beside the live one and print the differences.",
