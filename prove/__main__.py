@@ -15,6 +15,7 @@ from prove.site import open_site
 
 _ROUNDS = 3
 """How often each crash point is tried."""
+_NEVER = ("partitions, disk full and clock jumps", "three nats-server nodes (R3)", "SMTP")
 
 
 def main() -> int:
@@ -33,10 +34,15 @@ def main() -> int:
     settings = Settings(seed=seed, seconds=seconds, silence_s=1.0 if is_points else SILENCE_S)
     with open_site(seed=f"site {seed}") as site:
         tell(f"running, logs in {site.stack.directory.logs}")
-        faults = plan.faults(seed, is_kills_only=bool(os.environ.get("KILLS")))
+        faults = plan.faults(
+            seed, is_kills_only=bool(os.environ.get("KILLS")), has_power=not site.no_power
+        )
         if is_points:
             faults = chain.from_iterable(points.traps(seed + turn) for turn in range(_ROUNDS))
         result = Campaign(site, settings, tell).run(faults)
+        result.not_run += list(_NEVER)
+        if site.no_power:
+            result.not_run.append(f"power loss: {site.no_power}")
         if is_points:
             result.not_run += points.never_reached(site.sprung)
     ledger.show(result)

@@ -23,6 +23,8 @@ class Bug(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     what: str
     faults: tuple[Fault, ...]
+    sync: str = ""
+    needs_power: bool = False
 
 
 class Caught(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,8 +71,22 @@ _STALE_ROUTING = tuple(
 )
 _ROUTING = tuple(_do("kill", "dispatcher-1", "dispatcher-2", is_silent=False) for _ in range(4))
 
+_POWER = (
+    _do("power", "nats", is_silent=False),
+    _do("power", "postgres", is_silent=False),
+    _do("power", "nats", "postgres"),
+)
+
 BUGS = (
     Bug(name="", what="control: no bug", faults=(*_GATEWAYS[:1], *_LOG[1:2], *_HINTS[:1])),
+    Bug(name="", what="control: power loss", faults=_POWER, needs_power=True),
+    Bug(
+        name="lazy_sync",
+        what="the log syncs every two minutes",
+        faults=_POWER,
+        sync="2m",
+        needs_power=True,
+    ),
     Bug(
         name="ack_before_commit", what="'sent' before the log has said yes", faults=_GATEWAYS + _LOG
     ),
@@ -112,7 +128,13 @@ def run(seed: int, tell: Callable[[str], None], *, only: str = "") -> Iterator[C
             continue
         tell(f"bug {bug.name or 'none'}: {bug.what}")
         settings = {_BUG: bug.name} if bug.name else {}
-        with open_site(seed=f"{bug.name} {seed}", settings=settings) as site:
+        if bug.sync:
+            # Or every service would refuse to run: that guard has a test of its own.
+            settings["NIGHTDESK_NATS_MONITOR_URL"] = ""
+        with open_site(seed=f"{bug.name} {seed}", settings=settings, sync=bug.sync) as site:
+            if bug.needs_power and site.no_power:
+                tell(f"    not run: {site.no_power}")
+                continue
             campaign = Campaign(
                 site,
                 Settings(seed=seed, seconds=_SECONDS, silence_s=1.0, is_verified=False),

@@ -125,6 +125,8 @@ class Campaign:
                     self._site.pause(name)
                 case "away":
                     self._site.take_away(name)
+                case "power":
+                    self._site.cut_power(name)
                 case "trap":
                     self._site.set_trap(name, fault.traps[name])
 
@@ -175,6 +177,8 @@ class Campaign:
         self.crowd.come_back()
         self.crowd.add_fresh_devices()
         self._until(lambda: not self._left(), _DRAIN_S)
+        # From the beginning: what was read before a fault need not be there any more.
+        self._log.clear()
         tables = self._drained_tables()
         self._tell("verdict")
         diary = self.crowd.diary

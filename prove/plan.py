@@ -11,13 +11,14 @@ from typing import Literal
 
 import msgspec
 
-Deed = Literal["kill", "pause", "away", "choke", "trap"]
+Deed = Literal["kill", "pause", "away", "choke", "power", "trap"]
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """`victims` are hit at once and brought back after `for_s`; people wrote for `after_s` before.
 
     choke: paused for that long, then killed, so that what was sent to it is gone and nobody was told.
+    power: their disks forget what was not synced, and they die.
     trap: they are started again with a crash point set (`traps`: point and pass, by victim) and die at it by themselves.
     """
 
@@ -44,15 +45,18 @@ PROCESSES = tuple(
     for kind in ("gateway", "store", "dispatcher", "presence")
     for number in (1, 2)
 )
-EVERYTHING = (*PROCESSES, "nats", "postgres")
+SERVERS = ("nats", "postgres")
+EVERYTHING = (*PROCESSES, *SERVERS)
 
 
-def faults(seed: int, *, is_kills_only: bool = False) -> Iterator[Fault]:
+def faults(seed: int, *, is_kills_only: bool = False, has_power: bool = False) -> Iterator[Fault]:
     """Without end; every victim has its turn before one has it twice."""
     chance = random.Random(f"faults {seed}")
     number = 0
     while True:
         turns = _turns(is_kills_only=is_kills_only)
+        if has_power and not is_kills_only:
+            turns += [("power", victims) for victims in (("nats",), ("postgres",), SERVERS)] * 2
         chance.shuffle(turns)
         for deed, victims in turns:
             number += 1
@@ -90,5 +94,5 @@ def _length(chance: random.Random, deed: Deed, victims: tuple[str, ...]) -> floa
         return round(chance.uniform(2, 6), 2)
     if deed == "away":
         return round(chance.uniform(8, 20), 2)
-    is_server = any(name in ("nats", "postgres") for name in victims)
+    is_server = any(name in SERVERS for name in victims)
     return round(chance.uniform(0.2, 2.0), 2) if is_server else 0.0

@@ -20,7 +20,7 @@ import msgspec
 import psutil
 
 from deploy.dev.errors import StackError
-from deploy.dev.nats_server import NatsServer
+from deploy.dev.nats_server import NatsServer, NatsSettings
 from deploy.dev.ports import free_port
 from deploy.dev.postgres_cluster import wipe_cluster
 from deploy.dev.postgres_server import PostgresServer
@@ -28,6 +28,7 @@ from deploy.dev.process import tail
 from deploy.dev.run_directory import RunDirectory
 from deploy.dev.service_process import ServiceProcess
 from deploy.dev.stack import Stack
+from prove.disk import Disk, NoDisk
 
 KINDS = ("gateway", "presence", "store", "dispatcher")
 SERVERS = ("nats", "postgres")
@@ -39,8 +40,14 @@ _LOOK_S = 0.05
 class Site:
     """Names are `gateway-1` … `dispatcher-2`, `nats`, `postgres`."""
 
-    def __init__(self, stack: Stack, *, seed: str, settings: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, stack: Stack, *, seed: str, settings: dict[str, str] | None = None, sync: str = ""
+    ) -> None:
         self.stack = stack
+        self.no_power = ""
+        """Why power losses can't be tried here; empty when they can."""
+        self._sync = sync or "always"
+        self._disks: dict[str, Disk] = {}
         self.gateways: list[str] = []
         self.inbox_key = ""
         self._settings = settings or {}
@@ -74,8 +81,11 @@ class Site:
         """Start everything, make the demo account. Raises StackError."""
         stack = self.stack
         stack.directory.prepare()
-        stack.start_nats()
+        self._open_disks()
+        self._start_nats()
         stack.start_postgres()
+        # Passwords and configuration were written without the care that data get.
+        os.sync()
         stack.prepare_environment(_clean_environment())
         stack.run_command("migrate")
         for kind in KINDS:
@@ -85,6 +95,32 @@ class Site:
         stack.environment["NIGHTDESK_GATEWAY_URL"] = self.gateways[0]
         seeded = stack.run_command("seed")
         self.inbox_key = next(line.split()[1] for line in seeded if line.startswith("inbox"))
+
+    def _open_disks(self) -> None:
+        path = self.stack.directory.path
+        try:
+            for name in SERVERS:
+                disk = Disk(path / f"{name}.img", path / name)
+                disk.open()
+                self._disks[name] = disk
+        except NoDisk as err:
+            self.no_power = str(err)
+
+    def _start_nats(self) -> None:
+        directory = self.stack.directory
+        settings = NatsSettings(
+            directory=directory.path / "nats",
+            log=directory.log("nats-server"),
+            sync_interval=self._sync,
+        )
+        self.stack.nats = NatsServer(settings)
+        self.stack.nats.start()
+
+    def cut_power(self, name: str) -> None:
+        """A server's disk forgets what was not synced, and the server dies."""
+        self._disks[name].cut()
+        self.kill(name)
+        self._disks[name].again()
 
     def _add(self, kind: str, number: int) -> None:
         name = f"{kind}-{number}"
@@ -205,6 +241,8 @@ class Site:
         for service in self._services.values():
             service.kill()
         self.stack.kill()
+        for disk in self._disks.values():
+            disk.close()
 
     def _server(self, name: str) -> NatsServer | PostgresServer:
         return self.nats if name == "nats" else self.postgres
@@ -220,11 +258,13 @@ class Site:
 
 
 @contextmanager
-def open_site(*, seed: str, settings: dict[str, str] | None = None) -> Iterator[Site]:
+def open_site(
+    *, seed: str, settings: dict[str, str] | None = None, sync: str = ""
+) -> Iterator[Site]:
     """A site in a temporary directory, gone afterwards unless NIGHTDESK_PROVE_KEEP is set."""
     path = Path(tempfile.mkdtemp(prefix="nightdesk-prove-"))
     path.chmod(0o711)
-    site = Site(Stack(RunDirectory(path)), seed=seed, settings=settings)
+    site = Site(Stack(RunDirectory(path)), seed=seed, settings=settings, sync=sync)
     try:
         site.open()
         yield site

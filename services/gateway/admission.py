@@ -279,7 +279,7 @@ class Admission:
         started_s = clock.monotonic_s()
         committed.add_done_callback(lambda done: self._settle(draft, known, done, started_s))
         if planted("ack_before_commit"):
-            return _done(draft.message_id, 1)
+            return _done(draft.message_id, 0)
         return answer
 
     def _settle(

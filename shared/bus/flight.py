@@ -187,7 +187,7 @@ class Flight:
             return _Outcome.STORED
         error = None if self._answer is None else self._answer.error
         if error is None and planted("timeout_is_yes"):
-            self._positions = [1] * len(self.entries)
+            self._positions = [0] * len(self.entries)
             return _Outcome.STORED
         if error is None:
             return _Outcome.UNKNOWN
