@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 import msgspec
 
 from prove.campaign import Campaign, Settings
+from prove.evidence import Unreadable
 from prove.plan import Deed, Fault
 from prove.site import open_site
 
@@ -140,6 +141,12 @@ def run(seed: int, tell: Callable[[str], None], *, only: str = "") -> Iterator[C
                 Settings(seed=seed, seconds=_SECONDS, silence_s=1.0, is_verified=False),
                 lambda _text: None,
             )
-            result = campaign.run(iter(bug.faults))
-        broken = {name: len(texts) for name, texts in result.findings.broken.items()}
-        yield Caught(bug=bug, broken=broken)
+            yield Caught(bug=bug, broken=_broken(campaign, bug))
+
+
+def _broken(campaign: Campaign, bug: Bug) -> dict[str, int]:
+    try:
+        found = campaign.run(iter(bug.faults)).findings.broken
+    except Unreadable as err:
+        return {str(err): 1}
+    return {name: len(texts) for name, texts in found.items()}

@@ -15,7 +15,7 @@ from deploy.dev.run_directory import ROOT
 from prove.checker import Findings, judge, missing
 from prove.crowd import Crowd
 from prove.diary import Said
-from prove.evidence import LogEntry, Tables, read_log, read_tables
+from prove.evidence import LogEntry, Tables, Unreadable, read_log, read_tables
 from prove.folded import fold
 from prove.people import Place
 from prove.plan import Fault
@@ -165,7 +165,10 @@ class Campaign:
         unknown = [f"no outcome of {said.message_id}" for said in diary.unknown()]
         if unknown:
             return unknown
-        self._read_log()
+        try:
+            self._read_log()
+        except Unreadable as err:
+            return [str(err)]
         on = [screen for screen in list(diary.screens) if screen.is_open]
         return missing(diary, fold(self._log), on)
 
@@ -210,13 +213,21 @@ class Campaign:
 
     def _drained_tables(self) -> Tables:
         """The tables as soon as they stand at the log's end, or as they are when that does not come."""
-        end = time.monotonic() + RECOVER_S
-        while True:
-            self._read_log()
-            tables = read_tables(self._site.postgres.url(superuser=True))
-            if tables.checkpoint == self._log[-1].position or time.monotonic() > end:
-                return tables
-            self._tend_for(_LOOK_S)
+        tables: Tables | None = None
+
+        def is_drained() -> bool:
+            nonlocal tables
+            try:
+                self._read_log()
+                tables = read_tables(self._site.postgres.url(superuser=True))
+            except Unreadable:
+                return False
+            return bool(self._log) and tables.checkpoint == self._log[-1].position
+
+        self._until(is_drained, RECOVER_S)
+        if tables is None:
+            raise Unreadable("log or tables")
+        return tables
 
     def _read_log(self) -> None:
         after = self._log[-1].position if self._log else 0

@@ -43,6 +43,7 @@ PROMISES = (
     "not shown",
     "doubled",
     "out of order",
+    "gap on the wire",
     "invented",
     "refused yet stored",
     "unknown",
@@ -123,6 +124,8 @@ def _shown(findings: Findings, diary: Diary, folded: Folded, screens: Sequence[S
     for text in missing(diary, folded, screens):
         findings.add("not shown", text)
     for screen in diary.screens:
+        if screen.gaps:
+            findings.add("gap on the wire", f"{screen.name}: {screen.gaps}")
         if screen.ended:
             findings.add("ended", f"{screen.name}: {screen.ended}")
         seen: dict[str, int] = {}

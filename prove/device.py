@@ -38,6 +38,7 @@ class Device:
         self._diary = diary
         self._opening = opening
         self._outbox = MemoryOutbox()
+        self._gaps = 0
         self._bookmark: Bookmark | None = None
         self._life: asyncio.Task[None] | None = None
         self._here = asyncio.Event()
@@ -110,6 +111,7 @@ class Device:
             task.cancel()
         await asyncio.wait([reader, leaving], timeout=_LEAVE_S)
         self._bookmark = client.bookmark
+        self._gaps += client.statistics.gaps
         if reader.done() and not reader.cancelled():
             reader.result()
 
@@ -119,6 +121,7 @@ class Device:
 
     def _take(self, client: Client, item: Item) -> None:
         screen = self.screen
+        screen.gaps = self._gaps + client.statistics.gaps
         if isinstance(item, Reset):
             screen.reset_in = screen.life
             screen.held = {

@@ -40,7 +40,8 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Screen(msgspec.Struct, kw_only=True):
-    """One device: everything it ever showed, and which conversations it believes to hold (agents only)."""
+    """One device: everything it ever showed, and which conversations it believes to hold (agents only). `gaps`: entries
+    that came without the one before."""
 
     name: str
     owner: str
@@ -50,6 +51,7 @@ class Screen(msgspec.Struct, kw_only=True):
     held: dict[str, int] = {}
     life: int = 0
     reset_in: int = 0
+    gaps: int = 0
     is_open: bool = False
     ended: str = ""
 

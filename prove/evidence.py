@@ -6,12 +6,17 @@ from typing import Any
 
 import msgspec
 import nats
+import nats.errors
 import psycopg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 _STREAM = "EVENTS_0"
 _PAGE = 1000
 _TIMEOUT_S = 10.0
+
+
+class Unreadable(Exception):
+    """Log or tables can't be read now."""
 
 
 class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +59,14 @@ class Tables(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_log(url: str, *, after: int = 0) -> list[LogEntry]:
-    """Everything behind `after`, in order."""
+    """Everything behind `after`, in order. Raises `Unreadable`."""
+    try:
+        return await _read_log(url, after)
+    except (nats.errors.Error, OSError) as err:
+        raise Unreadable(f"the log: {type(err).__name__}") from err
+
+
+async def _read_log(url: str, after: int) -> list[LogEntry]:
     client = await nats.connect(url, connect_timeout=5, max_reconnect_attempts=5)
     try:
         js = client.jetstream(timeout=_TIMEOUT_S)
@@ -92,7 +104,14 @@ def _entry(raw: Any) -> LogEntry:
 
 
 def read_tables(url: str) -> Tables:
-    """All of it in one snapshot."""
+    """All of it in one snapshot. Raises `Unreadable`."""
+    try:
+        return _read_tables(url)
+    except psycopg.Error as err:
+        raise Unreadable(f"the tables: {type(err).__name__}") from err
+
+
+def _read_tables(url: str) -> Tables:
     with psycopg.connect(url, connect_timeout=5) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
 
