@@ -38,7 +38,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     visitors: int = 12
     agents: int = 3
     silence_s: float = SILENCE_S
+    outcome_s: float = OUTCOME_S
+    recover_s: float = RECOVER_S
+    drain_s: float = _DRAIN_S
     is_verified: bool = True
+    is_over_at_first: bool = False
+    """Whether one finding is enough."""
 
 
 class Result(msgspec.Struct, kw_only=True):
@@ -83,7 +88,7 @@ class Campaign:
             self.crowd.begin()
             while time.monotonic() - began < self._settings.seconds:
                 fault = next(faults, None)
-                if fault is None:
+                if fault is None or self._is_decided():
                     break
                 self._suffer(fault)
             self._finish()
@@ -95,6 +100,9 @@ class Campaign:
         for text in (*self.crowd.failures(), *self._site.refused):
             result.findings.add("ended", text)
         return result
+
+    def _is_decided(self) -> bool:
+        return self._settings.is_over_at_first and self._result.findings.total > 0
 
     def _suffer(self, fault: Fault) -> None:
         self._tend_for(fault.after_s)
@@ -143,8 +151,8 @@ class Campaign:
         """In silence everything accepted must reach the screens that are on, by itself."""
         began = time.monotonic()
         self._wait_ready(fault.name)
-        self._until(lambda: not self.crowd.diary.unknown(), OUTCOME_S)
-        self._until(lambda: not self._left(), RECOVER_S)
+        self._until(lambda: not self.crowd.diary.unknown(), self._settings.outcome_s)
+        self._until(lambda: not self._left(), self._settings.recover_s)
         left = self._left()
         took_s = time.monotonic() - began
         self._result.longest_recovery_s = max(self._result.longest_recovery_s, round(took_s, 1))
@@ -179,7 +187,7 @@ class Campaign:
         self._wait_ready("everything")
         self.crowd.come_back()
         self.crowd.add_fresh_devices()
-        self._until(lambda: not self._left(), _DRAIN_S)
+        self._until(lambda: not self._left(), self._settings.drain_s)
         # From the beginning: what was read before a fault need not be there any more.
         self._log.clear()
         tables = self._drained_tables()

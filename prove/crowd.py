@@ -128,6 +128,7 @@ class Crowd:
             self._start(visitor.write(pause_s=0.6), "writing")
         for agent in self._agents:
             self._start(agent.pass_on(), "passing on")
+            self._start(agent.chores(), "chores")
         for person in self.people:
             for number, device in enumerate(person.devices):
                 self._start(person.wander(device, is_steady=number == 0), "wandering")

@@ -242,6 +242,33 @@ class AgentPerson(Person):
                 # the wish is no promise.
                 continue
 
+    async def chores(self) -> None:
+        """What agents do beside answering, so that every way through the gateway is gone now and then."""
+        while True:
+            await asyncio.sleep(self.chance.uniform(0.3, 1.5))
+            await self._hours.wait()
+            client, held = self.devices[0].client, sorted(self.devices[0].screen.held)
+            if client is None:
+                continue
+            try:
+                await self._chore(client, held)
+            except (NightdeskClientError, RuntimeError):
+                # As above: nothing here is promised before it is answered.
+                continue
+
+    async def _chore(self, client: Client, held: Sequence[str]) -> None:
+        match self.chance.randrange(5):
+            case 0:
+                await client.account.set_availability(self.id, "online")
+            case 1:
+                await client.account.agents()
+            case 2 if held:
+                client.typing(self.chance.choice(held))
+            case 3 if held:
+                await client.conversations.add_note(self.chance.choice(held), "noted")
+            case 4 if held:
+                await client.conversations.get(self.chance.choice(held))
+
     async def go_home(self) -> None:
         """No more answers."""
         for task in self._answering:

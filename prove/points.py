@@ -22,8 +22,8 @@ _OWN = {
     "dispatcher": ("services/dispatcher", "shared/fenced.py", "shared/snapshot.py"),
     "presence": ("services/presence", "shared/fenced.py", "shared/snapshot.py"),
 }
-_PASSES = (1, 2, 5, 20)
-_WAIT_S = 5.0
+_PASSES = (1, 2, 5)
+_WAIT_S = 12.0
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
