@@ -101,6 +101,11 @@ class World:
         """There is nothing to decide in this account until something in it changes or falls due."""
         self.unsettled.pop(account_id, None)
 
+    @property
+    def next_ring_ns(self) -> int | None:
+        """When something may fall due next, as far as it is known; None never."""
+        return self._alarms[0][0] if self._alarms else None
+
     def waiting(self) -> int:
         """Conversations that wait for an owner, over all accounts whose queues are known."""
         pools = (pool for floor in self._floors.values() for pool in floor.pools.values())
