@@ -111,6 +111,21 @@ class TestLog:
             positions += await self._commit.append(entries[start : start + 500], timeout_s=20)
         return positions
 
+    async def append_mixed(self, events: Sequence[tuple[Family, Event]]) -> Position:
+        """Append events of several families in order, some at a time; the last position."""
+        entries = [
+            Entry(
+                subject=event_subject(self.shard, family),
+                payload=codec.encode_event(event),
+                key="one",
+            )
+            for family, event in events
+        ]
+        last = 0
+        for start in range(0, len(entries), 20):
+            last = (await self._commit.append(entries[start : start + 20], timeout_s=20))[-1]
+        return last
+
     def events(self, *kinds: type) -> list[tuple[Position, Event]]:
         """What was read so far, in order, of these types."""
         for delivery in self._follower.deliveries[len(self._decoded) :]:

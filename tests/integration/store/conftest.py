@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,9 +13,14 @@ import msgspec
 import pytest
 
 from deploy.dev.nats_server import NatsServer
+from services.store.app import serve
+from services.store.config import Config
 from shared import codec, queries
+from shared.config import Shared
 from shared.ids import Position
+from shared.runtime import Process
 from shared.subjects import query_subject
+from tests.support.log import STREAM, until
 from tests.support.services import Surroundings, TestLog, open_test_log
 
 T = TypeVar("T")
@@ -45,6 +52,29 @@ class Asker:
             if answer.checkpoint >= position:
                 return answer.epoch
             assert time.monotonic() < end, f"the store stays at {answer.checkpoint}"
+
+
+@asynccontextmanager
+async def store_here(around: Surroundings, **settings: int) -> AsyncIterator[None]:
+    """The whole store inside the test's own process: for promises that need no kill, without the seconds that a
+    process takes to start."""
+    shared = Shared(
+        nats_url=around.nats.url,
+        nats_monitor_url=around.nats.monitor_url,
+        database_url=around.database_url,
+        master_key_file="",
+        shard=around.shard,
+        mode="development",
+        stream_max_bytes=STREAM.max_bytes,
+    )
+    process = Process("store", shared, Config(**settings))
+    running = asyncio.create_task(serve(process))
+    try:
+        await until(lambda: running.done() or not process.faults())
+        yield
+    finally:
+        process.stopping.set()
+        await asyncio.wait_for(running, 15)
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from shared import queries as q
 from shared.bus import Entry
 from shared.ids import ConversationId
 from shared.subjects import event_subject
-from tests.integration.store.conftest import Asker
-from tests.integration.store.test_truth import command, write
+from tests.integration.store.conftest import Asker, store_here
+from tests.integration.store.test_truth import differences
 from tests.integration.store.traffic import created, day, posted
 from tests.support.desk import ACCOUNT, conversation_id, started, visitor
 from tests.support.log import running
@@ -54,7 +54,7 @@ async def test_what_no_row_can_hold_is_quarantined_alone(
     """A NUL in a text, an id that is none and garbage are set aside; everything around them is stored, and
     verify agrees."""
     before = [("conversation", created("v")), ("conversation", started("v"))]
-    await write(log, [*before, *(("message", posted("v", f"a{i}")) for i in range(30))])  # type: ignore[list-item]
+    await log.append_mixed([*before, *(("message", posted("v", f"a{i}")) for i in range(30))])  # type: ignore[list-item]
     nul = e.LabelsChanged(
         account_id=ACCOUNT, conversation_id=conversation_id("v"), by=visitor("v"), added=("a\0b",)
     )
@@ -68,10 +68,10 @@ async def test_what_no_row_can_hold_is_quarantined_alone(
     first = (await log.append("conversation", nul, no_id))[0]
     garbage = await append_raw(log, b"\xc1 not an event")
     last = (await log.append("message", *(posted("v", f"b{i}") for i in range(30))))[-1]
-    with service("store", around):
+    async with store_here(around):
         assert len(await messages(asker, last)) == 60
         assert [x[0] for x in quarantine(around.database_url)] == [first, first + 1, garbage]
-        assert (await command(around, "verify"))[0] == 0
+        assert await differences(around, log) == {}
 
 
 async def test_an_unreadable_message_keeps_its_place(
@@ -84,7 +84,7 @@ async def test_an_unreadable_message_keeps_its_place(
     await log.append("message", posted("v", "before"))
     position = await append_raw(log, msgspec.msgpack.encode(raw))
     last = (await log.append("message", posted("v", "after")))[0]
-    with service("store", around):
+    async with store_here(around):
         rows = await messages(asker, last)
         assert [(row.seq, row.unreadable, row.body) for row in rows] == [
             (1, False, b"before"),
@@ -101,7 +101,7 @@ async def test_an_event_of_an_unknown_conversation_is_set_aside(
     stray = (await log.append("message", posted("v", "m")))[0]
     await log.append("conversation", created("v"), started("v"))
     last = (await log.append("message", posted("v", "m")))[0]
-    with service("store", around):
+    async with store_here(around):
         assert [row.position for row in await messages(asker, last)] == [last]
         assert quarantine(around.database_url) == [(stray, "unknown_conversation")]
 
@@ -127,14 +127,14 @@ async def test_a_database_that_restarts_is_waited_for(
         asker = Asker(log)
         with service("store", around, settings={"NIGHTDESK_STORE_BATCH_ENTRIES": "50"}):
             events = day(900, seed=6)
-            await asker.until_stored(await write(log, events[:300]))
-            written = asyncio.create_task(write(log, events[300:]))
+            await asker.until_stored(await log.append_mixed(events[:300]))
+            written = asyncio.create_task(log.append_mixed(events[300:]))
             fresh_postgres.kill()
             answer = await asker.answer("counts", q.GetCounts(account_id=ACCOUNT))
             assert answer.status == "unavailable"
             fresh_postgres.start()  # only the main thread may start processes
             await asker.until_stored(await written, timeout_s=40)
-            assert (await command(around, "verify"))[0] == 0
+            assert await differences(around, log) == {}
 
 
 async def test_a_server_that_forgets_commits_is_refused(

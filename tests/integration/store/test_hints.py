@@ -9,8 +9,7 @@ from itertools import pairwise
 from shared import codec, queries
 from shared.bus import CoreMessage
 from shared.subjects import bucket_of, hint_subject
-from tests.integration.store.conftest import Asker
-from tests.integration.store.test_truth import write
+from tests.integration.store.conftest import Asker, store_here
 from tests.integration.store.traffic import assigned, created, day, posted, received_by, staff
 from tests.support.desk import ACCOUNT, agent_id, contact_id, started
 from tests.support.log import until
@@ -42,33 +41,31 @@ async def test_hints_hold_every_entry_in_a_chain(
     around: Surroundings, log: TestLog, asker: Asker
 ) -> None:
     """Who hears all hints of a bucket knows every entry that reading the inboxes gives."""
-    async with hints_of(log, bucket_of(ACCOUNT)) as hints:
-        with service("store", around, settings={"NIGHTDESK_STORE_BATCH_ENTRIES": "40"}):
-            await until(lambda: bool(hints))
-            last = await write(log, day(400, seed=9, conversations=5))
-            await until(lambda: hints[-1].to >= last)
-            assert is_chain(hints)
-            told = {(x.owner_id, x.position): x.prev for hint in hints for x in hint.entries}
-            owners = [agent_id("ann"), agent_id("bob")] + [contact_id(f"c{i}") for i in range(5)]
-            for owner in owners:
-                question = queries.ReadInbox(account_id=ACCOUNT, owner_id=owner, at_least=last)
-                page = await asker.ask("inbox", question, queries.InboxPage)
-                assert not page.more
-                read = {(owner, x.position): x.prev for x in page.entries}
-                assert read == {key: prev for key, prev in told.items() if key[0] == owner}
+    async with hints_of(log, bucket_of(ACCOUNT)) as hints, store_here(around, batch_entries=40):
+        await until(lambda: bool(hints))
+        last = await log.append_mixed(day(400, seed=9, conversations=5))
+        await until(lambda: hints[-1].to >= last)
+        assert is_chain(hints)
+        told = {(x.owner_id, x.position): x.prev for hint in hints for x in hint.entries}
+        owners = [agent_id("ann"), agent_id("bob")] + [contact_id(f"c{i}") for i in range(5)]
+        for owner in owners:
+            question = queries.ReadInbox(account_id=ACCOUNT, owner_id=owner, at_least=last)
+            page = await asker.ask("inbox", question, queries.InboxPage)
+            assert not page.more
+            read = {(owner, x.position): x.prev for x in page.entries}
+            assert read == {key: prev for key, prev in told.items() if key[0] == owner}
 
 
 async def test_a_hint_brings_texts_ranges_receipts_and_their_owners(
     around: Surroundings, log: TestLog
 ) -> None:
     """A gateway can deliver from the hint alone: the message, what came with an assignment, who got how far."""
-    async with hints_of(log, bucket_of(ACCOUNT)) as hints:
-        with service("store", around):
-            await log.append("conversation", created("v"), started("v"))
-            await log.append("message", posted("v", "m0"), posted("v", "m1"))
-            position = (await log.append("routing", assigned("v", "ann")))[0]
-            last = (await log.append("receipt", received_by(staff("ann"), "d", position)))[0]
-            await until(lambda: bool(hints) and hints[-1].to >= last)
+    async with hints_of(log, bucket_of(ACCOUNT)) as hints, store_here(around):
+        await log.append("conversation", created("v"), started("v"))
+        await log.append("message", posted("v", "m0"), posted("v", "m1"))
+        position = (await log.append("routing", assigned("v", "ann")))[0]
+        last = (await log.append("receipt", received_by(staff("ann"), "d", position)))[0]
+        await until(lambda: bool(hints) and hints[-1].to >= last)
     entries = [x for hint in hints for x in hint.entries]
     messages = [x for x in entries if x.kind == "message"]
     assert [(x.owner_id, x.message.body) for x in messages if x.message] == [
@@ -92,10 +89,9 @@ async def test_a_quiet_bucket_hears_that_nothing_happened(
 ) -> None:
     """Empty hints come every second in every bucket and move with the checkpoint."""
     other = (bucket_of(ACCOUNT) + 1) % 16
-    async with hints_of(log, other) as hints:
-        with service("store", around):
-            last = (await log.append("conversation", created("v"), started("v")))[-1]
-            await until(lambda: len(hints) > 2 and hints[-1].to >= last)
+    async with hints_of(log, other) as hints, store_here(around):
+        last = (await log.append("conversation", created("v"), started("v")))[-1]
+        await until(lambda: len(hints) > 2 and hints[-1].to >= last)
     assert is_chain(hints)
     assert not any(hint.entries for hint in hints)
 
@@ -106,7 +102,7 @@ async def test_after_a_crash_the_chain_shows_its_break(
     """The first hint of a new term begins at the checkpoint it took over, so a missed one is noticed."""
     async with hints_of(log, bucket_of(ACCOUNT)) as hints:
         with service("store", around) as store:
-            last = await write(log, day(50, seed=3, conversations=2))
+            last = await log.append_mixed(day(50, seed=3, conversations=2))
             await asker.until_stored(last)
             store.kill()
             hints.clear()

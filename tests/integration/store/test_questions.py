@@ -10,7 +10,7 @@ from shared import events as e
 from shared import queries as q
 from shared.ids import AccountId, ContactId, ConversationId, MessageId
 from shared.subjects import bucket_of
-from tests.integration.store.conftest import Asker
+from tests.integration.store.conftest import Asker, store_here
 from tests.integration.store.traffic import (
     assigned,
     created,
@@ -30,7 +30,7 @@ from tests.support.desk import (
     started,
     visitor,
 )
-from tests.support.services import Surroundings, TestLog, service
+from tests.support.services import Surroundings, TestLog
 
 ANN, BOB = agent_id("ann"), agent_id("bob")
 FOREIGN = AccountId(identifier("another account"))
@@ -39,7 +39,7 @@ FOREIGN = AccountId(identifier("another account"))
 @pytest.fixture
 async def store(around: Surroundings, log: TestLog) -> AsyncIterator[None]:
     """A running store and one visitor with a conversation."""
-    with service("store", around):
+    async with store_here(around):
         await log.append("conversation", created("v"), started("v"))
         yield
 
@@ -380,7 +380,7 @@ async def test_a_store_that_is_behind_says_so(
     around: Surroundings, log: TestLog, asker: Asker
 ) -> None:
     """A question about a position that is not stored in time is "behind", never an older answer."""
-    with service("store", around):
+    async with store_here(around):
         last = (await log.append("conversation", created("v"), started("v")))[-1]
         asked = q.GetConversation(
             account_id=ACCOUNT, conversation_id=conversation_id("v"), at_least=last + 1
