@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from deploy.dev.addresses import (
     ServerAddresses,
@@ -21,6 +22,7 @@ from deploy.dev.errors import StackError
 from deploy.dev.nats_server import USERS as NATS_USERS
 from deploy.dev.nats_server import NatsServer, NatsSettings
 from deploy.dev.os_user import make_enterable
+from deploy.dev.ports import is_free
 from deploy.dev.postgres_server import PostgresServer, PostgresSettings
 from deploy.dev.process import tail, wait_until
 from deploy.dev.run_directory import ROOT, RunDirectory, RunningProcess, RunState, process_record
@@ -97,6 +99,16 @@ class Stack:
             master_key_file=Path(key_file) if key_file else self.directory.ensure_master_key(),
             gateway=port,
         )
+
+    def move_gateway(self, environ: dict[str, str]) -> bool:
+        """Start it on another port; False when its port is not why it ended, or was asked for."""
+        port = urlsplit(self.gateway_url).port
+        if environ.get("NIGHTDESK_GATEWAY_PORT") or port is None or is_free(port):
+            return False
+        self.prepare_environment(environ)
+        del self.services["gateway"]
+        self.start_service("gateway")
+        return True
 
     def start_service(self, name: str) -> ServiceProcess:
         """Start a service; `wait_ready` tells when it can be used."""
