@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from shared.ids import AccountId, AgentId, InboxId, PolicyId, TeamId
+from shared.policy.document import DeadlineClock, FallbackTeam, Hours, SkillRule, Strategy
 
 Role = Literal["agent", "supervisor", "admin"]
 
@@ -37,7 +38,7 @@ class AgentSaved(
     tag="agent_saved",
 ):
     """An agent as of now. `name` and `email` are ciphertext. `capacity`: conversations held at once.
-    `skills`: name to level 1..5."""
+    `skills`: name to level 1..5. `channel_capacity`: of those, at most so many of a channel."""
 
     account_id: AccountId
     writer: str
@@ -47,6 +48,7 @@ class AgentSaved(
     role: Role = "agent"
     capacity: int = 5
     skills: dict[str, int] = {}
+    channel_capacity: dict[str, int] = {}
 
 
 class AgentRemoved(
@@ -145,6 +147,11 @@ class PolicySaved(
     """How conversations are handed out. Times are seconds; 0 switches a deadline off.
 
     `language_skills`: a conversation with a language wants skill "lang:<language>" when any agent has it.
+    `ageing_s`: for each time so long that a conversation waits it rises by one priority. `strategy`: who of those who
+    may take it gets it; "manual": nobody until they claim it. `previous_agent_wait_s`: how long it is kept for the
+    previous agent while they are here but full. `deadline_clock`: whether deadlines count business time (`hours`).
+    After a missed deadline the agent is reminded, `reassign_after_s` later it goes to somebody else, and
+    `escalate_after_s` after the deadline (0: the deadline's own time again) the supervisors are told.
     """
 
     account_id: AccountId
@@ -157,6 +164,16 @@ class PolicySaved(
     next_response_s: int = 0
     prefer_previous_agent: bool = True
     language_skills: bool = True
+    skill_rules: tuple[SkillRule, ...] = ()
+    ageing_s: int = 0
+    strategy: Strategy = "balanced"
+    fallback_teams: tuple[FallbackTeam, ...] = ()
+    previous_agent_wait_s: int = 0
+    hours: Hours | None = None
+    deadline_clock: DeadlineClock = "clock"
+    resolution_s: int = 0
+    reassign_after_s: int = 0
+    escalate_after_s: int = 0
 
 
 class LabelSaved(

@@ -20,6 +20,7 @@ Trigger = Literal[
     "reopened",
     "waiting",
     "deadline",
+    "fallback",
 ]
 
 
@@ -32,7 +33,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why. `excluded` maps a rule (not_in_team, missing_skill, not_available, offline, at_capacity, pace:
-    too many unacknowledged assignments, lease_failed, gave_back) to the number of agents that fell to it first."""
+    too many unacknowledged assignments, channel_full, manual, kept_for_previous, lease_failed, gave_back) to the number of agents that fell to it first."""
 
     trigger: Trigger
     policy_version: Position
@@ -106,12 +107,13 @@ class DeadlineMissed(
     tag_field="type",
     tag="deadline_missed",
 ):
-    """An answer is overdue. `waiting_since` names the wait, so each deadline is acted on once."""
+    """An answer, or the end of a case, is overdue. `waiting_since` names the wait (for "resolution" the position from
+    which the case was open), so each deadline is acted on once."""
 
     account_id: AccountId
     writer: str
     conversation_id: ConversationId
-    deadline: Literal["first_response", "next_response"]
+    deadline: Literal["first_response", "next_response", "resolution"]
     waiting_since: Position
     agent_id: AgentId | None = None
 
@@ -119,12 +121,13 @@ class DeadlineMissed(
 class Escalated(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="escalated"
 ):
-    """The supervisors should look: the wait named by `waiting_since` outlived its deadline again."""
+    """The supervisors should look: what is named by `waiting_since` (see `DeadlineMissed`) outlived its deadline."""
 
     account_id: AccountId
     writer: str
     conversation_id: ConversationId
     waiting_since: Position
+    deadline: Literal["response", "resolution"] = "response"
 
 
 RoutingEvent = (

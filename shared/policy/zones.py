@@ -24,3 +24,12 @@ def zone_of(name: str) -> ZoneInfo:
             return ZoneInfo.from_file(file, key=name)
         except ValueError as err:
             raise KeyError(name) from err
+
+
+def is_zone(name: str) -> bool:
+    """Whether this release knows the zone."""
+    try:
+        zone_of(name)
+    except KeyError:
+        return False
+    return True

@@ -55,7 +55,13 @@ def device_id(name: str) -> DeviceId:
     return DeviceId(identifier(f"device {name}"))
 
 
-def agent(name: str, *, capacity: int = 5, skills: dict[str, int] | None = None) -> Event:
+def agent(
+    name: str,
+    *,
+    capacity: int = 5,
+    skills: dict[str, int] | None = None,
+    channels: dict[str, int] | None = None,
+) -> Event:
     """The agent exists."""
     return events.AgentSaved(
         account_id=ACCOUNT,
@@ -65,6 +71,7 @@ def agent(name: str, *, capacity: int = 5, skills: dict[str, int] | None = None)
         email=b"",
         capacity=capacity,
         skills=skills or {},
+        channel_capacity=channels or {},
     )
 
 
@@ -99,12 +106,12 @@ def inbox(
     )
 
 
-def policy(**settings: int | bool) -> Event:
+def policy(policy_id: PolicyId = POLICY, **settings: object) -> Event:
     """The policy of `INBOX`."""
     return events.PolicySaved(
         account_id=ACCOUNT,
         writer="test",
-        policy_id=POLICY,
+        policy_id=policy_id,
         name="policy",
         **settings,  # type: ignore[arg-type]
     )
@@ -120,6 +127,7 @@ def started(
     *,
     priority: Priority = "normal",
     language: str = "",
+    channel: str = "web",
     contact: str | None = None,
     inbox_id: InboxId = INBOX,
 ) -> Event:
@@ -132,6 +140,17 @@ def started(
         by=visitor(contact or name),
         priority=priority,
         language=language,
+        channel=channel,
+    )
+
+
+def labelled(name: str, *labels: str) -> Event:
+    """The conversation has these labels, too."""
+    return events.LabelsChanged(
+        account_id=ACCOUNT,
+        conversation_id=conversation_id(name),
+        by=Author(kind="agent", id=agent_id("somebody")),
+        added=labels,
     )
 
 

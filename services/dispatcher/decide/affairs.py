@@ -8,8 +8,11 @@ from typing import Literal
 from services.dispatcher.decide.due import (
     SECOND_NS,
     escalation_due_ns,
+    fallback,
     lease_due_ns,
     missed_due_ns,
+    reassignment_due_ns,
+    resolution_due_ns,
     return_due_ns,
     wake_due_ns,
 )
@@ -26,7 +29,7 @@ def decide_about(sheet: Sheet, track: Track) -> None:
         _answer(sheet, track, track.requests[0])
     elif _gives_to_answerer(sheet, track) or _returns(sheet, track) or _wakes(sheet, track):
         return
-    else:
+    elif not _falls_back(sheet, track):
         _judge_deadlines(sheet, track)
 
 
@@ -43,7 +46,7 @@ def _answer(sheet: Sheet, track: Track, request: Request) -> None:
         )
         sheet.add(track, refused)
     elif request.agent_id is None:
-        sheet.queue(track, trigger="requested", requested_by=request.by)
+        sheet.queue(track, trigger="requested", requested_by=request.by, to_team_id=request.team_id)
     else:
         is_claim = request.kind == "claim"
         sheet.assign(
@@ -126,12 +129,40 @@ def _wakes(sheet: Sheet, track: Track) -> bool:
     return True
 
 
+def _falls_back(sheet: Sheet, track: Track) -> bool:
+    """Whether another team is asked for what has waited too long."""
+    policy, _ = sheet.floor.account.policy_of(track.conversation.inbox_id)
+    if not policy.fallback_teams:
+        return False
+    found = fallback(track, policy, sheet.floor.account)
+    if found is None or found[0] > sheet.moment.now_ns:
+        return False
+    sheet.queue(track, trigger="fallback", to_team_id=found[1])
+    return True
+
+
 def _judge_deadlines(sheet: Sheet, track: Track) -> None:
+    """The first step of the chain that is due: reminder, somebody else, supervisors; then the end of the case."""
+    policy, _ = sheet.floor.account.policy_of(track.conversation.inbox_id)
+    now_ns = sheet.moment.now_ns
+    if _is_due(missed_due_ns(track, policy), now_ns):
+        _remind(sheet, track)
+    elif _is_due(reassignment_due_ns(track, policy), now_ns):
+        sheet.queue(track, trigger="deadline")
+    elif _is_due(escalation_due_ns(track, policy), now_ns):
+        _escalate(sheet, track)
+    elif _is_due(resolution_due_ns(track, policy), now_ns):
+        _judge_case(sheet, track)
+
+
+def _is_due(due_ns: int | None, now_ns: int) -> bool:
+    return due_ns is not None and due_ns <= now_ns
+
+
+def _remind(sheet: Sheet, track: Track) -> None:
     conversation = track.conversation
-    policy, _ = sheet.floor.account.policy_of(conversation.inbox_id)
-    missed_ns = missed_due_ns(track, policy)
-    if missed_ns is not None and missed_ns <= sheet.moment.now_ns:
-        missed = DeadlineMissed(
+    sheet.remind(
+        DeadlineMissed(
             account_id=conversation.account_id,
             writer=sheet.moment.writer,
             conversation_id=conversation.conversation_id,
@@ -139,14 +170,41 @@ def _judge_deadlines(sheet: Sheet, track: Track) -> None:
             waiting_since=conversation.waiting_since,
             agent_id=conversation.agent_id,
         )
-        sheet.remind(missed)
-        return
-    escalation_ns = escalation_due_ns(track, policy)
-    if escalation_ns is not None and escalation_ns <= sheet.moment.now_ns:
-        escalated = Escalated(
+    )
+
+
+def _escalate(sheet: Sheet, track: Track) -> None:
+    conversation = track.conversation
+    sheet.remind(
+        Escalated(
             account_id=conversation.account_id,
             writer=sheet.moment.writer,
             conversation_id=conversation.conversation_id,
             waiting_since=conversation.waiting_since,
         )
-        sheet.remind(escalated)
+    )
+
+
+def _judge_case(sheet: Sheet, track: Track) -> None:
+    conversation = track.conversation
+    if track.missed_resolution == track.opened:
+        sheet.remind(
+            Escalated(
+                account_id=conversation.account_id,
+                writer=sheet.moment.writer,
+                conversation_id=conversation.conversation_id,
+                waiting_since=track.opened,
+                deadline="resolution",
+            )
+        )
+        return
+    sheet.remind(
+        DeadlineMissed(
+            account_id=conversation.account_id,
+            writer=sheet.moment.writer,
+            conversation_id=conversation.conversation_id,
+            deadline="resolution",
+            waiting_since=track.opened,
+            agent_id=conversation.agent_id,
+        )
+    )

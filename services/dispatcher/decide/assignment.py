@@ -6,7 +6,7 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 
 from services.dispatcher.decide.due import SECOND_NS
-from services.dispatcher.decide.pool import Candidate, Pool, Roster
+from services.dispatcher.decide.pool import PARTS, Candidate, Pool, Roster
 from services.dispatcher.decide.sheet import Choice, Sheet
 from services.dispatcher.decide.state import NEVER, Track
 from shared.events import Scored
@@ -66,13 +66,16 @@ def _try(sheet: Sheet, pool: Pool, roster: Roster, track: Track) -> None:
         known = floor.office.previous.get(floor.office.contact_of(track))
         if known is not None and known != barred:
             previous = roster.find(known, sheet.standing(known))
+        if previous is None and sheet.is_kept(track, barred=barred):
+            return
     ranked = _ranked(roster, previous, barred)
     if not ranked:
         return
     excluded = {rule: count for rule, count in roster.counts.items() if count}
     if barred is not None and roster.find(barred, sheet.standing(barred)) is not None:
         excluded["gave_back" if track.barred_until == NEVER else "lease_failed"] = 1
-    scored = [_scored(candidate, is_previous=candidate is previous) for candidate in ranked]
+    names = PARTS[pool.key.strategy]
+    scored = [_scored(candidate, names, is_previous=candidate is previous) for candidate in ranked]
     choice = Choice(
         winner=scored[0],
         runners_up=tuple(scored[1:]),
@@ -104,13 +107,8 @@ def _ranked(roster: Roster, previous: Candidate | None, barred: AgentId | None) 
     return ranked
 
 
-def _scored(candidate: Candidate, *, is_previous: bool) -> Scored:
-    skill, team_priority, load, last_assigned, agent_id = candidate
-    parts = (
-        ("previous_agent", 0.0 if is_previous else 1.0),
-        ("skill_level", float(skill)),
-        ("team_priority", float(team_priority)),
-        ("load", load),
-        ("last_assigned", float(last_assigned)),
-    )
-    return Scored(agent_id=agent_id, parts=parts)
+def _scored(candidate: Candidate, names: tuple[str, ...], *, is_previous: bool) -> Scored:
+    *parts, agent_id = candidate
+    first = ("previous_agent", 0.0 if is_previous else 1.0)
+    told = (first, *((name, float(part)) for name, part in zip(names, parts, strict=True)))
+    return Scored(agent_id=agent_id, parts=told)

@@ -6,9 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from services.dispatcher.decide.settings import Settings
-from services.dispatcher.decide.state import Agent, Office, Track
+from services.dispatcher.decide.state import Agent, Office, Track, team_of
 from shared.directory import Account
 from shared.events import PolicySaved
+from shared.ids import TeamId
+from shared.policy.hours import after_ns
 
 SECOND_NS = 1_000_000_000
 NOW = 0
@@ -20,16 +22,19 @@ def next_due_ns(
 ) -> int | None:
     """The log time from which `affairs.decide_about` has something to do; `NOW` at once, None never.
 
-    `now_ns` only drops a pardon that is over: it makes the agent a candidate again, there is nothing to append.
+    `now_ns` only drops pardons and patience that are over: somebody is a candidate again, there is nothing to append.
     """
     policy, _ = account.policy_of(track.conversation.inbox_id)
-    dues = [*_owner_dues(track, office, account, policy), *_wait_dues(track, policy)]
+    dues = [*_owner_dues(track, office, account, policy), *_wait_dues(track, policy, account)]
     if track.requests or (track.answerer is not None and track.conversation.agent_id is None):
         dues.append(NOW)
-    if track.is_waiting and track.barred_agent_id is not None:
+    if track.is_waiting:
         pardon_ns = track.barred_ns + settings.pardon_s * SECOND_NS
-        if pardon_ns > now_ns:
+        patience_ns = track.since_ns + policy.previous_agent_wait_s * SECOND_NS
+        if track.barred_agent_id is not None and pardon_ns > now_ns:
             dues.append(pardon_ns)
+        if policy.previous_agent_wait_s and patience_ns > now_ns:
+            dues.append(patience_ns)
     return min(dues, default=None)
 
 
@@ -70,15 +75,56 @@ def wake_due_ns(track: Track) -> int | None:
 def missed_due_ns(track: Track, policy: PolicySaved) -> int | None:
     """When the deadline of the wait is missed; None if there is none or it is on record."""
     allowed_s, acted = response(track, policy)
-    return None if not allowed_s or acted else _began_ns(track) + allowed_s * SECOND_NS
+    return None if not allowed_s or acted else _after_ns(policy, track.since_ns, allowed_s)
+
+
+def reassignment_due_ns(track: Track, policy: PolicySaved) -> int | None:
+    """When an owner who missed the deadline loses the conversation; whoever got it late has as long."""
+    allowed_s, acted = response(track, policy)
+    conversation, more_s = track.conversation, policy.reassign_after_s
+    if not more_s or not acted or conversation.agent_id is None:
+        return None
+    if track.reassigned == conversation.waiting_since:
+        return None
+    dues = (
+        _after_ns(policy, track.since_ns, allowed_s + more_s),
+        _after_ns(policy, track.assigned_ns, more_s),
+    )
+    return None if None in dues else max(due_ns for due_ns in dues if due_ns is not None)
 
 
 def escalation_due_ns(track: Track, policy: PolicySaved) -> int | None:
-    """When a wait whose deadline was missed is escalated: after the same time again."""
+    """When a wait whose deadline was missed is escalated."""
     allowed_s, acted = response(track, policy)
     if not allowed_s or not acted or track.escalated == track.conversation.waiting_since:
         return None
-    return _began_ns(track) + 2 * allowed_s * SECOND_NS
+    more_s = policy.escalate_after_s or allowed_s
+    return _after_ns(policy, track.since_ns, allowed_s + more_s)
+
+
+def resolution_due_ns(track: Track, policy: PolicySaved) -> int | None:
+    """When the case should have ended, or after that is on record, when it is escalated."""
+    if not policy.resolution_s or not track.opened:
+        return None
+    if track.missed_resolution != track.opened:
+        return _after_ns(policy, track.opened_ns, policy.resolution_s)
+    if track.escalated_resolution == track.opened:
+        return None
+    more_s = policy.escalate_after_s or policy.resolution_s
+    return _after_ns(policy, track.opened_ns, policy.resolution_s + more_s)
+
+
+def fallback(track: Track, policy: PolicySaved, account: Account) -> tuple[int, TeamId] | None:
+    """The next team to be asked for what waits, and when; None if there is no other."""
+    if not track.is_waiting:
+        return None
+    asked = track.fallen_to if track.fallen_since == track.since else ()
+    for step in policy.fallback_teams:
+        if step.team_id in asked or step.team_id not in account.teams:
+            continue
+        if step.team_id != team_of(account, track):
+            return track.since_ns + step.after_s * SECOND_NS, step.team_id
+    return None
 
 
 def response(track: Track, policy: PolicySaved) -> tuple[int, bool]:
@@ -92,8 +138,11 @@ def response(track: Track, policy: PolicySaved) -> tuple[int, bool]:
     return policy.next_response_s, track.missed_next == since
 
 
-def _began_ns(track: Track) -> int:
-    return track.times[track.conversation.waiting_since]
+def _after_ns(policy: PolicySaved, began_ns: int, seconds: int) -> int | None:
+    """The end of a deadline, in the time that the policy counts; None if that never comes."""
+    if policy.deadline_clock == "business" and policy.hours is not None:
+        return after_ns(policy.hours, began_ns, seconds)
+    return began_ns + seconds * SECOND_NS
 
 
 def _owner_dues(
@@ -109,12 +158,21 @@ def _owner_dues(
             yield due_ns
 
 
-def _wait_dues(track: Track, policy: PolicySaved) -> Iterator[int]:
+def _wait_dues(track: Track, policy: PolicySaved, account: Account) -> Iterator[int]:
     wake_ns = wake_due_ns(track)
     if wake_ns is not None:
         yield wake_ns
-    if not policy.first_response_s and not policy.next_response_s:
+    if policy.fallback_teams:
+        found = fallback(track, policy, account)
+        if found is not None:
+            yield found[0]
+    if not (policy.first_response_s or policy.next_response_s or policy.resolution_s):
         return
-    for due_ns in (missed_due_ns(track, policy), escalation_due_ns(track, policy)):
+    for due_ns in (
+        missed_due_ns(track, policy),
+        reassignment_due_ns(track, policy),
+        escalation_due_ns(track, policy),
+        resolution_due_ns(track, policy),
+    ):
         if due_ns is not None:
             yield due_ns

@@ -3,44 +3,57 @@ piece by piece and can be rebuilt from it at any time with the same result."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from heapq import heappop, heappush
+
 import msgspec
 
-from services.dispatcher.decide.due import next_due_ns
+from services.dispatcher.decide.demand import DemandClass, Supply
+from services.dispatcher.decide.due import SECOND_NS, next_due_ns
 from services.dispatcher.decide.line import Item, Line
 from services.dispatcher.decide.pool import RANKS, Pool, PoolKey, Roster, Standing, Status
 from services.dispatcher.decide.settings import Settings
 from services.dispatcher.decide.state import Agent, Office, Track, team_of
 from shared.directory import Account
-from shared.ids import AgentId, ConversationId, InboxId, Position, TeamId
-
-LANGUAGE_SKILL = "lang:"
+from shared.events import AgentSaved
+from shared.ids import AgentId, ConversationId, Position
 
 
 class _View(msgspec.Struct, frozen=True):
-    """How a conversation stands in the floor."""
+    """How a conversation stands in the floor. `older_ns`: when it will have waited enough to rise by a priority."""
 
     pool: PoolKey | None = None
     rank: int = 0
     since: Position = 0
     is_fresh: bool = False
+    older_ns: int = 0
     owner: AgentId | None = None
     is_held: bool = False
+    channel: str = ""
     unacknowledged: Position = 0
 
 
 class Holding:
-    """What an agent has: conversations owned, those that fill the capacity, assignments not acknowledged."""
+    """What an agent has: conversations owned, those that fill the capacity (in all and by channel), assignments not
+    acknowledged."""
 
-    __slots__ = ("held", "owned", "unacknowledged")
+    __slots__ = ("channels", "held", "owned", "unacknowledged")
 
     def __init__(self) -> None:
         self.owned: dict[ConversationId, None] = {}
         self.held = 0
+        self.channels: dict[str, int] = {}
         self.unacknowledged: dict[ConversationId, Position] = {}
+
+    def fill(self, channel: str, by: int) -> None:
+        """So many more conversations of a channel fill the capacity."""
+        self.held += by
+        self.channels[channel] = self.channels.get(channel, 0) + by
 
 
 _NOWHERE = _View()
 _NO_AGENT = Agent()
+_NONE: frozenset[str] = frozenset()
 
 
 class Floor:
@@ -57,10 +70,11 @@ class Floor:
         self.agenda: dict[ConversationId, int] = {}
         self.holdings: dict[AgentId, Holding] = {}
         self.standings: dict[AgentId, Standing] = {}
-        self._classes: dict[tuple[TeamId | None, InboxId, str], Pool] = {}
+        self._supply = Supply(account)
+        self._classes: dict[DemandClass, Pool] = {}
         self._rosters: dict[AgentId, list[Roster]] = {}
         self._views: dict[ConversationId, _View] = {}
-        self._skills = frozenset(s for agent in account.agents.values() for s in agent.skills)
+        self._rising: list[tuple[int, ConversationId]] = []
         for agent_id in account.agents:
             self.place_agent(agent_id)
         for track in office.tracks.values():
@@ -83,14 +97,30 @@ class Floor:
 
     def place(self, track: Track, now_ns: int) -> int | None:
         """Follow a conversation that changed. Returns when it falls due next if that is later than now."""
+        self._stand(track, now_ns)
+        return self.schedule(track, now_ns)
+
+    def _stand(self, track: Track, now_ns: int) -> None:
         conversation_id = track.conversation.conversation_id
         before = self._views.get(conversation_id, _NOWHERE)
-        after = self._view(track)
+        after = self._view(track, now_ns)
+        if after.older_ns and after.older_ns != before.older_ns:
+            heappush(self._rising, (after.older_ns, conversation_id))
         if before != after:
             self._views[conversation_id] = after
             self._move_in_line(conversation_id, before, after)
             self._move_owner(conversation_id, before, after)
-        return self.schedule(track, now_ns)
+
+    def age(self, now_ns: int) -> None:
+        """Let what has waited long enough rise. To be asked before every round: the order depends on the time."""
+        while self._rising and self._rising[0][0] <= now_ns:
+            older_ns, conversation_id = heappop(self._rising)
+            if self._views.get(conversation_id, _NOWHERE).older_ns == older_ns:
+                self._stand(self.office.tracks[conversation_id], now_ns)
+
+    def rank(self, track: Track) -> int:
+        """The line in which a waiting conversation stands."""
+        return self._views.get(track.conversation.conversation_id, _NOWHERE).rank
 
     def schedule(self, track: Track, now_ns: int) -> int | None:
         """Find out when the conversation falls due; what is due by now is ready."""
@@ -121,15 +151,16 @@ class Floor:
             roster.move(agent_id, before, after)
 
     def standing(
-        self, agent_id: AgentId, *, extra: int = 0, last_assigned: Position = 0
+        self, agent_id: AgentId, *, extra: Sequence[str] = (), last_assigned: Position = 0
     ) -> Standing | None:
-        """How the agent stands with `extra` assignments more than are folded; None for one who doesn't exist."""
+        """How the agent stands with assignments more than are folded, `extra` their channels; None for one who doesn't
+        exist."""
         profile = self.account.agents.get(agent_id)
         if profile is None:
             return None
         agent = self.office.agents.get(agent_id, _NO_AGENT)
         holding = self.holding(agent_id)
-        held = holding.held + extra
+        held = holding.held + len(extra)
         status: Status = "free"
         if not agent.devices:
             status = "offline"
@@ -137,31 +168,26 @@ class Floor:
             status = "not_available"
         elif held >= profile.capacity:
             status = "at_capacity"
-        elif len(holding.unacknowledged) + extra >= self.settings.burst:
+        elif len(holding.unacknowledged) + len(extra) >= self.settings.burst:
             status = "pace"
         return Standing(
-            status, held / max(profile.capacity, 1), last_assigned or agent.last_assigned
+            status,
+            held / max(profile.capacity, 1),
+            last_assigned or agent.last_assigned,
+            last_assigned or agent.idle_since,
+            _full(profile, holding, extra) if profile.channel_capacity else _NONE,
         )
 
     def pool_of(self, track: Track) -> Pool:
         """The pool whose agents may take this conversation."""
         conversation = track.conversation
         team_id = team_of(self.account, track)
-        name = (team_id, conversation.inbox_id, conversation.language)
+        name = self._supply.class_of(conversation, team_id)
         pool = self._classes.get(name)
         if pool is None:
-            key = PoolKey(team_id, self._required(conversation.inbox_id, conversation.language))
+            key = self._supply.key_of(conversation, team_id)
             pool = self._classes[name] = self.pools.get(key) or self._open(key)
         return pool
-
-    def _required(self, inbox_id: InboxId, language: str) -> tuple[tuple[str, int], ...]:
-        inbox = self.account.inboxes.get(inbox_id)
-        skills = dict(inbox.skills) if inbox is not None else {}
-        policy, _ = self.account.policy_of(inbox_id)
-        wanted = LANGUAGE_SKILL + language
-        if language and policy.language_skills and wanted in self._skills:
-            skills.setdefault(wanted, 1)
-        return tuple(sorted(skills.items()))
 
     def _open(self, key: PoolKey) -> Pool:
         pool = self.pools[key] = Pool(key, self.account)
@@ -170,12 +196,26 @@ class Floor:
             pool.roster.move(agent_id, None, self.standings[agent_id])
         return pool
 
-    def _view(self, track: Track) -> _View:
+    def _rank(self, track: Track, now_ns: int) -> tuple[int, int]:
+        """Its priority with what it rose by waiting, and when it rises again (0: never)."""
+        rank = RANKS[track.conversation.priority]
+        policy, _ = self.account.policy_of(track.conversation.inbox_id)
+        step_ns = policy.ageing_s * SECOND_NS
+        if not step_ns or not rank:
+            return rank, 0
+        risen = max(0, now_ns - track.since_ns) // step_ns
+        if risen >= rank:
+            return 0, 0
+        return rank - risen, track.since_ns + (risen + 1) * step_ns
+
+    def _view(self, track: Track, now_ns: int) -> _View:
         conversation = track.conversation
         if track.is_waiting:
+            rank, older_ns = self._rank(track, now_ns)
             return _View(
                 pool=self.pool_of(track).key,
-                rank=RANKS[conversation.priority],
+                rank=rank,
+                older_ns=older_ns,
                 since=track.since,
                 is_fresh=not track.is_queued,
             )
@@ -189,6 +229,7 @@ class Floor:
         return _View(
             owner=owner,
             is_held=conversation.phase == "active",
+            channel=conversation.channel,
             unacknowledged=conversation.assigned if is_unacknowledged else 0,
         )
 
@@ -209,13 +250,22 @@ class Floor:
         if before.owner is not None:
             holding = self.holding(before.owner)
             holding.owned.pop(conversation_id, None)
-            holding.held -= before.is_held
+            holding.fill(before.channel, -1 if before.is_held else 0)
             holding.unacknowledged.pop(conversation_id, None)
         if after.owner is not None:
             holding = self.holding(after.owner)
             holding.owned[conversation_id] = None
-            holding.held += after.is_held
+            holding.fill(after.channel, 1 if after.is_held else 0)
             if after.unacknowledged:
                 holding.unacknowledged[conversation_id] = after.unacknowledged
         for owner in {before.owner, after.owner} - {None}:
             self.place_agent(owner)  # type: ignore[arg-type]
+
+
+def _full(profile: AgentSaved, holding: Holding, extra: Sequence[str]) -> frozenset[str]:
+    limits = profile.channel_capacity.items()
+    return frozenset(
+        channel
+        for channel, most in limits
+        if holding.channels.get(channel, 0) + extra.count(channel) >= most
+    )

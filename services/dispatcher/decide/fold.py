@@ -7,7 +7,15 @@ from typing import assert_never
 
 import msgspec
 
-from services.dispatcher.decide.state import NEVER, Agent, Office, Request, State, Track
+from services.dispatcher.decide.state import (
+    NEVER,
+    Agent,
+    Handling,
+    Office,
+    Request,
+    State,
+    Track,
+)
 from shared import conversation as conversations
 from shared import events, repeats
 from shared.conversation import ConversationFact
@@ -26,7 +34,15 @@ class Touched(msgspec.Struct, frozen=True, kw_only=True):
 
 UNTOUCHED = Touched()
 _KEPT_TRIGGERS = frozenset(
-    {"lease_lapsed", "agent_offline", "agent_removed", "requested", "reopened"}
+    {
+        "lease_lapsed",
+        "agent_offline",
+        "agent_removed",
+        "requested",
+        "reopened",
+        "deadline",
+        "fallback",
+    }
 )
 _OtherEvent = (
     events.MessageEvent
@@ -48,10 +64,10 @@ def evolve(
             if repeats.is_repeat(state.repeats, event, at_ns):
                 return UNTOUCHED
             return _fact(office, event, position, at_ns)
-        case events.LabelsChanged() | events.NoteAdded() | events.Rated():
+        case events.NoteAdded() | events.Rated():
             _fact(office, event, position, at_ns)
             return UNTOUCHED
-        case events.PriorityChanged() | events.StatusChanged():
+        case events.PriorityChanged() | events.StatusChanged() | events.LabelsChanged():
             return _fact(office, event, position, at_ns)
         case events.AssignmentRequested() | events.ClaimRequested():
             return _requested(office, event, position)
@@ -123,8 +139,17 @@ def _fact(office: Office, event: ConversationFact, position: Position, at_ns: in
     conversation = track.conversation
     if isinstance(event, events.MessagePosted):
         _note_answerer(track, event)
+    owner, phase = conversation.agent_id, conversation.phase
     conversations.evolve(conversation, event, position)
+    if owner is not None and conversation.phase != phase:
+        office.agents.setdefault(owner, Agent()).idle_since = position
+    if conversation.unanswered and not track.opened:
+        track.opened, track.opened_ns = position, at_ns
     if conversation.phase == "resolved":
+        if owner is not None:
+            handling = office.handling.setdefault(conversation.team_id or "", Handling())
+            handling.note(at_ns - track.assigned_ns)
+        track.opened = 0
         track.is_queued = False
         track.wanted_team_id = None
         track.answerer = None
@@ -203,6 +228,7 @@ def _assigned(
 ) -> Touched:
     agent = office.agents.setdefault(event.agent_id, Agent())
     agent.last_assigned = position
+    agent.idle_since = position
     track = office.tracks.get(event.conversation_id)
     if track is None:
         return Touched(assignee_id=event.agent_id)
@@ -228,17 +254,28 @@ def _queued(
     if track is None:
         return UNTOUCHED
     trigger = event.why.trigger
-    owner = track.conversation.agent_id
+    owner, was_queued = track.conversation.agent_id, track.is_queued
     if trigger == "lease_lapsed":
         _bar(track, owner, at_ns, until=track.conversation.assigned)
     if event.why.requested_by and track.requests:
         request = track.requests.pop(0)
         track.wanted_team_id = request.team_id or track.wanted_team_id
         _bar(track, owner, at_ns, until=NEVER)
+    if trigger == "deadline":
+        track.reassigned = track.conversation.waiting_since
+        _bar(track, owner, at_ns, until=NEVER)
+    if trigger == "fallback" and event.team_id is not None:
+        earlier = track.fallen_to if track.fallen_since == track.since else ()
+        track.fallen_to, track.fallen_since = (*earlier, event.team_id), track.since
+        track.wanted_team_id = event.team_id
+    if owner is not None:
+        office.agents.setdefault(owner, Agent()).idle_since = position
     conversations.evolve(track.conversation, event, position)
     _keep_times(track, at_ns)
     track.is_queued = track.conversation.phase == "active"
-    track.queued = event.waiting_since or position
+    if trigger != "fallback" or not was_queued:
+        track.queued = event.waiting_since or position
+        track.queued_ns = track.times.get(event.waiting_since, at_ns)
     track.released_by = trigger if trigger in _KEPT_TRIGGERS else "queue"
     track.answerer = None
     track.lease_s = 0
@@ -265,7 +302,12 @@ def _reminded(office: Office, event: events.DeadlineMissed | events.Escalated) -
     if track is None:
         return UNTOUCHED
     if isinstance(event, events.Escalated):
-        track.escalated = event.waiting_since
+        if event.deadline == "resolution":
+            track.escalated_resolution = event.waiting_since
+        else:
+            track.escalated = event.waiting_since
+    elif event.deadline == "resolution":
+        track.missed_resolution = event.waiting_since
     elif event.deadline == "first_response":
         track.missed_first = event.waiting_since
     else:

@@ -38,6 +38,7 @@ def decide(world: World, now_ns: int, *, evidence: Evidence, writer: str) -> lis
 def _fill(world: World, account_id: AccountId, sheet: Sheet) -> bool:
     """Draft an account's events. False: there may be more than the share allows, or something is due but unclear."""
     floor = sheet.floor
+    floor.age(sheet.moment.now_ns)
     for conversation_id in sorted(floor.ready):
         if sheet.is_full:
             return False

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import msgspec
 
+from services.dispatcher.decide.due import SECOND_NS
 from services.dispatcher.decide.floor import Floor
-from services.dispatcher.decide.pool import RANKS, Pool, PoolKey, Roster, Standing
+from services.dispatcher.decide.pool import Pool, PoolKey, Roster, Standing
 from services.dispatcher.decide.settings import Evidence
 from services.dispatcher.decide.state import Track, team_of
 from shared.events import (
@@ -17,7 +18,7 @@ from shared.events import (
     Scored,
 )
 from shared.events.routing import Trigger
-from shared.ids import AgentId, ConversationId, Position
+from shared.ids import AgentId, ConversationId, Position, TeamId
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +49,7 @@ class Sheet:
         self.budget = budget
         self.events: list[RoutingEvent] = []
         self.handled: set[ConversationId] = set()
-        self._extra: dict[AgentId, int] = {}
+        self._extra: dict[AgentId, list[str]] = {}
         self._reserved: dict[AgentId, Standing] = {}
         self._rosters: dict[PoolKey, Roster] = {}
 
@@ -103,15 +104,20 @@ class Sheet:
                 lease_s=policy.assignment_lease_s if has_lease else 0,
             ),
         )
-        self._reserve(agent_id)
+        self._reserve(agent_id, conversation.channel)
 
-    def queue(self, track: Track, *, trigger: Trigger, requested_by: str = "") -> None:
-        """Draft a return to the queue, or the record that it waits; into the asked team for a request."""
+    def queue(
+        self,
+        track: Track,
+        *,
+        trigger: Trigger,
+        requested_by: str = "",
+        to_team_id: TeamId | None = None,
+    ) -> None:
+        """Draft a return to the queue, or the record that it waits; into another team if one is named."""
         conversation = track.conversation
-        team_id = team_of(self.floor.account, track)
+        team_id = to_team_id or team_of(self.floor.account, track)
         place = 0
-        if trigger == "requested":
-            team_id = track.requests[0].team_id or team_id
         if track.is_waiting:
             place = self.place(self.floor.pool_of(track), track)
         choice = Choice(
@@ -132,7 +138,23 @@ class Sheet:
     def place(self, pool: Pool, track: Track) -> int:
         """The conversation's place among all that wait for the pool."""
         item = (track.since, track.conversation.conversation_id)
-        return pool.place(_rank(track), item)
+        return pool.place(self.floor.rank(track), item)
+
+    def is_kept(self, track: Track, *, barred: AgentId | None) -> bool:
+        """Whether it is kept for the previous agent for a while, who is here and only full."""
+        policy, _ = self.floor.account.policy_of(track.conversation.inbox_id)
+        if not policy.previous_agent_wait_s or not policy.prefer_previous_agent:
+            return False
+        if self.moment.now_ns >= track.since_ns + policy.previous_agent_wait_s * SECOND_NS:
+            return False
+        known = self.floor.office.previous.get(self.floor.office.contact_of(track))
+        standing = self.standing(known) if known is not None and known != barred else None
+        roster = self.roster(self.floor.pool_of(track))
+        return (
+            standing is not None
+            and known in roster.members
+            and roster.status(standing) in ("at_capacity", "pace", "channel_full")
+        )
 
     def _explain(self, track: Track, trigger: Trigger, choice: Choice) -> Explanation:
         _, version = self.floor.account.policy_of(track.conversation.inbox_id)
@@ -150,11 +172,16 @@ class Sheet:
     def _excluded(self, track: Track) -> dict[str, int]:
         if not track.is_waiting:
             return {}
-        return {rule: n for rule, n in self.roster(self.floor.pool_of(track)).counts.items() if n}
+        counts = self.roster(self.floor.pool_of(track)).counts
+        excluded = {rule: n for rule, n in counts.items() if n}
+        if self.is_kept(track, barred=None):
+            excluded["kept_for_previous"] = 1
+        return excluded
 
-    def _reserve(self, agent_id: AgentId) -> None:
+    def _reserve(self, agent_id: AgentId, channel: str) -> None:
         before = self.standing(agent_id)
-        extra = self._extra[agent_id] = self._extra.get(agent_id, 0) + 1
+        extra = self._extra.setdefault(agent_id, [])
+        extra.append(channel)
         after = self.floor.standing(
             agent_id,
             extra=extra,
@@ -165,7 +192,3 @@ class Sheet:
         self._reserved[agent_id] = after
         for roster in self._rosters.values():
             roster.move(agent_id, before, after)
-
-
-def _rank(track: Track) -> int:
-    return RANKS[track.conversation.priority]

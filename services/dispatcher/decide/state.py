@@ -13,7 +13,7 @@ from shared.events.routing import Trigger
 from shared.ids import AccountId, AgentId, ContactId, ConversationId, DeviceId, Position, TeamId
 from shared.repeats import Repeats
 
-VERSION = 1
+VERSION = 2
 """Of the snapshot's form; a snapshot of another version is read from the log again."""
 
 NEVER: Position = 2**62
@@ -35,14 +35,16 @@ class Track(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     `times`: log times of its unanswered positions. `is_queued`: its wait is on record; `queued` is its place while
     nothing is unanswered. `answerer`: an agent who answered while it had no owner. `barred_*`: the agent who left
-    it lying or gave it back, since when, and the acknowledgement that lifts it. `missed_*`, `escalated`: the waits
-    whose deadline was acted on.
+    it lying or gave it back, since when, and the acknowledgement that lifts it. `missed_*`, `reassigned`, `escalated*`:
+    the waits whose deadline was acted on. `opened`: since when the case is open, 0 for one without a message.
+    `fallen_*`: the teams that were asked instead, and the wait for which they were.
     """
 
     conversation: Conversation
     times: dict[Position, int] = {}
     is_queued: bool = False
     queued: Position = 0
+    queued_ns: int = 0
     released_by: Trigger = "queue"
     wanted_team_id: TeamId | None = None
     requests: list[Request] = []
@@ -54,7 +56,14 @@ class Track(msgspec.Struct, kw_only=True, omit_defaults=True):
     barred_until: Position = 0
     missed_first: Position = 0
     missed_next: Position = 0
+    missed_resolution: Position = 0
+    reassigned: Position = 0
     escalated: Position = 0
+    escalated_resolution: Position = 0
+    opened: Position = 0
+    opened_ns: int = 0
+    fallen_to: tuple[TeamId, ...] = ()
+    fallen_since: Position = 0
 
     @property
     def is_waiting(self) -> bool:
@@ -71,10 +80,16 @@ class Track(msgspec.Struct, kw_only=True, omit_defaults=True):
         """Its place among those of the same priority."""
         return self.conversation.waiting_since or self.queued
 
+    @property
+    def since_ns(self) -> int:
+        """The log time from which it waits in that place."""
+        return self.times.get(self.conversation.waiting_since, self.queued_ns)
+
 
 class Agent(msgspec.Struct, kw_only=True, omit_defaults=True):
     """An agent's presence and receipts. `changed`, `offline_ns`: when they last went offline. `received`: how far
-    any of their devices has acknowledged. `last_assigned`: position of the last assignment to them."""
+    any of their devices has acknowledged. `last_assigned`: position of the last assignment to them. `idle_since`: where
+    a conversation last came to them or left them."""
 
     devices: dict[DeviceId, Position] = {}
     availability: Availability = "online"
@@ -82,15 +97,30 @@ class Agent(msgspec.Struct, kw_only=True, omit_defaults=True):
     offline_ns: int = 0
     received: Position = 0
     last_assigned: Position = 0
+    idle_since: Position = 0
+
+
+class Handling(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """How long a conversation fills its place with an agent, from assignment to its end: a moving average."""
+
+    mean_ns: int = 0
+    count: int = 0
+
+    def note(self, took_ns: int) -> None:
+        """One more. Whole numbers, so that every machine gets the same."""
+        self.count += 1
+        self.mean_ns += (took_ns - self.mean_ns) // min(self.count, 20)
 
 
 class Office(msgspec.Struct, kw_only=True):
-    """One account. `previous`: who last had a conversation of a contact. `merged`: contacts that became another."""
+    """One account. `previous`: who last had a conversation of a contact. `merged`: contacts that became another.
+    `handling`: by team, "" for conversations of none."""
 
     tracks: dict[ConversationId, Track] = {}
     agents: dict[AgentId, Agent] = {}
     previous: dict[ContactId, AgentId] = {}
     merged: dict[ContactId, ContactId] = {}
+    handling: dict[str, Handling] = {}
 
     def contact_of(self, track: Track) -> ContactId:
         """The contact that the conversation belongs to by now."""

@@ -45,6 +45,7 @@ _WHY = {
     "reopened": "it was opened again",
     "waiting": "nobody could take it",
     "deadline": "the answer was overdue",
+    "fallback": "it had waited long enough to ask another team",
 }
 
 

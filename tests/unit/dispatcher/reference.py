@@ -9,7 +9,8 @@ from shared.events import ConversationAssigned, ConversationQueued, RoutingEvent
 from shared.ids import AccountId, AgentId, ConversationId, TeamId
 
 _RANK = {"urgent": 0, "high": 1, "normal": 2, "low": 3}
-_Score = tuple[bool, int, int, float, int, AgentId]
+_Score = tuple[bool, tuple[float, ...], AgentId]
+_FULL = "full"
 
 
 class Rule:
@@ -26,7 +27,9 @@ class Rule:
         self.drafted = 0
         self.held: dict[AgentId, int] = {}
         self.unacknowledged: dict[AgentId, int] = {}
-        self.idle = {name: agent.last_assigned for name, agent in self.office.agents.items()}
+        self.channels: dict[tuple[AgentId, str], int] = {}
+        self.turn = {name: agent.last_assigned for name, agent in self.office.agents.items()}
+        self.idle = {name: agent.idle_since for name, agent in self.office.agents.items()}
         for track in self.office.tracks.values():
             self._count(track)
 
@@ -36,18 +39,18 @@ class Rule:
         for event in moved:
             self.drafted += 1
             if isinstance(event, ConversationAssigned):
-                self._give(event.agent_id)
+                self._give(event.agent_id, self.office.tracks[event.conversation_id])
         handled = {event.conversation_id for event in moved}
         waiting = [track for track in self.office.tracks.values() if track.is_waiting]
-        waiting.sort(key=_order)
+        waiting.sort(key=self._order)
         found = []
         for track in waiting:
             conversation_id = track.conversation.conversation_id
             scores = [self._score(track, each) for each in self.account.agents]
             free = [score for score in scores if score is not None]
-            if free and conversation_id not in handled:
+            if free and conversation_id not in handled and not self._is_kept(track):
                 self.drafted += 1
-                self._give(min(free)[-1])
+                self._give(min(free)[-1], track)
                 found.append((conversation_id, min(free)[-1]))
         return found
 
@@ -56,43 +59,85 @@ class Rule:
         owner = conversation.agent_id
         if owner is None or conversation.phase == "resolved":
             return
-        self.held[owner] = self.held.get(owner, 0) + (conversation.phase == "active")
+        is_active = conversation.phase == "active"
+        self.held[owner] = self.held.get(owner, 0) + is_active
+        key = (owner, conversation.channel)
+        self.channels[key] = self.channels.get(key, 0) + is_active
         if track.lease_s and self.office.agents[owner].received < conversation.assigned:
             self.unacknowledged[owner] = self.unacknowledged.get(owner, 0) + 1
 
-    def _give(self, agent_id: AgentId) -> None:
+    def _give(self, agent_id: AgentId, track: Track) -> None:
+        key = (agent_id, track.conversation.channel)
+        self.channels[key] = self.channels.get(key, 0) + 1
         self.held[agent_id] = self.held.get(agent_id, 0) + 1
         self.unacknowledged[agent_id] = self.unacknowledged.get(agent_id, 0) + 1
-        self.idle[agent_id] = self.position + self.drafted
+        self.idle[agent_id] = self.turn[agent_id] = self.position + self.drafted
 
     def _score(self, track: Track, agent_id: AgentId) -> _Score | None:
         """None for an agent who may not have it."""
+        policy, _ = self.account.policy_of(track.conversation.inbox_id)
+        obstacle = self._obstacle(track, agent_id)
+        if obstacle is not None or policy.strategy == "manual":
+            return None
+        profile = self.account.agents[agent_id]
+        team_id = self._team(track)
+        rank = self.account.teams[team_id].members[agent_id] if team_id else 0
+        skill = -sum(profile.skills.get(wanted, 0) for wanted in self._needs(track))
+        load = self.held.get(agent_id, 0) / max(1, profile.capacity)
+        turn, idle = self.turn.get(agent_id, 0), self.idle.get(agent_id, 0)
+        parts: dict[str, tuple[float, ...]] = {
+            "balanced": (skill, rank, load, turn),
+            "round_robin": (rank, turn, load, skill),
+            "longest_idle": (skill, rank, idle, load),
+        }
+        known = self.office.previous.get(self.office.contact_of(track))
+        is_known = policy.prefer_previous_agent and known == agent_id
+        return (not is_known, parts[policy.strategy], agent_id)
+
+    def _obstacle(self, track: Track, agent_id: AgentId) -> str | None:
+        """Why the agent may not have it; `_FULL` when only because they have enough."""
         profile = self.account.agents[agent_id]
         presence = self.office.agents.get(agent_id, Agent())
         team_id = self._team(track)
-        members = self.account.teams[team_id].members if team_id else {}
+        if team_id and agent_id not in self.account.teams[team_id].members:
+            return "stranger"
         needs = self._needs(track)
-        held = self.held.get(agent_id, 0)
+        if any(profile.skills.get(skill, 0) < level for skill, level in needs.items()):
+            return "unskilled"
+        if not presence.devices or presence.availability != "online":
+            return "absent"
+        if self._is_barred(track, agent_id, presence):
+            return "barred"
+        channel = track.conversation.channel
         if (
-            (team_id and agent_id not in members)
-            or any(profile.skills.get(skill, 0) < level for skill, level in needs.items())
-            or not presence.devices
-            or presence.availability != "online"
-            or held >= profile.capacity
+            self.held.get(agent_id, 0) >= profile.capacity
             or self.unacknowledged.get(agent_id, 0) >= self.settings.burst
-            or self._is_barred(track, agent_id, presence)
+            or self.channels.get((agent_id, channel), 0)
+            >= profile.channel_capacity.get(channel, 10**9)
         ):
-            return None
+            return _FULL
+        return None
+
+    def _is_kept(self, track: Track) -> bool:
         policy, _ = self.account.policy_of(track.conversation.inbox_id)
         known = self.office.previous.get(self.office.contact_of(track))
-        return (
-            not (policy.prefer_previous_agent and known == agent_id),
-            -sum(profile.skills.get(skill, 0) for skill in needs),
-            members.get(agent_id, 0),
-            held / max(1, profile.capacity),
-            self.idle.get(agent_id, 0),
-            agent_id,
-        )
+        if not policy.prefer_previous_agent or known is None:
+            return False
+        if known not in self.account.agents:
+            return False
+        began_ns = track.times.get(track.conversation.waiting_since, track.queued_ns)
+        is_patient = self.now_ns < began_ns + policy.previous_agent_wait_s * 10**9
+        return is_patient and self._obstacle(track, known) == _FULL
+
+    def _order(self, track: Track) -> tuple[int, int, str]:
+        conversation = track.conversation
+        policy, _ = self.account.policy_of(conversation.inbox_id)
+        rank = _RANK[conversation.priority]
+        if policy.ageing_s:
+            began_ns = track.times.get(conversation.waiting_since, track.queued_ns)
+            waited_ns = max(0, self.now_ns - began_ns)
+            rank = max(0, rank - waited_ns // (policy.ageing_s * 10**9))
+        return (rank, track.since, conversation.conversation_id)
 
     def _team(self, track: Track) -> TeamId | None:
         inbox = self.account.inboxes.get(track.conversation.inbox_id)
@@ -107,6 +152,14 @@ class Rule:
         inbox = self.account.inboxes.get(conversation.inbox_id)
         needs = dict(inbox.skills) if inbox else {}
         policy, _ = self.account.policy_of(conversation.inbox_id)
+        for rule in policy.skill_rules:
+            same = [
+                rule.language == conversation.language or not rule.language,
+                rule.channel == conversation.channel or not rule.channel,
+                rule.label in conversation.labels or not rule.label,
+            ]
+            if all(same) and needs.get(rule.skill, 0) < rule.level:
+                needs[rule.skill] = rule.level
         speaks = f"lang:{conversation.language}"
         has_speaker = any(speaks in agent.skills for agent in self.account.agents.values())
         if conversation.language and policy.language_skills and has_speaker:
@@ -118,11 +171,6 @@ class Rule:
         if track.barred_agent_id != agent_id or self.now_ns >= pardon_ns:
             return False
         return track.barred_until == NEVER or presence.received < track.barred_until
-
-
-def _order(track: Track) -> tuple[int, int, str]:
-    conversation = track.conversation
-    return (_RANK[conversation.priority], track.since, conversation.conversation_id)
 
 
 def _is_apart_from_queues(event: RoutingEvent) -> bool:

@@ -12,7 +12,8 @@ from services.dispatcher.decide import Settings, State, World, decide
 from shared import codec, events
 from shared.events import ConversationAssigned, Event
 from shared.events.conversation import Priority
-from shared.ids import InboxId, TeamId
+from shared.ids import InboxId, PolicyId, TeamId
+from shared.policy.document import DAYS, FallbackTeam, Hours, Interval, SkillRule
 from tests.support import desk
 from tests.unit.dispatcher.reference import Rule
 from tests.unit.dispatcher.simulation import Simulation
@@ -22,6 +23,7 @@ PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 AGENTS = ["ann", "bob", "cai", "dan"]
 TEAM_B = TeamId(desk.identifier("team b"))
 INBOX_B = InboxId(desk.identifier("inbox b"))
+POLICY_B = PolicyId(desk.identifier("policy b"))
 PRIORITIES: list[Priority] = ["urgent", "high", "normal", "low"]
 
 
@@ -38,9 +40,40 @@ class Life:
             desk.team("cai", "dan", team_id=TEAM_B),
             desk.inbox(),
             desk.inbox(
-                inbox_id=INBOX_B, team_id=self.dice.choice([None, TEAM_B]), skills={"tax": 2}
+                inbox_id=INBOX_B,
+                team_id=self.dice.choice([None, TEAM_B]),
+                skills={"tax": 2},
+                policy_id=POLICY_B,
             ),
-            desk.policy(first_response_s=40, next_response_s=60),
+            self._policy(desk.POLICY),
+            self._policy(POLICY_B),
+        )
+
+    def _policy(self, policy_id: PolicyId) -> Event:
+        """Every setting is drawn anew, also in mid-flight."""
+        dice = self.dice
+        weekly = tuple(Interval(day=day, start="08:00", end="20:00") for day in DAYS[:5])
+        rule = SkillRule(
+            skill="tax",
+            level=dice.randint(1, 3),
+            language=dice.choice(["", "zh"]),
+            channel=dice.choice(["", "mail"]),
+            label="vip",
+        )
+        return desk.policy(
+            policy_id,
+            first_response_s=40,
+            next_response_s=60,
+            resolution_s=dice.choice([0, 200]),
+            reassign_after_s=dice.choice([0, 30]),
+            escalate_after_s=dice.choice([0, 50]),
+            ageing_s=dice.choice([0, 30]),
+            strategy=dice.choice(["balanced", "round_robin", "longest_idle", "manual"]),
+            previous_agent_wait_s=dice.choice([0, 60]),
+            fallback_teams=dice.choice([(), (FallbackTeam(team_id=TEAM_B, after_s=45),)]),
+            skill_rules=dice.choice([(), (rule,)]),
+            hours=Hours(zone="Europe/Berlin", weekly=weekly),
+            deadline_clock=dice.choice(["clock", "business"]),
         )
 
     def live(self) -> None:
@@ -56,7 +89,9 @@ class Life:
         skills = {
             s: self.dice.randint(1, 5) for s in ("tax", "lang:zh") if self.dice.random() < 0.6
         }
-        return desk.agent(name, capacity=self.dice.randint(0, 4), skills=skills)
+        channels = self.dice.choice([None, {"mail": 1}])
+        capacity = self.dice.randint(0, 4)
+        return desk.agent(name, capacity=capacity, skills=skills, channels=channels)
 
     def _happening(self) -> list[Event]:
         dice, agent = self.dice, self.dice.choice(AGENTS)
@@ -99,6 +134,8 @@ class Life:
                             self._profile(agent),
                             self._merge(name),
                             desk.inbox_removed(INBOX_B),
+                            self._policy(dice.choice([desk.POLICY, POLICY_B])),
+                            desk.labelled(name, "vip"),
                         ]
                     )
                 ]
@@ -110,6 +147,7 @@ class Life:
             name,
             priority=self.dice.choice(PRIORITIES),
             language=self.dice.choice(["", "zh", "xx"]),
+            channel=self.dice.choice(["web", "mail"]),
             contact=self.dice.choice([name, "regular"]),
             inbox_id=self.dice.choice([desk.INBOX, INBOX_B]),
         )

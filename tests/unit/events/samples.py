@@ -18,6 +18,7 @@ from shared.ids import (
     PolicyId,
     TeamId,
 )
+from shared.policy.document import FallbackTeam, Hours, Interval, SkillRule
 
 _A = AccountId("11111111-1111-4111-8111-111111111111")
 _AGENT = AgentId("22222222-2222-4222-8222-222222222222")
@@ -127,6 +128,7 @@ SAMPLES: tuple[Event, ...] = (
         role="admin",
         capacity=9,
         skills={"billing": 4},
+        channel_capacity={"mail": 3},
     ),
     e.AgentRemoved(account_id=_A, writer="w1", agent_id=_AGENT),
     e.TeamSaved(account_id=_A, writer="w1", team_id=_TEAM, name="night", members={_AGENT: 1}),
@@ -155,6 +157,22 @@ SAMPLES: tuple[Event, ...] = (
         next_response_s=600,
         prefer_previous_agent=False,
         language_skills=False,
+        skill_rules=(
+            SkillRule(skill="billing", level=2, language="de", channel="mail", label="vip"),
+        ),
+        ageing_s=900,
+        strategy="round_robin",
+        fallback_teams=(FallbackTeam(team_id=_TEAM, after_s=600),),
+        previous_agent_wait_s=120,
+        hours=Hours(
+            zone="Europe/Berlin",
+            weekly=(Interval(day="monday", start="09:00", end="17:30"),),
+            holidays=("2026-12-25",),
+        ),
+        deadline_clock="business",
+        resolution_s=86_400,
+        reassign_after_s=60,
+        escalate_after_s=300,
     ),
     e.LabelSaved(account_id=_A, writer="w1", name="billing", colour="#aa0000"),
     e.LabelRemoved(account_id=_A, writer="w1", name="billing"),
@@ -194,7 +212,13 @@ SAMPLES: tuple[Event, ...] = (
         waiting_since=40,
         agent_id=_AGENT,
     ),
-    e.Escalated(account_id=_A, writer="w1", conversation_id=_CONVERSATION, waiting_since=40),
+    e.Escalated(
+        account_id=_A,
+        writer="w1",
+        conversation_id=_CONVERSATION,
+        waiting_since=40,
+        deadline="resolution",
+    ),
     e.WriterStarted(writer="w1", account_id=_A),
 )
 

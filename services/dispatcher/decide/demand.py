@@ -1,0 +1,70 @@
+"""What a conversation asks of its agent, from its inbox, its policy and what is known of it in clear."""
+
+from __future__ import annotations
+
+from services.dispatcher.decide.pool import PoolKey
+from shared.conversation import Conversation
+from shared.directory import Account
+from shared.events import PolicySaved
+from shared.ids import InboxId, TeamId
+from shared.policy.document import SkillRule
+
+LANGUAGE_SKILL = "lang:"
+DemandClass = tuple[TeamId | None, InboxId, str, str, tuple[str, ...]]
+"""What decides about the pool: team, inbox, language, channel, and the labels that some rule looks at."""
+
+
+class Supply:
+    """What the agents of an account can do and are limited in."""
+
+    def __init__(self, account: Account) -> None:
+        agents = account.agents.values()
+        self.account = account
+        self.skills = frozenset(skill for agent in agents for skill in agent.skills)
+        self.limited = frozenset(channel for agent in agents for channel in agent.channel_capacity)
+        """Channels of which some agent takes fewer than they could hold."""
+
+    def class_of(self, conversation: Conversation, team_id: TeamId | None) -> DemandClass:
+        """Conversations of one class ask for the same."""
+        labels: tuple[str, ...] = ()
+        if conversation.labels:
+            policy, _ = self.account.policy_of(conversation.inbox_id)
+            watched = {rule.label for rule in policy.skill_rules}
+            labels = tuple(sorted(watched.intersection(conversation.labels)))
+        return (
+            team_id,
+            conversation.inbox_id,
+            conversation.language,
+            conversation.channel,
+            labels,
+        )
+
+    def key_of(self, conversation: Conversation, team_id: TeamId | None) -> PoolKey:
+        """The pool of the conversation's class."""
+        policy, _ = self.account.policy_of(conversation.inbox_id)
+        channel = conversation.channel
+        return PoolKey(
+            team_id,
+            tuple(sorted(self._required(conversation, policy).items())),
+            policy.strategy,
+            channel if channel in self.limited else "",
+        )
+
+    def _required(self, conversation: Conversation, policy: PolicySaved) -> dict[str, int]:
+        inbox = self.account.inboxes.get(conversation.inbox_id)
+        skills = dict(inbox.skills) if inbox is not None else {}
+        for rule in policy.skill_rules:
+            if _fits(rule, conversation):
+                skills[rule.skill] = max(rule.level, skills.get(rule.skill, 0))
+        spoken = LANGUAGE_SKILL + conversation.language
+        if conversation.language and policy.language_skills and spoken in self.skills:
+            skills.setdefault(spoken, 1)
+        return skills
+
+
+def _fits(rule: SkillRule, conversation: Conversation) -> bool:
+    return (
+        rule.language in ("", conversation.language)
+        and rule.channel in ("", conversation.channel)
+        and (not rule.label or rule.label in conversation.labels)
+    )
