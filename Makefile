@@ -5,7 +5,7 @@ SHELL := /bin/sh
 
 PYTHON ?= python3
 BIN := .venv/bin
-export WAIT RESET SEED SECONDS KILLS POINTS BUGS
+export WAIT RESET SEED SECONDS KILLS R3 POINTS BUGS
 
 help: ## this list
 	@sed -n 's/^\([a-z.]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -30,7 +30,7 @@ bench: .venv ## the figures, with the raw servers measured beside them in the sa
 	@$(BIN)/python -m bench.store
 	@$(BIN)/python -m bench.dispatch
 
-prove: .venv ## faults by the dozen, then a verdict. SEED=n repeats, SECONDS=n, POINTS=1, BUGS=1
+prove: .venv ## faults by the dozen, then a verdict. SEED=n repeats, SECONDS=n, R3=1, POINTS=1, BUGS=1
 	@$(BIN)/python -m prove
 
 fmt: .venv-dev ## lay out the code and repair what can be repaired

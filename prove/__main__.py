@@ -15,7 +15,7 @@ from prove.site import open_site
 
 _ROUNDS = 3
 """How often each crash point is tried."""
-_NEVER = ("partitions, disk full and clock jumps", "three nats-server nodes (R3)", "SMTP")
+_NEVER = ("partitions, full disks and jumps of the clock", "mail")
 
 
 def main() -> int:
@@ -32,14 +32,19 @@ def main() -> int:
         return _show_teeth(seed, tell)
     is_points = bool(os.environ.get("POINTS"))
     settings = Settings(seed=seed, seconds=seconds, silence_s=1.0 if is_points else SILENCE_S)
-    with open_site(seed=f"site {seed}") as site:
+    is_three = bool(os.environ.get("R3"))
+    with open_site(seed=f"site {seed}", replicas=3 if is_three else 1) as site:
         tell(f"running, logs in {site.stack.directory.logs}")
-        faults = plan.faults(
-            seed, is_kills_only=bool(os.environ.get("KILLS")), has_power=not site.no_power
+        extent = plan.Extent(
+            nats=plan.THREE if is_three else plan.ONE,
+            is_kills_only=bool(os.environ.get("KILLS")),
+            has_power=not site.no_power,
         )
+        faults = plan.faults(seed, extent)
         if is_points:
             faults = chain.from_iterable(points.traps(seed + turn) for turn in range(_ROUNDS))
         result = Campaign(site, settings, tell).run(faults)
+        result.not_run += [] if is_three else ["three nats-servers (R3=1 runs them)"]
         result.not_run += list(_NEVER)
         if site.no_power:
             result.not_run.append(f"power loss: {site.no_power}")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
+from deploy.dev.errors import StackError
 from prove.campaign import Campaign, Settings
 from prove.evidence import Unreadable
 from prove.plan import Deed, Fault
@@ -24,7 +25,7 @@ class Bug(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     what: str
     faults: tuple[Fault, ...]
-    sync: str = ""
+    sync: str = "always"
     needs_power: bool = False
 
 
@@ -129,7 +130,7 @@ def run(seed: int, tell: Callable[[str], None], *, only: str = "") -> Iterator[C
             continue
         tell(f"bug {bug.name or 'none'}: {bug.what}")
         settings = {_BUG: bug.name} if bug.name else {}
-        if bug.sync:
+        if bug.sync != "always":
             # Or every service would refuse to run: that guard has a test of its own.
             settings["NIGHTDESK_NATS_MONITOR_URL"] = ""
         with open_site(seed=f"{bug.name} {seed}", settings=settings, sync=bug.sync) as site:
@@ -164,5 +165,7 @@ def _broken(campaign: Campaign, bug: Bug) -> dict[str, int]:
     try:
         found = campaign.run(iter(bug.faults)).findings.broken
     except Unreadable as err:
-        return {str(err): 1}
+        return {f"{err} can't be read": 1}
+    except StackError as err:
+        return {f"{err.part} does not come back": 1}
     return {name: len(texts) for name, texts in found.items()}

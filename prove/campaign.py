@@ -115,28 +115,30 @@ class Campaign:
             self._spring(fault)
         else:
             self._tend_for(fault.for_s)
-        for name in fault.victims:
-            if fault.deed == "choke":
-                self._site.kill(name)
-            self._site.bring_back(name)
+        if fault.deed == "choke":
+            self._each(fault, self._site.kill)
+        self._each(fault, self._site.bring_back)
         if fault.is_silent:
             self._result.silences += 1
             self._listen(fault)
             self.crowd.begin()
 
     def _make(self, fault: Fault) -> None:
+        match fault.deed:
+            case "kill":
+                self._each(fault, self._site.kill)
+            case "pause" | "choke":
+                self._each(fault, self._site.pause)
+            case "away":
+                self._each(fault, self._site.take_away)
+            case "power":
+                self._site.cut_power(fault.victims)
+            case "trap":
+                self._each(fault, lambda name: self._site.set_trap(name, fault.traps[name]))
+
+    def _each(self, fault: Fault, do: Callable[[str], None]) -> None:
         for name in fault.victims:
-            match fault.deed:
-                case "kill":
-                    self._site.kill(name)
-                case "pause" | "choke":
-                    self._site.pause(name)
-                case "away":
-                    self._site.take_away(name)
-                case "power":
-                    self._site.cut_power(name)
-                case "trap":
-                    self._site.set_trap(name, fault.traps[name])
+            do(name)
 
     def _spring(self, fault: Fault) -> None:
         """People write until a process of each kind has died at its point, then nobody says anything more."""
@@ -239,7 +241,7 @@ class Campaign:
 
     def _read_log(self) -> None:
         after = self._log[-1].position if self._log else 0
-        self._log += asyncio.run(read_log(self._site.nats.url, after=after))
+        self._log += asyncio.run(read_log(self._site.broker.url, after=after))
 
     def _verify(self) -> None:
         done = subprocess.run(

@@ -67,7 +67,7 @@ async def read_log(url: str, *, after: int = 0) -> list[LogEntry]:
 
 
 async def _read_log(url: str, after: int) -> list[LogEntry]:
-    client = await nats.connect(url, connect_timeout=5, max_reconnect_attempts=5)
+    client = await nats.connect(url.split(","), connect_timeout=5, max_reconnect_attempts=5)
     try:
         js = client.jetstream(timeout=_TIMEOUT_S)
         last = (await js.stream_info(_STREAM)).state.last_seq

@@ -6,7 +6,7 @@ Half of the faults are followed by silence: steady traffic hides what a last los
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -45,54 +45,77 @@ PROCESSES = tuple(
     for kind in ("gateway", "store", "dispatcher", "presence")
     for number in (1, 2)
 )
-SERVERS = ("nats", "postgres")
-EVERYTHING = (*PROCESSES, *SERVERS)
+ONE = ("nats",)
+THREE = ("nats-1", "nats-2", "nats-3")
 
 
-def faults(seed: int, *, is_kills_only: bool = False, has_power: bool = False) -> Iterator[Fault]:
+class Extent(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be done where the run takes place. `nats`: the names of the log's servers."""
+
+    nats: tuple[str, ...] = ONE
+    is_kills_only: bool = False
+    has_power: bool = False
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Of the log and of the tables."""
+        return (*self.nats, "postgres")
+
+
+Turn = tuple[Deed, tuple[str, ...]]
+
+
+def faults(seed: int, extent: Extent) -> Iterator[Fault]:
     """Without end; every victim has its turn before one has it twice."""
     chance = random.Random(f"faults {seed}")
-    number = 0
     while True:
-        turns = _turns(is_kills_only=is_kills_only)
-        if has_power and not is_kills_only:
-            turns += [("power", victims) for victims in (("nats",), ("postgres",), SERVERS)] * 2
+        turns = [*_kills(extent)]
+        if not extent.is_kills_only:
+            turns += _others(extent)
         chance.shuffle(turns)
         for deed, victims in turns:
-            number += 1
             yield Fault(
                 deed=deed,
                 victims=victims,
                 after_s=round(chance.uniform(1.0, 4.0), 2),
-                for_s=_length(chance, deed, victims),
+                for_s=_length(chance, deed, victims, extent),
                 is_silent=chance.random() < 0.5,
             )
 
 
-def _turns(*, is_kills_only: bool) -> list[tuple[Deed, tuple[str, ...]]]:
-    turns: list[tuple[Deed, tuple[str, ...]]] = [("kill", (name,)) for name in EVERYTHING]
-    turns += [("kill", both) for both in _pairs()]
-    turns.append(("kill", EVERYTHING))
-    if not is_kills_only:
-        turns += [("pause", (name,)) for name in EVERYTHING]
-        turns += [("choke", (name,)) for name in ("nats", "postgres", "gateway-1", "store-1")]
-        turns += [("away", ("postgres",)), ("away", ("nats",)), ("pause", ("nats", "postgres"))]
-    return turns
+def _kills(extent: Extent) -> Iterator[Turn]:
+    """Each alone; both of a kind, so that no standby helps; neighbours on the way of a message; everything."""
+    for name in (*PROCESSES, *extent.servers):
+        yield "kill", (name,)
+    for kind in ("gateway", "store", "dispatcher", "presence"):
+        yield "kill", (f"{kind}-1", f"{kind}-2")
+    yield "kill", (*extent.nats, "store-1", "store-2")
+    yield "kill", ("postgres", "gateway-1")
+    yield "kill", (*PROCESSES, *extent.servers)
+    if len(extent.nats) > 1:
+        yield "kill", extent.nats
+        yield "kill", extent.nats[:2]
 
 
-def _pairs() -> Sequence[tuple[str, ...]]:
-    """Both of a kind, so that no standby helps, and neighbours on the way of a message."""
-    kinds = ("gateway", "store", "dispatcher", "presence")
-    both = [(f"{kind}-1", f"{kind}-2") for kind in kinds]
-    return [*both, ("nats", "store-1", "store-2"), ("postgres", "gateway-1")]
+def _others(extent: Extent) -> Iterator[Turn]:
+    for name in (*PROCESSES, *extent.servers):
+        yield "pause", (name,)
+    for name in (*extent.servers, "gateway-1", "store-1"):
+        yield "choke", (name,)
+    yield "away", ("postgres",)
+    yield "away", extent.nats
+    yield "pause", extent.servers
+    if extent.has_power:
+        for victims in (*((name,) for name in extent.servers), extent.nats, extent.servers):
+            yield "power", victims
 
 
-def _length(chance: random.Random, deed: Deed, victims: tuple[str, ...]) -> float:
+def _length(chance: random.Random, deed: Deed, victims: tuple[str, ...], extent: Extent) -> float:
     if deed == "pause":
         return round(chance.choice([0.5, 2, 6, 12]) * chance.uniform(0.8, 1.2), 2)
     if deed == "choke":
         return round(chance.uniform(2, 6), 2)
     if deed == "away":
         return round(chance.uniform(8, 20), 2)
-    is_server = any(name in SERVERS for name in victims)
+    is_server = any(name in extent.servers for name in victims)
     return round(chance.uniform(0.2, 2.0), 2) if is_server else 0.0

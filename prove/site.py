@@ -12,15 +12,15 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import psutil
 
+from deploy.dev.addresses import ServerAddresses
 from deploy.dev.errors import StackError
-from deploy.dev.nats_server import NatsServer, NatsSettings
 from deploy.dev.ports import free_port
 from deploy.dev.postgres_cluster import wipe_cluster
 from deploy.dev.postgres_server import PostgresServer
@@ -28,25 +28,25 @@ from deploy.dev.process import tail
 from deploy.dev.run_directory import RunDirectory
 from deploy.dev.service_process import ServiceProcess
 from deploy.dev.stack import Stack
+from prove.cluster import Broker, One, Server, Three
 from prove.disk import Disk, NoDisk
 
 KINDS = ("gateway", "presence", "store", "dispatcher")
-SERVERS = ("nats", "postgres")
 CRASH_POINT = "NIGHTDESK_CRASH_POINT"
 _READY_S = 60.0
 _LOOK_S = 0.05
 
 
 class Site:
-    """Names are `gateway-1` … `dispatcher-2`, `nats`, `postgres`."""
+    """Names are `gateway-1` … `dispatcher-2`, `nats` (or `nats-1` to `nats-3`), `postgres`."""
 
     def __init__(
-        self, stack: Stack, *, seed: str, settings: dict[str, str] | None = None, sync: str = ""
+        self, stack: Stack, *, seed: str, settings: dict[str, str] | None = None, broker: Broker
     ) -> None:
         self.stack = stack
+        self.broker = broker
         self.no_power = ""
         """Why power losses can't be tried here; empty when they can."""
-        self._sync = sync or "always"
         self._disks: dict[str, Disk] = {}
         self.gateways: list[str] = []
         self.inbox_key = ""
@@ -63,11 +63,6 @@ class Site:
         self.refused: list[str] = []
 
     @property
-    def nats(self) -> NatsServer:
-        assert self.stack.nats is not None
-        return self.stack.nats
-
-    @property
     def postgres(self) -> PostgresServer:
         assert self.stack.postgres is not None
         return self.stack.postgres
@@ -82,11 +77,17 @@ class Site:
         stack = self.stack
         stack.directory.prepare()
         self._open_disks()
-        self._start_nats()
+        self.broker.start()
         stack.start_postgres()
         # Passwords and configuration were written without the care that data get.
         os.sync()
+        stack.servers = ServerAddresses(
+            nats_url=self.broker.url,
+            nats_monitor_url=self.broker.monitor_url,
+            database_url=self.postgres.url(),
+        )
         stack.prepare_environment(_clean_environment())
+        stack.environment["NIGHTDESK_REPLICAS"] = str(self.broker.replicas)
         stack.run_command("migrate")
         for kind in KINDS:
             for number in (1, 2):
@@ -99,33 +100,30 @@ class Site:
     def _open_disks(self) -> None:
         path = self.stack.directory.path
         try:
-            for name in SERVERS:
+            for name in (*self.broker.servers, "postgres"):
                 disk = Disk(path / f"{name}.img", path / name)
                 disk.open()
                 self._disks[name] = disk
         except NoDisk as err:
             self.no_power = str(err)
 
-    def _start_nats(self) -> None:
-        directory = self.stack.directory
-        settings = NatsSettings(
-            directory=directory.path / "nats",
-            log=directory.log("nats-server"),
-            sync_interval=self._sync,
-        )
-        self.stack.nats = NatsServer(settings)
-        self.stack.nats.start()
+    @property
+    def servers(self) -> dict[str, Server]:
+        """The servers by name."""
+        return {**self.broker.servers, "postgres": self.postgres}
 
-    def cut_power(self, name: str) -> None:
-        """A server's disk forgets what was not synced, and the server dies."""
-        self._disks[name].cut()
-        self.kill(name)
-        self._disks[name].again()
+    def cut_power(self, names: Sequence[str]) -> None:
+        """The disks of these servers forget what was not synced, all at the same moment, and the servers die."""
+        for name in names:
+            self._disks[name].cut()
+        for name in names:
+            self.kill(name)
+            self._disks[name].again()
 
     def _add(self, kind: str, number: int) -> None:
         name = f"{kind}-{number}"
         environment = self.stack.environment | self._settings
-        environment["NIGHTDESK_NATS_URL"] = self.nats.url_of(kind)
+        environment["NIGHTDESK_NATS_URL"] = self.broker.url_of(kind)
         if kind == "gateway":
             port = free_port()
             self.gateways.append(f"http://127.0.0.1:{port}")
@@ -147,9 +145,11 @@ class Site:
 
     def why_not_ready(self) -> str | None:
         """None when everything runs and says so."""
-        for name in SERVERS:
+        for name in self.servers:
             if name in self._down or name in self._paused:
                 return f"{name} is away"
+        if not self.broker.is_healthy():
+            return "the log's servers are not healthy"
         for name, service in self._services.items():
             why = "ended" if not service.is_running else service.why_not_ready()
             if why is not None:
@@ -200,9 +200,9 @@ class Site:
 
     def kill(self, name: str) -> None:
         """SIGKILL. A service is started again by `tend`, a server by `bring_back`."""
-        if name in SERVERS:
+        if name in self.servers:
             self._down.add(name)
-            self._server(name).kill()
+            self.servers[name].kill()
         else:
             self._services[name].kill()
 
@@ -217,12 +217,12 @@ class Site:
             _signal(pid, signal.SIGCONT)
         if name in self._down:
             self._down.discard(name)
-            if name in SERVERS:
-                self._server(name).start()
+            if name in self.servers:
+                self.servers[name].start()
 
     def pause(self, name: str) -> None:
         """SIGSTOP to the process and all its children; connections stay open, nothing answers."""
-        pid = self._server(name).pid if name in SERVERS else self._services[name].pid
+        pid = self.servers[name].pid if name in self.servers else self._services[name].pid
         if pid is None:
             return
         family = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
@@ -240,12 +240,11 @@ class Site:
             self.bring_back(name)
         for service in self._services.values():
             service.kill()
+        for server in self.broker.servers.values():
+            server.kill()
         self.stack.kill()
         for disk in self._disks.values():
             disk.close()
-
-    def _server(self, name: str) -> NatsServer | PostgresServer:
-        return self.nats if name == "nats" else self.postgres
 
     def _note_death(self, name: str) -> None:
         if name in self._armed:
@@ -259,12 +258,18 @@ class Site:
 
 @contextmanager
 def open_site(
-    *, seed: str, settings: dict[str, str] | None = None, sync: str = ""
+    *,
+    seed: str,
+    settings: dict[str, str] | None = None,
+    sync: str = "always",
+    replicas: int = 1,
 ) -> Iterator[Site]:
     """A site in a temporary directory, gone afterwards unless NIGHTDESK_PROVE_KEEP is set."""
     path = Path(tempfile.mkdtemp(prefix="nightdesk-prove-"))
     path.chmod(0o711)
-    site = Site(Stack(RunDirectory(path)), seed=seed, settings=settings, sync=sync)
+    directory = RunDirectory(path)
+    broker = One(directory, sync=sync) if replicas == 1 else Three(directory)
+    site = Site(Stack(directory), seed=seed, settings=settings, broker=broker)
     try:
         site.open()
         yield site
