@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
 from cli.replay.desks import Desk
+from cli.replay.patience import patiently
 from cli.replay.plan import Act, Plan
 from cli.replay.pulse import Stir
 from cli.replay.transcripts import Transcript
@@ -87,8 +89,14 @@ class Play:
         """The visitor arrives, writes several messages and goes away."""
         client = await self.visitor.arrive()
         first, *others = self.plan.night
-        started = await client.conversations.start(
-            first.turn.text, conversation_id=self.conversation_id, language=self.language
+        started = await patiently(
+            partial(
+                client.conversations.start,
+                first.turn.text,
+                conversation_id=self.conversation_id,
+                message_id=new_id(),
+                language=self.language,
+            )
         )
         assert started.message_id is not None
         self._keep(first, Sent(message_id=started.message_id, position=started.position))
@@ -127,8 +135,13 @@ class Play:
 
     async def _repeat(self, act: Act, sent: Sent) -> None:
         client = await self.visitor.on(act.device)
-        again = await client.conversations.post(
-            self.conversation_id, act.turn.text, message_id=sent.message_id
+        again = await patiently(
+            partial(
+                client.conversations.post,
+                self.conversation_id,
+                act.turn.text,
+                message_id=sent.message_id,
+            )
         )
         self.repeats += 1
         self.wrong_repeats += again.position != sent.position
@@ -144,8 +157,13 @@ class Play:
         desk = await self._desk_that_saw_everything("agent to settle")
         last = max(x.sent.position for x in self.said)
         desk.client.read(self.conversation_id, last)
-        await desk.client.conversations.set_status(
-            self.conversation_id, "resolved", seen_up_to=last
+        await patiently(
+            partial(
+                desk.client.conversations.set_status,
+                self.conversation_id,
+                "resolved",
+                seen_up_to=last,
+            )
         )
 
     async def _desk_that_saw_everything(self, waits_for: str) -> Desk:

@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Coroutine, Iterable
 from contextlib import AsyncExitStack
+from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from cli.replay.audit import look_up
 from cli.replay.board import Glance
 from cli.replay.desks import Desk
 from cli.replay.ledger import Ledger, Seen, enter
+from cli.replay.patience import patiently
 from cli.replay.plan import draw
 from cli.replay.play import Play
 from cli.replay.pulse import Pulse, Stalled
@@ -134,7 +136,7 @@ class Run:
         ledger = Ledger()
 
         async def one(play: Play) -> None:
-            enter(ledger, _seen(play), await look_up(admin, play))
+            enter(ledger, _seen(play), await patiently(partial(look_up, admin, play)))
             self._pulse.beat()
 
         await _all((one(play) for play in self._plays.values()), at_once=_AUDITS)
