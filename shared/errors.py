@@ -6,6 +6,8 @@ Anything else is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class NightdeskError(Exception):
     """Root of the failures that Nightdesk expects.
@@ -23,9 +25,18 @@ class NightdeskError(Exception):
 class Rejected(NightdeskError):
     """The request can't be carried out as it stands; sending it again unchanged gives the same answer."""
 
-    def __init__(self, code: str, message: str, *, pointer: str | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        pointer: str | None = None,
+        faults: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """`faults`: all that is wrong, each as pointer and text, where more than one thing can be."""
         super().__init__(code, message)
         self.pointer = pointer
+        self.faults = tuple(faults)
 
 
 class Unavailable(NightdeskError):

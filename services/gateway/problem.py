@@ -86,7 +86,8 @@ def response(error: NightdeskError, request_id: str) -> web.Response:
         detail = STATUSES[code][1]
     elif isinstance(error, Rejected):
         detail, pointer = _pointer(error)
-        errors = [{"pointer": pointer, "detail": detail}] if pointer else []
+        faults = error.faults or (((pointer, detail),) if pointer else ())
+        errors = [{"pointer": at, "detail": text} for at, text in faults]
     made = of_code(code, detail, request_id, errors=errors)
     match error:
         case Unavailable():

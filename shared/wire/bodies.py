@@ -31,6 +31,14 @@ Seconds = Annotated[int, msgspec.Meta(ge=0, le=31_536_000)]
 Skills = Annotated[
     dict[Word, Annotated[int, msgspec.Meta(ge=1, le=5)]], msgspec.Meta(max_length=100)
 ]
+Channels = Annotated[
+    dict[
+        Annotated[str, msgspec.Meta(min_length=1, max_length=16, pattern=r"^[a-z_]*$")],
+        Annotated[int, msgspec.Meta(ge=0, le=1_000)],
+    ],
+    msgspec.Meta(max_length=20),
+]
+"""At most so many conversations of a channel at once."""
 
 
 class _In(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -262,7 +270,7 @@ class Explained(_Out, frozen=True, kw_only=True):
 
 
 class SaveAgent(_In, frozen=True, kw_only=True):
-    """POST /agents."""
+    """POST /agents. `channel_capacity`: of `capacity`, at most so many of a channel."""
 
     name: Name
     email: Email
@@ -270,6 +278,7 @@ class SaveAgent(_In, frozen=True, kw_only=True):
     role: Role = "agent"
     capacity: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 5
     skills: Skills = {}
+    channel_capacity: Channels = {}
 
 
 class ChangeAgent(_In, frozen=True, kw_only=True):
@@ -283,6 +292,7 @@ class ChangeAgent(_In, frozen=True, kw_only=True):
     role: Role | msgspec.UnsetType = msgspec.UNSET
     capacity: Annotated[int, msgspec.Meta(ge=0, le=1_000)] | msgspec.UnsetType = msgspec.UNSET
     skills: Skills | msgspec.UnsetType = msgspec.UNSET
+    channel_capacity: Channels | msgspec.UnsetType = msgspec.UNSET
 
 
 class SetAvailability(_In, frozen=True, kw_only=True):
@@ -318,18 +328,6 @@ class SaveInbox(_In, frozen=True, kw_only=True):
         Annotated[list[Annotated[str, msgspec.Meta(max_length=255)]], msgspec.Meta(max_length=100)]
         | msgspec.UnsetType
     ) = msgspec.UNSET
-
-
-class SavePolicy(_In, frozen=True, kw_only=True):
-    """POST /policies, PATCH /policies/{id} (absent fields stay)."""
-
-    name: Name | msgspec.UnsetType = msgspec.UNSET
-    assignment_lease_s: Seconds | msgspec.UnsetType = msgspec.UNSET
-    offline_return_s: Seconds | msgspec.UnsetType = msgspec.UNSET
-    first_response_s: Seconds | msgspec.UnsetType = msgspec.UNSET
-    next_response_s: Seconds | msgspec.UnsetType = msgspec.UNSET
-    prefer_previous_agent: bool | msgspec.UnsetType = msgspec.UNSET
-    language_skills: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class SaveLabel(_In, frozen=True, kw_only=True):

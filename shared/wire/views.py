@@ -10,6 +10,7 @@ from shared.conversation import Status
 from shared.events.account import Role
 from shared.events.conversation import Priority
 from shared.events.presence import Availability
+from shared.policy.document import DeadlineClock, FallbackTeam, Hours, SkillRule, Strategy
 
 
 class _View(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
@@ -153,6 +154,7 @@ class AgentView(_View, frozen=True, kw_only=True):
     role: Role
     capacity: int
     skills: dict[str, int]
+    channel_capacity: dict[str, int]
     teams: list[str]
     version: int
     online: bool | None = None
@@ -183,7 +185,12 @@ class InboxView(_View, frozen=True, kw_only=True):
 
 
 class PolicyView(_View, frozen=True, kw_only=True):
-    """How conversations are handed out; times in seconds, 0 switches a deadline off."""
+    """How conversations are handed out; times in seconds, 0 switches a deadline off.
+
+    `strategy`: who of those who may take a conversation is asked. `ageing_s`: for each time so long that it waits it
+    rises by one priority. After a missed deadline the agent is reminded, `reassign_after_s` later somebody else gets
+    it, and `escalate_after_s` after the deadline (0: its own time again) the supervisors are told. `deadline_clock`
+    "business" counts only the time within `hours`."""
 
     policy_id: str
     name: str
@@ -193,6 +200,16 @@ class PolicyView(_View, frozen=True, kw_only=True):
     next_response_s: int
     prefer_previous_agent: bool
     language_skills: bool
+    skill_rules: list[SkillRule]
+    ageing_s: int
+    strategy: Strategy
+    fallback_teams: list[FallbackTeam]
+    previous_agent_wait_s: int
+    hours: Hours | None
+    deadline_clock: DeadlineClock
+    resolution_s: int
+    reassign_after_s: int
+    escalate_after_s: int
     version: int
 
 

@@ -122,6 +122,7 @@ def _fields(body: SaveAgent) -> dict[str, Any]:
         "role": body.role,
         "capacity": body.capacity,
         "skills": body.skills,
+        "channel_capacity": body.channel_capacity,
     }
 
 
@@ -151,6 +152,7 @@ def _opened(call: Call[object, object], agent: AgentSaved) -> dict[str, Any]:
         "role": agent.role,
         "capacity": agent.capacity,
         "skills": dict(agent.skills),
+        "channel_capacity": dict(agent.channel_capacity),
     }
 
 

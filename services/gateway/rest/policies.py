@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from services.gateway.rest import documents
 from services.gateway.rest.route import ADMIN, DESK, Call, Reply, Route, not_found
-from shared.directory import Directory
+from shared.directory import Account, Directory
+from shared.errors import Rejected
 from shared.events import AccountEvent, PolicySaved
-from shared.ids import PolicyId
-from shared.wire.bodies import Policies, SavePolicy
+from shared.ids import PolicyId, TeamId, canonical
+from shared.policy.check import faults
+from shared.policy.document import FallbackTeam, Hours, SkillRule
+from shared.wire.bodies import Policies
+from shared.wire.policies import SavePolicy
 from shared.wire.views import PolicyView
 
 
@@ -21,6 +26,32 @@ def _view(call: Call[object, object], policy_id: PolicyId) -> PolicyView:
     if policy is None:
         raise not_found()
     return call.parts.views.policy(policy, account.versions.get(policy_id, 0))
+
+
+def _given(body: SavePolicy) -> dict[str, Any]:
+    """The fields that the body names, as the event has them."""
+    fields = documents.given(body)
+    if "skill_rules" in fields:
+        rules = msgspec.to_builtins(fields["skill_rules"])
+        fields["skill_rules"] = msgspec.convert(rules, tuple[SkillRule, ...])
+    if "fallback_teams" in fields:
+        fields["fallback_teams"] = tuple(
+            FallbackTeam(
+                team_id=TeamId(canonical(step.team_id, what="team_id")), after_s=step.after_s
+            )
+            for step in fields["fallback_teams"]
+        )
+    if fields.get("hours") is not None:
+        fields["hours"] = msgspec.convert(msgspec.to_builtins(fields["hours"]), Hours)
+    return fields
+
+
+def _check(policy: PolicySaved, account: Account) -> None:
+    """Raises `Rejected("invalid")` with everything that is wrong with the document as a whole."""
+    found = faults(policy, account)
+    if found:
+        pointer, text = found[0]
+        raise Rejected("invalid", text, pointer=pointer, faults=found)
 
 
 async def show_list(call: Call[None, None]) -> Reply:
@@ -46,9 +77,12 @@ async def make(call: Call[SavePolicy, None]) -> Reply:
             account_id=call.account_id,
             writer=writer,
             policy_id=policy_id,
-            **documents.given(call.body),
+            **_given(call.body),
         )
-        return [] if documents.check_repeat(account.policies.get(policy_id), made) else [made]
+        if documents.check_repeat(account.policies.get(policy_id), made):
+            return []
+        _check(made, account)
+        return [made]
 
     await call.parts.directory.save(build)
     view = _view(call, policy_id)
@@ -65,8 +99,11 @@ async def change(call: Call[SavePolicy, None]) -> Reply:
         if before is None:
             raise not_found()
         documents.check_version(account, policy_id, call.given.if_match)
-        after = msgspec.structs.replace(before, writer=writer, **documents.given(call.body))
-        return [] if documents.same(before, after) else [after]
+        after = msgspec.structs.replace(before, writer=writer, **_given(call.body))
+        if documents.same(before, after):
+            return []
+        _check(after, account)
+        return [after]
 
     await call.parts.directory.save(build)
     view = _view(call, policy_id)

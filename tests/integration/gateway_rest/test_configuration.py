@@ -190,3 +190,36 @@ async def test_labels_and_policies(office: Office) -> None:
     assert (await office.admin.patch(f"/labels/{plain}", {"colour": "red"})).status == 200
     assert (await office.admin.delete(f"/labels/{plain}")).status == 204
     assert (await office.admin.delete(f"/labels/{plain}")).status == 404
+
+
+async def test_a_policy_that_cannot_be_obeyed_names_every_place(office: Office) -> None:
+    """400 with a pointer for each fault; the document stays as it was. What fits comes back as it was sent."""
+    refused = await office.admin.post(
+        "/policies",
+        {
+            "name": "Broken",
+            "skill_rules": [{"skill": "nobody has it", "language": "de"}],
+            "fallback_teams": [{"team_id": "00000000-0000-4000-8000-000000000000", "after_s": 60}],
+            "hours": {"zone": "Nowhere/Town", "weekly": []},
+        },
+    )
+    assert refused.status == 400
+    assert [each["pointer"] for each in refused.json["errors"]] == [
+        "/skill_rules/0/skill",
+        "/fallback_teams/0/team_id",
+        "/hours/zone",
+        "/hours/weekly",
+    ]
+    hours = {
+        "zone": "Europe/Berlin",
+        "weekly": [{"day": "monday", "start": "09:00", "end": "17:00"}],
+        "holidays": ["2026-12-25"],
+    }
+    policy = await office.admin.made(
+        "/policies", {"name": "Day", "hours": hours, "deadline_clock": "business"}
+    )
+    assert (policy["hours"], policy["deadline_clock"]) == (hours, "business")
+    path = f"/policies/{policy['policy_id']}"
+    refused = await office.admin.patch(path, {"hours": None})
+    assert [each["pointer"] for each in refused.json["errors"]] == ["/deadline_clock"]
+    assert (await office.admin.get(path)).json == policy

@@ -1,0 +1,78 @@
+"""What a client sends to save a policy. Answers show the parts of `shared.policy.document` as they are."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from shared.policy.document import Day, DeadlineClock, Strategy
+from shared.wire.bodies import Name, Seconds, Word
+
+Duration = Annotated[int, msgspec.Meta(ge=1, le=31_536_000)]
+TimeOfDay = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-4]):[0-5][0-9]$", max_length=5)]
+
+
+class _In(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of requests."""
+
+
+class SkillRuleBody(_In, frozen=True, kw_only=True):
+    """A conversation that equals all of language, channel and label that are given wants `skill` at `level`."""
+
+    skill: Word
+    level: Annotated[int, msgspec.Meta(ge=1, le=5)] = 1
+    language: Annotated[str, msgspec.Meta(max_length=16, pattern=r"^[A-Za-z0-9-]*$")] = ""
+    channel: Annotated[str, msgspec.Meta(max_length=16, pattern=r"^[a-z_]*$")] = ""
+    label: Annotated[str, msgspec.Meta(max_length=64)] = ""
+
+
+class FallbackTeamBody(_In, frozen=True, kw_only=True):
+    """After a conversation has waited `after_s` this team is asked."""
+
+    team_id: str
+    after_s: Duration
+
+
+class IntervalBody(_In, frozen=True, kw_only=True):
+    """Open on this day from `start` to `end`, wall clock as HH:MM; "24:00" is the end of the day."""
+
+    day: Day
+    start: TimeOfDay
+    end: TimeOfDay
+
+
+class HoursBody(_In, frozen=True, kw_only=True):
+    """Business hours: an IANA time zone, the week, and the dates (YYYY-MM-DD) on which it is closed all day."""
+
+    zone: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    weekly: Annotated[list[IntervalBody], msgspec.Meta(max_length=100)]
+    holidays: Annotated[
+        list[Annotated[str, msgspec.Meta(max_length=10)]], msgspec.Meta(max_length=1_000)
+    ] = []
+
+
+class SavePolicy(_In, frozen=True, kw_only=True):
+    """POST /policies, PATCH /policies/{id} (absent fields stay; a part that is given replaces the whole part)."""
+
+    name: Name | msgspec.UnsetType = msgspec.UNSET
+    assignment_lease_s: Seconds | msgspec.UnsetType = msgspec.UNSET
+    offline_return_s: Seconds | msgspec.UnsetType = msgspec.UNSET
+    first_response_s: Seconds | msgspec.UnsetType = msgspec.UNSET
+    next_response_s: Seconds | msgspec.UnsetType = msgspec.UNSET
+    prefer_previous_agent: bool | msgspec.UnsetType = msgspec.UNSET
+    language_skills: bool | msgspec.UnsetType = msgspec.UNSET
+    skill_rules: (
+        Annotated[list[SkillRuleBody], msgspec.Meta(max_length=100)] | msgspec.UnsetType
+    ) = msgspec.UNSET
+    ageing_s: Seconds | msgspec.UnsetType = msgspec.UNSET
+    strategy: Strategy | msgspec.UnsetType = msgspec.UNSET
+    fallback_teams: (
+        Annotated[list[FallbackTeamBody], msgspec.Meta(max_length=20)] | msgspec.UnsetType
+    ) = msgspec.UNSET
+    previous_agent_wait_s: Seconds | msgspec.UnsetType = msgspec.UNSET
+    hours: HoursBody | msgspec.UnsetType | None = msgspec.UNSET
+    deadline_clock: DeadlineClock | msgspec.UnsetType = msgspec.UNSET
+    resolution_s: Seconds | msgspec.UnsetType = msgspec.UNSET
+    reassign_after_s: Seconds | msgspec.UnsetType = msgspec.UNSET
+    escalate_after_s: Seconds | msgspec.UnsetType = msgspec.UNSET
