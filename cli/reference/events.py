@@ -9,7 +9,9 @@ import msgspec
 
 import shared.events
 from cli.reference.markdown import code, document, fields, prose
+from cli.reference.rest import structs_of
 from shared import events
+from shared.policy import document as policy
 from shared.subjects import FAMILIES, FENCED
 
 _UNIONS: dict[str, Any] = {
@@ -20,7 +22,13 @@ _UNIONS: dict[str, Any] = {
     "presence": events.PresenceEvent,
     "routing": events.RoutingEvent,
 }
-_PARTS = (events.Author, events.Envelope, events.Scored, events.Explanation)
+_PARTS: tuple[type[msgspec.Struct], ...] = (
+    events.Author,
+    events.Envelope,
+    events.Scored,
+    events.Explanation,
+    *structs_of(policy),
+)
 
 _INTRO = """Events are the facts in the log.
 They lie there as MessagePack maps; `type` holds the tag.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 
 import msgspec
 
@@ -10,7 +12,8 @@ from cli.reference.markdown import code, document, fields, prose, table
 from services.gateway.docs import PREFIX
 from services.gateway.rest.route import EVERYONE, Route
 from services.gateway.rest.routes import ROUTES
-from shared.wire import bodies, views
+from shared import wire
+from shared.wire import frames, views
 
 _INTRO = f"""All paths begin with `{PREFIX}`; the running gateway serves the same as OpenAPI at `{PREFIX}/openapi.json`.
 A token or an API key goes into `Authorization: Bearer …`.
@@ -27,9 +30,16 @@ def page() -> str:
     """The whole page."""
     tags = dict.fromkeys(route.tag for route in ROUTES)
     sections = [_routes(tag, [each for each in ROUTES if each.tag == tag]) for tag in tags]
-    sections += ["## Bodies", *(_struct(kind) for kind in structs_of(bodies))]
+    sections += ["## Bodies", *(_struct(kind) for kind in _bodies())]
     sections += ["## Objects", *(_struct(kind) for kind in structs_of(views))]
     return document("REST", _INTRO, sections)
+
+
+def _bodies() -> list[type[msgspec.Struct]]:
+    """What requests and answers are made of, in whichever module of the wire it stands."""
+    names = [f"{wire.__name__}.{each.name}" for each in pkgutil.iter_modules(wire.__path__)]
+    modules = [importlib.import_module(name) for name in names]
+    return [kind for each in modules if each not in (views, frames) for kind in structs_of(each)]
 
 
 def structs_of(module: object) -> list[type[msgspec.Struct]]:
