@@ -9,7 +9,7 @@ from nightdesk_client import ApiError, Unreachable
 
 T = TypeVar("T")
 
-_LATER = frozenset({429, 500, 502, 503, 504})
+_LATER = frozenset({429, 502, 503, 504})
 
 
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:
