@@ -22,9 +22,10 @@ from deploy.dev.nats_server import NatsServer, NatsSettings
 from deploy.dev.postgres_server import PostgresServer, PostgresSettings
 from services.store.config import Config
 from services.store.fold import State
-from services.store.handlers.batch import prepare
+from services.store.handlers.batch import Terms, prepare
 from services.store.handlers.follow import Follower
 from services.store.handlers.hints import Hints
+from services.store.handlers.place import Place
 from services.store.handlers.progress import Progress
 from services.store.tables.write import Piece, make_partitions, write_pieces
 from shared import bus, events
@@ -109,7 +110,8 @@ async def _store(log: bus.Bus, url: str, first: int, last: int) -> float:
     pool = await open_pool(url, name="bench", size=1)
     progress = Progress()
     hints = Hints(log, pool, shard=_SHARD, progress=progress)
-    follower = Follower(log, url, shard=_SHARD, config=Config(), progress=progress, hints=hints)
+    place = Place(bus=log, database_url=url, shard=_SHARD, config=Config())
+    follower = Follower(place, progress=progress, hints=hints)
     stopping = asyncio.Event()
     running = asyncio.create_task(follower.run(stopping))
     await progress.reach(first + 1, 600)
@@ -131,7 +133,7 @@ async def _raw(log: bus.Bus, url: str, first: int, last: int) -> tuple[float, fl
     async for batch in reader.batches():
         if batch.deliveries:
             started = time.perf_counter()
-            prepared = await prepare(connection, state, batch.deliveries, shard=_SHARD)
+            prepared = await prepare(connection, state, batch.deliveries, Terms(shard=_SHARD))
             folding += time.perf_counter() - started if prepared.first > first else 0.0
             batches.append(prepared.pieces)
         if reader.position >= last:

@@ -263,24 +263,24 @@ async def take_lead(connection: Connection, shard: str, leader: str) -> Checkpoi
     return await read_checkpoint(connection, shard) if done.rowcount else None
 
 
-async def move_checkpoint(
-    connection: Connection,
-    shard: str,
-    *,
-    leader: str,
-    expected: Position,
-    to: Position,
-    digest: bytes | None,
-    at_ns: int,
-) -> bool:
-    """Compare-and-set inside the batch's transaction. False: somebody else leads; roll back and stand by.
+class Move(msgspec.Struct, frozen=True, kw_only=True):
+    """A step of the checkpoint. `to` may equal `expected`: that renews the lease and says whether we still lead."""
 
-    `to` may equal `expected`: that renews the lease and says whether we still lead.
-    """
+    shard: str
+    leader: str
+    expected: Position
+    to: Position
+    digest: bytes | None = None
+    at_ns: int = 0
+
+
+async def move_checkpoint(connection: Connection, move: Move) -> bool:
+    """Compare-and-set inside the batch's transaction. False: somebody else leads; roll back and stand by."""
     done = await connection.execute(
-        "UPDATE checkpoint SET position = %s, digest = coalesce(%s, digest), at_ns = greatest(at_ns, %s),"
-        " beat = clock_timestamp() WHERE shard = %s AND position = %s AND leader = %s",
-        [to, digest, at_ns, shard, expected, leader],
+        "UPDATE checkpoint SET position = %s, digest = coalesce(%s, digest),"
+        " at_ns = greatest(at_ns, %s), beat = clock_timestamp()"
+        " WHERE shard = %s AND position = %s AND leader = %s",
+        [move.to, move.digest, move.at_ns, move.shard, move.expected, move.leader],
     )
     return done.rowcount == 1
 

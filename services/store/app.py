@@ -7,6 +7,7 @@ import asyncio
 from services.store.config import Config
 from services.store.handlers.follow import Follower
 from services.store.handlers.hints import Hints
+from services.store.handlers.place import Place
 from services.store.handlers.progress import Progress
 from services.store.handlers.questions import Questions
 from shared import log
@@ -44,14 +45,8 @@ async def _run(process: Process[Config], bus: Bus, pool: Pool) -> None:
     shared, config = process.shared, process.config
     progress = Progress()
     hints = Hints(bus, pool, shard=shared.shard, progress=progress)
-    follower = Follower(
-        bus,
-        shared.database_url,
-        shard=shared.shard,
-        config=config,
-        progress=progress,
-        hints=hints,
-    )
+    place = Place(bus=bus, database_url=shared.database_url, shard=shared.shard, config=config)
+    follower = Follower(place, progress=progress, hints=hints)
     questions = Questions(bus, pool, shard=shared.shard, config=config, progress=progress)
     process.add_check("nats", lambda: None if bus.is_connected else "not connected")
     process.add_check("database", lambda: None if progress.is_known else "not read yet")

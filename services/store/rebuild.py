@@ -14,7 +14,7 @@ import msgspec
 import psycopg
 
 from services.store.fold import State
-from services.store.handlers.batch import Poisoned, prepare
+from services.store.handlers.batch import Poisoned, Terms, prepare
 from services.store.tables import beside
 from services.store.tables.beside import BESIDE, Difference
 from services.store.tables.write import write_edits, write_pieces
@@ -133,14 +133,8 @@ class Rebuild:
             state = self._states[shard] = State()
         try:
             async with self._connection.transaction():
-                batch = await prepare(
-                    self._connection,
-                    state,
-                    deliveries,
-                    shard=shard,
-                    is_log_written=False,
-                    poison=self._poison,
-                )
+                terms = Terms(shard=shard, poison=self._poison, is_log_written=False)
+                batch = await prepare(self._connection, state, deliveries, terms)
                 try:
                     await write_pieces(self._connection, batch.pieces)
                     await write_edits(self._connection, batch.edited)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from services.store.fold.records import Record
 from services.store.fold.state import (
     AgentKey,
@@ -45,6 +47,14 @@ class Changes:
         """Note that lists which are no inbox look different now."""
         teams = self.lists.setdefault(folded.state.account_id, set())
         teams.add(folded.state.team_id or "")
+
+
+class Step(msgspec.Struct, frozen=True, gc=False):
+    """One event being folded: into what, and where its changes are collected."""
+
+    state: State
+    changes: Changes
+    record: Record
 
 
 def note_owner(owners: dict[str, Owner], owner_id: str, account_id: AccountId) -> Owner:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from services.store.fold.changes import Changes
+from services.store.fold.changes import Changes, Step
 from services.store.fold.inbox import tell_change, tell_holder, tell_note
 from services.store.fold.records import Record
 from services.store.fold.state import Folded, Primary, State
@@ -61,12 +61,12 @@ def settled(state: State, changes: Changes, record: Record, event: Settled) -> N
     if is_changed:
         changes.list_changed(folded)
     if isinstance(event, ConversationAssigned) or conversation.agent_id != agent:
-        tell_holder(state, changes, folded, agent, record=record)
+        tell_holder(Step(state, changes, record), folded, agent)
     elif agent is not None and (is_changed or conversation.rating != rating):
-        tell_change(state, changes, folded, agent, kind="conversation_changed", record=record)
+        tell_change(Step(state, changes, record), folded, agent, kind="conversation_changed")
     if conversation.agent_id != agent or conversation.status != status:
         contact_id = conversation.contact_id
-        tell_change(state, changes, folded, contact_id, kind="conversation_changed", record=record)
+        tell_change(Step(state, changes, record), folded, contact_id, kind="conversation_changed")
 
 
 def noted(state: State, changes: Changes, record: Record, event: NoteAdded) -> None:
@@ -91,7 +91,7 @@ def noted(state: State, changes: Changes, record: Record, event: NoteAdded) -> N
     )
     changes.notes.append(row)
     apply(changes, folded, record, event)
-    tell_note(state, changes, folded, row, record=record)
+    tell_note(Step(state, changes, record), folded, row)
 
 
 def contact_created(state: State, changes: Changes, record: Record, event: ContactCreated) -> None:
@@ -146,7 +146,7 @@ def contact_merged(state: State, changes: Changes, record: Record, event: Contac
         for owner_id in (into, folded.state.agent_id):
             if owner_id is not None:
                 tell_change(
-                    state, changes, folded, owner_id, kind="conversation_changed", record=record
+                    Step(state, changes, record), folded, owner_id, kind="conversation_changed"
                 )
 
 

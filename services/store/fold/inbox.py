@@ -2,84 +2,71 @@
 
 from __future__ import annotations
 
-from services.store.fold.changes import Changes, note_owner
-from services.store.fold.records import Record
-from services.store.fold.state import Folded, Holding, State, row_of
+from services.store.fold.changes import Step, note_owner
+from services.store.fold.state import Folded, Holding, row_of
 from shared.ids import AgentId
 from shared.queries import Entry, EntryKind, MessageRow, NoteRow
 
 
-def tell_message(
-    state: State,
-    changes: Changes,
-    folded: Folded,
-    row: MessageRow,
-    *,
-    kind: EntryKind,
-    record: Record,
-) -> None:
+def tell_message(step: Step, folded: Folded, row: MessageRow, *, kind: EntryKind) -> None:
     """To the contact and to the agent who holds the conversation, whoever wrote it."""
     conversation = folded.state
     for owner_id in (conversation.contact_id, conversation.agent_id):
         if owner_id is None:
             continue
-        owner = note_owner(state.owners, owner_id, conversation.account_id)
+        owner = note_owner(step.state.owners, owner_id, conversation.account_id)
         entry = Entry(
             owner_id=owner_id,
-            position=record.position,
+            position=step.record.position,
             prev=owner.head,
-            at_ns=record.at_ns,
+            at_ns=step.record.at_ns,
             kind=kind,
             conversation_id=conversation.conversation_id,
             message=row,
         )
-        owner.head = record.position
+        owner.head = step.record.position
         if kind == "message":
-            owner.recent.append((record.position, conversation.conversation_id))
-        changes.entries.append((conversation.account_id, entry))
+            owner.recent.append((step.record.position, conversation.conversation_id))
+        step.changes.entries.append((conversation.account_id, entry))
 
 
-def tell_note(
-    state: State, changes: Changes, folded: Folded, row: NoteRow, *, record: Record
-) -> None:
+def tell_note(step: Step, folded: Folded, row: NoteRow) -> None:
     """To the agent who holds the conversation."""
     conversation = folded.state
     if conversation.agent_id is None:
         return
-    owner = note_owner(state.owners, conversation.agent_id, conversation.account_id)
+    owner = note_owner(step.state.owners, conversation.agent_id, conversation.account_id)
     entry = Entry(
         owner_id=conversation.agent_id,
-        position=record.position,
+        position=step.record.position,
         prev=owner.head,
-        at_ns=record.at_ns,
+        at_ns=step.record.at_ns,
         kind="note",
         conversation_id=conversation.conversation_id,
         note=row,
     )
-    owner.head = record.position
-    changes.entries.append((conversation.account_id, entry))
+    owner.head = step.record.position
+    step.changes.entries.append((conversation.account_id, entry))
 
 
 def tell_change(
-    state: State,
-    changes: Changes,
+    step: Step,
     folded: Folded,
     owner_id: str,
     *,
     kind: EntryKind,
-    record: Record,
     given: tuple[int, int] = (0, 0),
 ) -> None:
     """Of the conversation itself to one inbox; `given` is the range of messages that comes with an assignment."""
     conversation = folded.state
-    owner = note_owner(state.owners, owner_id, conversation.account_id)
-    if owner.head == record.position:
+    owner = note_owner(step.state.owners, owner_id, conversation.account_id)
+    if owner.head == step.record.position:
         return
     entry = Entry(
         owner_id=owner_id,
-        position=record.position,
+        position=step.record.position,
         prev=owner.head,
-        at_ns=record.at_ns,
+        at_ns=step.record.at_ns,
         kind=kind,
         conversation_id=conversation.conversation_id,
         held=kind != "conversation_left",
@@ -87,37 +74,35 @@ def tell_change(
         from_seq=given[0],
         to_seq=given[1],
     )
-    owner.head = record.position
+    owner.head = step.record.position
     if given[1]:
-        owner.recent.append((record.position, conversation.conversation_id))
-    changes.entries.append((conversation.account_id, entry))
+        owner.recent.append((step.record.position, conversation.conversation_id))
+    step.changes.entries.append((conversation.account_id, entry))
 
 
-def tell_holder(
-    state: State, changes: Changes, folded: Folded, before: AgentId | None, *, record: Record
-) -> None:
+def tell_holder(step: Step, folded: Folded, before: AgentId | None) -> None:
     """After an event that may have moved the conversation: `left` to who lost it, `assigned` with what this inbox
     was not given yet to who got it."""
     conversation = folded.state
     now = conversation.agent_id
     if before is not None and before != now:
-        _hold(state, changes, folded, before, held=False)
-        tell_change(state, changes, folded, before, kind="conversation_left", record=record)
+        _hold(step, folded, before, held=False)
+        tell_change(step, folded, before, kind="conversation_left")
     if now is None:
         return
-    known = state.holdings.get((now, conversation.conversation_id))
+    known = step.state.holdings.get((now, conversation.conversation_id))
     given = known.given_up_to_seq if known is not None else 0
     if before == now:
         # Assigned again to who holds it: every message was given as it came.
         given = folded.last_seq
-    _hold(state, changes, folded, now, held=True)
+    _hold(step, folded, now, held=True)
     new = (given + 1, folded.last_seq) if folded.last_seq > given else (0, 0)
-    tell_change(state, changes, folded, now, kind="conversation_assigned", record=record, given=new)
+    tell_change(step, folded, now, kind="conversation_assigned", given=new)
 
 
-def _hold(state: State, changes: Changes, folded: Folded, owner_id: AgentId, *, held: bool) -> None:
+def _hold(step: Step, folded: Folded, owner_id: AgentId, *, held: bool) -> None:
     key = (owner_id, folded.state.conversation_id)
     holding = Holding(
         account_id=folded.state.account_id, given_up_to_seq=folded.last_seq, held=held
     )
-    state.holdings[key] = changes.holdings[key] = holding
+    step.state.holdings[key] = step.changes.holdings[key] = holding

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from services.store.fold.changes import Changes
+from services.store.fold.changes import Changes, Step
 from services.store.fold.inbox import tell_message
 from services.store.fold.records import Record
 from services.store.fold.state import Folded, State
@@ -106,7 +106,7 @@ def _append(
     folded.last_seq = row.seq
     key = (row.account_id, row.message_id)
     state.messages[key] = changes.messages[key] = row
-    tell_message(state, changes, folded, row, kind="message", record=record)
+    tell_message(Step(state, changes, record), folded, row, kind="message")
 
 
 def edited(state: State, changes: Changes, record: Record, event: MessageEdited) -> None:
@@ -117,7 +117,7 @@ def edited(state: State, changes: Changes, record: Record, event: MessageEdited)
     new = msgspec.structs.replace(row, body=event.body, revision=event.revision)
     _replace(state, changes, new)
     touch(changes, folded, record)
-    tell_message(state, changes, folded, new, kind="message_edited", record=record)
+    tell_message(Step(state, changes, record), folded, new, kind="message_edited")
 
 
 def retracted(state: State, changes: Changes, record: Record, event: MessageRetracted) -> None:
@@ -128,7 +128,7 @@ def retracted(state: State, changes: Changes, record: Record, event: MessageRetr
     new = msgspec.structs.replace(row, body=b"", retracted=True)
     _replace(state, changes, new)
     touch(changes, folded, record)
-    tell_message(state, changes, folded, new, kind="message_retracted", record=record)
+    tell_message(Step(state, changes, record), folded, new, kind="message_retracted")
 
 
 def _target(

@@ -3,7 +3,7 @@ those whose entries lie between the old position and the new one, so it costs as
 
 from __future__ import annotations
 
-from services.store.fold.changes import Changes, note_owner
+from services.store.fold.changes import Changes, Step, note_owner
 from services.store.fold.records import Record
 from services.store.fold.state import Folded, State
 from shared.events import Author, Read, Received
@@ -42,7 +42,7 @@ def received(state: State, changes: Changes, record: Record, event: Received) ->
     for conversation_id, position in reached.items():
         folded = state.conversations.get((event.account_id, conversation_id))
         if folded is not None:
-            _advance(state, changes, folded, recipient, record=record, received=position, read=0)
+            _advance(Step(state, changes, record), folded, recipient, received=position, read=0)
 
 
 def read(state: State, changes: Changes, record: Record, event: Read) -> None:
@@ -53,22 +53,15 @@ def read(state: State, changes: Changes, record: Record, event: Read) -> None:
         return
     up_to = min(event.up_to, record.position)
     recipient = recipient_of(state, event)
-    _advance(state, changes, folded, recipient, record=record, received=up_to, read=up_to)
+    _advance(Step(state, changes, record), folded, recipient, received=up_to, read=up_to)
 
 
 def _advance(
-    state: State,
-    changes: Changes,
-    folded: Folded,
-    recipient: Author,
-    *,
-    record: Record,
-    received: Position,
-    read: Position,
+    step: Step, folded: Folded, recipient: Author, *, received: Position, read: Position
 ) -> None:
     account_id, conversation_id = folded.key
     key = (account_id, conversation_id, recipient.id)
-    known = state.receipts.get(key)
+    known = step.state.receipts.get(key)
     before = (known.received, known.read) if known is not None else (0, 0)
     after = (max(before[0], received), max(before[1], read))
     if after == before:
@@ -79,8 +72,8 @@ def _advance(
         recipient=recipient,
         received=after[0],
         read=after[1],
-        position=record.position,
+        position=step.record.position,
     )
-    state.receipts[key] = changes.receipts[key] = row
+    step.state.receipts[key] = step.changes.receipts[key] = row
     owners = (folded.state.contact_id, folded.state.agent_id)
-    changes.receipt_owners[key] = tuple(x for x in owners if x is not None)
+    step.changes.receipt_owners[key] = tuple(x for x in owners if x is not None)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
+from itertools import chain
 
 import msgspec
 import psycopg
@@ -27,7 +28,7 @@ from services.store.tables.write import (
 )
 from shared.bus import Delivery, digest
 from shared.crashpoints import crashpoint
-from shared.database import Connection, lost_as_unavailable, move_checkpoint
+from shared.database import Connection, Move, lost_as_unavailable, move_checkpoint
 from shared.ids import Position
 from shared.planted import planted
 from shared.queries import MessageRow
@@ -65,33 +66,27 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     changes: Changes
 
 
-async def prepare(
-    loader: Connection,
-    state: State,
-    deliveries: list[Delivery],
-    *,
-    shard: str,
-    is_log_written: bool = True,
-    poison: Collection[Position] = (),
-) -> Prepared:
-    """Fold a batch. Raises `Poisoned`, `Unavailable`. `poison`: positions known to be refused by the database.
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """How to fold: for which shard, which positions the database is known to refuse, and whether the rows of the
+    log itself are written too (they are not when projections are folded again from `events`)."""
 
-    `is_log_written` is off when projections are folded again from `events`.
-    """
-    entries = [(delivery, _record(delivery, poison)) for delivery in deliveries]
+    shard: str
+    poison: Collection[Position] = ()
+    is_log_written: bool = True
+
+
+async def prepare(
+    loader: Connection, state: State, deliveries: list[Delivery], terms: Terms
+) -> Prepared:
+    """Fold a batch. Raises `Poisoned`, `Unavailable`."""
+    entries = [(delivery, _record(delivery, terms.poison)) for delivery in deliveries]
     changes = Changes()
     last = deliveries[-1]
     try:
         for stretch in stretches([record for _, record in entries]):
             await _load(loader, state, stretch)
-            for index, record in enumerate(stretch):
-                fold(state, changes, record)
-                if index % _BREATH == 0:
-                    await asyncio.sleep(0)
-        pieces = []
-        for piece in _encoded(shard, entries, changes, is_log_written=is_log_written):
-            pieces.append(piece)
-            await asyncio.sleep(0)
+            await _fold(state, changes, stretch)
+        pieces = await _encode(entries, changes, terms)
     except (*_NO_ROW, psycopg.DataError) as err:
         raise Poisoned(last.position, len(deliveries)) from err
     return Prepared(
@@ -106,16 +101,22 @@ async def prepare(
     )
 
 
-def _encoded(
-    shard: str,
-    entries: list[tuple[Delivery, Record]],
-    changes: Changes,
-    *,
-    is_log_written: bool,
-) -> Iterator[Piece]:
-    if is_log_written:
-        yield from log_pieces(shard, entries, changes)
-    yield from fold_pieces(changes)
+async def _fold(state: State, changes: Changes, stretch: list[Record]) -> None:
+    for index, record in enumerate(stretch):
+        fold(state, changes, record)
+        if index % _BREATH == 0:
+            await asyncio.sleep(0)
+
+
+async def _encode(
+    entries: list[tuple[Delivery, Record]], changes: Changes, terms: Terms
+) -> list[Piece]:
+    pieces = []
+    of_log = log_pieces(terms.shard, entries, changes) if terms.is_log_written else ()
+    for piece in chain(of_log, fold_pieces(changes)):
+        pieces.append(piece)
+        await asyncio.sleep(0)
+    return pieces
 
 
 def _record(delivery: Delivery, poison: Collection[Position]) -> Record:
@@ -175,30 +176,23 @@ class Writer:
             raise Fenced
 
     async def _move(self, batch: Prepared, expected: Position) -> bool:
-        crashpoint("store.batch.move")
-        return await move_checkpoint(
-            self._connection,
-            self._shard,
+        move = Move(
+            shard=self._shard,
             leader=self._leader,
             expected=expected,
             to=batch.last,
             digest=batch.digest,
             at_ns=batch.last_at_ns,
         )
+        crashpoint("store.batch.move")
+        return await move_checkpoint(self._connection, move)
 
     async def beat(self, position: Position) -> None:
         """Renew the lease. Raises `Fenced`, `Unavailable`."""
+        stay = Move(shard=self._shard, leader=self._leader, expected=position, to=position)
         with lost_as_unavailable("renewing the lease"):
             crashpoint("store.beat")
-            is_held = await move_checkpoint(
-                self._connection,
-                self._shard,
-                leader=self._leader,
-                expected=position,
-                to=position,
-                digest=None,
-                at_ns=0,
-            )
+            is_held = await move_checkpoint(self._connection, stay)
         if not is_held:
             raise Fenced
 

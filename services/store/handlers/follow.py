@@ -11,14 +11,14 @@ import asyncio
 import contextlib
 
 from services.store import metrics
-from services.store.config import Config
 from services.store.handlers.batch import Fenced, Poisoned, Writer
 from services.store.handlers.hints import Hints
-from services.store.handlers.lead import Lead
+from services.store.handlers.lead import Lead, Session
+from services.store.handlers.place import Place
 from services.store.handlers.poison import Poison
 from services.store.handlers.progress import Progress
 from shared import log
-from shared.bus import Bus, LogHole, LogReplaced, RangePurged, Reader, ReaderSettings, Start
+from shared.bus import LogHole, LogReplaced, RangePurged, Reader, ReaderSettings, Start
 from shared.clock import new_id
 from shared.crashpoints import crashpoint
 from shared.database import (
@@ -41,23 +41,14 @@ _WATCH_CLOSELY_S = 0.02
 class Follower:
     """One process's part in following the log of a shard."""
 
-    def __init__(
-        self,
-        bus: Bus,
-        database_url: str,
-        *,
-        shard: str,
-        config: Config,
-        progress: Progress,
-        hints: Hints,
-    ) -> None:
-        self._bus = bus
-        self._url = database_url
-        self._shard = shard
-        self._config = config
+    def __init__(self, place: Place, *, progress: Progress, hints: Hints) -> None:
+        self._place = place
+        self._shard = place.shard
+        self._url = place.database_url
         self._progress = progress
         self._hints = hints
         self._leader = new_id()
+        config = place.config
         self._poison = Poison(batch_entries=config.batch_entries, limit=config.poison_limit)
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -87,7 +78,7 @@ class Follower:
     async def _turn(self, stopping: asyncio.Event) -> None:
         crashpoint("store.turn")
         connection = await connect(
-            self._url, name="store writer", statement_timeout_s=self._config.commit_timeout_s
+            self._url, name="store writer", statement_timeout_s=self._place.config.commit_timeout_s
         )
         try:
             checkpoint = await self._stand_by(connection, stopping)
@@ -127,11 +118,10 @@ class Follower:
             self._progress.set(checkpoint.position, checkpoint.epoch)
             self._progress.is_leading = True
             self._hints.begin(checkpoint.position, checkpoint.epoch)
+            writer = Writer(connection, self._shard, self._leader)
             term = Lead(
-                Writer(connection, self._shard, self._leader),
-                loader,
-                shard=self._shard,
-                config=self._config,
+                self._place,
+                Session(writer=writer, loader=loader),
                 progress=self._progress,
                 hints=self._hints,
                 poison=self._poison,
@@ -145,8 +135,8 @@ class Follower:
 
     def _reader(self, checkpoint: Checkpoint) -> Reader:
         start = Start(position=checkpoint.position, digest=checkpoint.digest)
-        settings = ReaderSettings(batch_entries=self._config.batch_entries)
-        return Reader(self._bus, self._shard, start, settings)
+        settings = ReaderSettings(batch_entries=self._place.config.batch_entries)
+        return Reader(self._place.bus, self._shard, start, settings)
 
 
 async def _pause(stopping: asyncio.Event, seconds: float) -> None:

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import time
 
+import msgspec
+
 from services.store import metrics
-from services.store.config import Config
 from services.store.fold import State, forget
-from services.store.handlers.batch import Prepared, Writer, prepare
+from services.store.handlers.batch import Prepared, Terms, Writer, prepare
 from services.store.handlers.hints import Hints
+from services.store.handlers.place import Place
 from services.store.handlers.poison import Poison
 from services.store.handlers.progress import Progress
 from shared.bus import Batch, Delivery, Reader
@@ -21,24 +23,22 @@ from shared.ids import Position
 _BEAT_S = 0.8
 
 
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """The connections of a term: one that writes, one that reads ahead of it."""
+
+    writer: Writer
+    loader: Connection
+
+
 class Lead:
     """State of the term. Made when the checkpoint is ours, thrown away when it is not or something failed."""
 
     def __init__(
-        self,
-        writer: Writer,
-        loader: Connection,
-        *,
-        shard: str,
-        config: Config,
-        progress: Progress,
-        hints: Hints,
-        poison: Poison,
+        self, place: Place, session: Session, *, progress: Progress, hints: Hints, poison: Poison
     ) -> None:
-        self._writer = writer
-        self._loader = loader
-        self._shard = shard
-        self._config = config
+        self._place = place
+        self._writer = session.writer
+        self._loader = session.loader
         self._progress = progress
         self._hints = hints
         self._poison = poison
@@ -76,19 +76,14 @@ class Lead:
 
     async def _one(self, deliveries: list[Delivery]) -> None:
         began_at = time.monotonic()
-        if self._state.size > self._config.cache_rows:
+        if self._state.size > self._place.config.cache_rows:
             await self._settle()
             self._state = State()
         for batch in self._done:
             forget(self._state, batch.changes)
         self._done.clear()
-        prepared = await prepare(
-            self._loader,
-            self._state,
-            deliveries,
-            shard=self._shard,
-            poison=self._poison.positions,
-        )
+        terms = Terms(shard=self._place.shard, poison=self._poison.positions)
+        prepared = await prepare(self._loader, self._state, deliveries, terms)
         await self._settle()
         await self._writer.make_room(deliveries)
         self._under_way = asyncio.create_task(self._commit(prepared, began_at))

@@ -42,6 +42,7 @@ async def append_raw(log: TestLog, payload: bytes) -> int:
 
 
 async def messages(asker: Asker, at_least: int) -> list[q.MessageRow]:
+    await asker.until_stored(at_least)
     question = q.ListMessages(
         account_id=ACCOUNT, conversation_id=conversation_id("v"), at_least=at_least
     )
