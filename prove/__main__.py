@@ -33,7 +33,8 @@ def main() -> int:
     is_points = bool(os.environ.get("POINTS"))
     settings = Settings(seed=seed, seconds=seconds, silence_s=1.0 if is_points else SILENCE_S)
     is_three = bool(os.environ.get("R3"))
-    with open_site(seed=f"site {seed}", replicas=3 if is_three else 1) as site:
+    has_disks = not is_points and not os.environ.get("KILLS")
+    with open_site(seed=f"site {seed}", replicas=3 if is_three else 1, has_disks=has_disks) as site:
         tell(f"running, logs in {site.stack.directory.logs}")
         extent = plan.Extent(
             nats=plan.THREE if is_three else plan.ONE,

@@ -133,7 +133,12 @@ def run(seed: int, tell: Callable[[str], None], *, only: str = "") -> Iterator[C
         if bug.sync != "always":
             # Or every service would refuse to run: that guard has a test of its own.
             settings["NIGHTDESK_NATS_MONITOR_URL"] = ""
-        with open_site(seed=f"{bug.name} {seed}", settings=settings, sync=bug.sync) as site:
+        with open_site(
+            seed=f"{bug.name} {seed}",
+            settings=settings,
+            sync=bug.sync,
+            has_disks=bug.needs_power,
+        ) as site:
             if bug.needs_power and site.no_power:
                 tell(f"    not run: {site.no_power}")
                 continue

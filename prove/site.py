@@ -45,7 +45,7 @@ class Site:
     ) -> None:
         self.stack = stack
         self.broker = broker
-        self.no_power = ""
+        self.no_power = "not asked for"
         """Why power losses can't be tried here; empty when they can."""
         self._disks: dict[str, Disk] = {}
         self.gateways: list[str] = []
@@ -72,11 +72,13 @@ class Site:
         """The names of the service processes."""
         return list(self._services)
 
-    def open(self) -> None:
-        """Start everything, make the demo account. Raises StackError."""
+    def open(self, *, has_disks: bool) -> None:
+        """Start everything, make the demo account. Raises StackError. `has_disks`: each server on one that can lose
+        power, if there are any."""
         stack = self.stack
         stack.directory.prepare()
-        self._open_disks()
+        if has_disks:
+            self._open_disks()
         self.broker.start()
         stack.start_postgres()
         # Passwords and configuration were written without the care that data get.
@@ -104,6 +106,7 @@ class Site:
                 disk = Disk(path / f"{name}.img", path / name)
                 disk.open()
                 self._disks[name] = disk
+            self.no_power = ""
         except NoDisk as err:
             self.no_power = str(err)
 
@@ -263,6 +266,7 @@ def open_site(
     settings: dict[str, str] | None = None,
     sync: str = "always",
     replicas: int = 1,
+    has_disks: bool = False,
 ) -> Iterator[Site]:
     """A site in a temporary directory, gone afterwards unless NIGHTDESK_PROVE_KEEP is set."""
     path = Path(tempfile.mkdtemp(prefix="nightdesk-prove-"))
@@ -271,7 +275,7 @@ def open_site(
     broker = One(directory, sync=sync) if replicas == 1 else Three(directory)
     site = Site(Stack(directory), seed=seed, settings=settings, broker=broker)
     try:
-        site.open()
+        site.open(has_disks=has_disks)
         yield site
     finally:
         site.close()

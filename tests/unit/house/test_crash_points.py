@@ -64,17 +64,21 @@ def test_names_of_points_are_unique() -> None:
 
 
 def _bare(path: str) -> Iterator[str]:
-    for function in ast.walk(ast.parse((ROOT / path).read_text())):
-        if not isinstance(function, _OURS):
-            continue
-        has_point = False
-        for node in _in_order(function):
-            if _called(node) == "crashpoint":
-                has_point = True
-            elif isinstance(node, ast.Await) and _is_touching(node):
-                if not has_point:
-                    yield f"{path}:{node.lineno}"
-                has_point = False
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, _OURS):
+            yield from (f"{path}:{line}" for line in _lines_without_point(node))
+
+
+def _lines_without_point(function: _OURS) -> Iterator[int]:
+    """Each such await needs a point of its own: between it and the await before, in the order of the source."""
+    has_point = False
+    for node in _in_order(function):
+        if _called(node) == "crashpoint":
+            has_point = True
+        elif isinstance(node, ast.Await) and _is_touching(node):
+            if not has_point:
+                yield node.lineno
+            has_point = False
 
 
 def _in_order(function: _OURS) -> list[ast.expr]:
