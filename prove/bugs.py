@@ -46,6 +46,17 @@ def _trap(kind: str, point: str, *, passes: int = 3) -> Fault:
     return Fault(deed="trap", victims=victims, after_s=1.0, for_s=6.0, is_silent=True, traps=traps)
 
 
+def _freeze(kind: str, point: str, *, passes: int) -> Fault:
+    return Fault(
+        deed="trap",
+        victims=(f"{kind}-1", f"{kind}-2"),
+        after_s=1.0,
+        for_s=15.0,
+        is_silent=True,
+        traps={f"{kind}-1": f"{point}:{passes}:stop"},
+    )
+
+
 _GATEWAYS = (
     _do("kill", "gateway-1", "gateway-2"),
     _do("kill", "gateway-1", is_silent=False),
@@ -67,10 +78,8 @@ _HINTS = (
     _trap("store", "store.hints.before", passes=2),
     _trap("store", "store.hints.before", passes=5),
 )
-_STALE_STORE = tuple(_do("pause", f"store-{n}", for_s=6.0, is_silent=False) for n in (1, 2, 1, 2))
-_STALE_ROUTING = tuple(
-    _do("pause", f"dispatcher-{n}", for_s=4.0, is_silent=False) for n in (1, 2, 1, 2)
-)
+_STALE_STORE = tuple(_freeze("store", "store.batch.prepared", passes=n) for n in (2, 1, 3))
+_STALE_ROUTING = tuple(_freeze("dispatcher", "fenced.append", passes=n) for n in (2, 1, 3))
 _ROUTING = tuple(_do("kill", "dispatcher-1", "dispatcher-2", is_silent=False) for _ in range(4))
 
 _POWER = (

@@ -28,6 +28,8 @@ OUTCOME_S = 40.0
 _DRAIN_S = 60.0
 _LOOK_S = 0.25
 _LONGEST = 3
+_TAKEOVER_S = 1.5
+_FROZEN_S = 4.5
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,18 +136,31 @@ class Campaign:
             case "power":
                 self._site.cut_power(fault.victims)
             case "trap":
-                self._each(fault, lambda name: self._site.set_trap(name, fault.traps[name]))
+                self._set_traps(fault)
 
     def _each(self, fault: Fault, do: Callable[[str], None]) -> None:
         for name in fault.victims:
             do(name)
 
+    def _set_traps(self, fault: Fault) -> None:
+        for name, trap in fault.traps.items():
+            self._site.set_trap(name, trap)
+        others = [name for name in fault.victims if name not in fault.traps]
+        if others:
+            # Whoever has the trap shall be the one that leads.
+            self._tend_for(_TAKEOVER_S)
+        for name in others:
+            self._site.kill(name)
+
     def _spring(self, fault: Fault) -> None:
-        """People write until a process of each kind has died at its point, then nobody says anything more."""
+        """People write until all have died or frozen at their point, then nobody says anything more."""
         end = time.monotonic() + fault.for_s
         while self._site.armed and time.monotonic() < end:
             self._tend_for(0.02)
+        if self._site.frozen:
+            self._tend_for(_FROZEN_S)
         self.crowd.silence()
+        self._site.thaw()
         self._tend_for(0.5)
         self._site.disarm()
 

@@ -23,6 +23,7 @@ _OWN = {
     "presence": ("services/presence", "shared/fenced.py", "shared/snapshot.py"),
 }
 _PASSES = (1, 2, 5)
+_FROZEN = 0.4
 _WAIT_S = 12.0
 
 
@@ -45,7 +46,10 @@ def points() -> Iterator[Point]:
 
 
 def traps(seed: int) -> Iterator[Fault]:
-    """One round over all points: a point of each kind at a time, both processes of the kind, at some pass of it."""
+    """One round over all points: a point of each kind at a time, at some pass of it.
+
+    Either both processes of a kind die there, or the one that leads freezes there until the other has taken over.
+    """
     chance = random.Random(f"traps {seed}")
     by_kind: dict[str, list[Point]] = {kind: [] for kind in _OWN}
     for point in points():
@@ -54,19 +58,24 @@ def traps(seed: int) -> Iterator[Fault]:
         chance.shuffle(waiting)
     while any(by_kind.values()):
         taken = [waiting.pop() for waiting in by_kind.values() if waiting]
+        is_frozen = chance.random() < _FROZEN
         where = {
-            f"{point.kind}-{number}": f"{point.name}:{chance.choice(_PASSES)}"
+            f"{point.kind}-{number}": _trap(chance, point, is_frozen=is_frozen)
             for point in taken
-            for number in (1, 2)
+            for number in ((1,) if is_frozen else (1, 2))
         }
         yield Fault(
             deed="trap",
-            victims=tuple(where),
+            victims=tuple(f"{point.kind}-{number}" for point in taken for number in (1, 2)),
             after_s=1.0,
             for_s=_WAIT_S,
             is_silent=True,
             traps=where,
         )
+
+
+def _trap(chance: random.Random, point: Point, *, is_frozen: bool) -> str:
+    return f"{point.name}:{chance.choice(_PASSES)}" + (":stop" if is_frozen else "")
 
 
 def never_reached(sprung: Collection[str]) -> list[str]:

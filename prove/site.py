@@ -199,7 +199,31 @@ class Site:
     @property
     def armed(self) -> set[str]:
         """Who has a crash point and has not come to it."""
-        return {name for name in self._armed if self._services[name].is_running}
+        running = {name for name in self._armed if self._services[name].is_running}
+        return running - self.frozen
+
+    @property
+    def frozen(self) -> set[str]:
+        """Who stopped itself at its crash point."""
+        return {name for name in self._armed if self._is_stopped(name)}
+
+    def thaw(self) -> None:
+        """They go on where they stopped."""
+        for name in self.frozen:
+            self._note_sprung(name)
+            self._armed.discard(name)
+            self._services[name].kill(signal.SIGCONT)
+
+    def _is_stopped(self, name: str) -> bool:
+        pid = self._services[name].pid
+        try:
+            return pid is not None and psutil.Process(pid).status() == psutil.STATUS_STOPPED
+        except psutil.NoSuchProcess:
+            return False
+
+    def _note_sprung(self, name: str) -> None:
+        trap = self._services[name].spec.env.get(CRASH_POINT, "")
+        self.sprung.add(f"{name.rpartition('-')[0]} {trap.partition(':')[0]}")
 
     def kill(self, name: str) -> None:
         """SIGKILL. A service is started again by `tend`, a server by `bring_back`."""
@@ -251,8 +275,7 @@ class Site:
 
     def _note_death(self, name: str) -> None:
         if name in self._armed:
-            trap = self._services[name].spec.env.get(CRASH_POINT, "")
-            self.sprung.add(f"{name.rpartition('-')[0]} {trap.partition(':')[0]}")
+            self._note_sprung(name)
         self.deaths[name] = self.deaths.get(name, 0) + 1
         said = self.log_tail(name, lines=1)
         if said and "refused to run" in said[0]:

@@ -203,7 +203,7 @@ class Reader:
             raise LogReplaced(self.position, f"the stream ends at {state.last}")
         if state.first > self.position + 1:
             raise RangePurged(self.position, state.first)
-        if planted("reconnect_from_end") and reason == "reconnect":
+        if planted("reconnect_from_end") and self._last is not None:
             self.position, self._last, self._digest = state.last, None, None
         self._first_in_stream = state.first
         self._end = state.last
