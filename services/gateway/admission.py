@@ -32,7 +32,7 @@ from shared.wire.frames import MAX_TEXT_CHARS
 
 OLD_MS = 30 * 60 * 1000
 AHEAD_MS = 2 * 60 * 1000
-_FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +88,7 @@ def clean_text(text: str, *, most_chars: int = MAX_TEXT_CHARS) -> str:
         raise Rejected(
             "too_large", f"the text has more than {most_chars} characters", pointer="/text"
         )
-    if _FORBIDDEN.search(text):
+    if NO_TEXT.search(text):
         raise Rejected("invalid", "the text holds characters that are no text", pointer="/text")
     return text
 

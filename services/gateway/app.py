@@ -22,6 +22,7 @@ from services.gateway.parts import Parts
 from services.gateway.presence import Presence
 from services.gateway.pulse import Pulse
 from services.gateway.rest import routes
+from services.gateway.silence import KEEP_ALIVE_S, Silence
 from services.gateway.startup import (
     allow_many_connections,
     guard_database,
@@ -128,13 +129,21 @@ async def _take_clients(
         return
     await live.delivery.start()
     await live.typing.start()
-    application = web.Application(client_max_size=config.body_limit_bytes)
+    silence = Silence()
+    application = web.Application(
+        client_max_size=config.body_limit_bytes, middlewares=[silence.listener]
+    )
     application.router.add_get("/ws", handlers.serve)
     routes.install(application, parts)
     runner = web.AppRunner(
-        application, access_log=None, handler_cancellation=False, shutdown_timeout=1.0
+        application,
+        access_log=None,
+        handler_cancellation=False,
+        shutdown_timeout=1.0,
+        keepalive_timeout=KEEP_ALIVE_S,
     )
     await runner.setup()
+    watch = asyncio.create_task(silence.run(runner))
     try:
         port = await _listen(runner, config)
         process.add_check("startup", lambda: None)
@@ -143,6 +152,7 @@ async def _take_clients(
         await process.stopping.wait()
         await drain(live, handlers, commit, list(runner.sites))
     finally:
+        watch.cancel()
         await runner.cleanup()
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import jwt
 import msgspec
 
+from services.gateway.admission import NO_TEXT
 from services.gateway.directory import LiveDirectory
 from shared import clock
 from shared.crypto import MasterKey
@@ -30,6 +31,8 @@ _API_KEY_FRESH_S = 60.0
 _API_KEYS_KEPT = 10_000
 _IDENTITY_MOST_S = 86_400
 _CLOCK_SKEW_S = 60
+_MOST_NAME_CHARS = 120
+_MOST_EMAIL_CHARS = 254
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
@@ -223,6 +226,11 @@ def check_identity(token: str, secret: bytes) -> Identity:
     except (jwt.InvalidTokenError, msgspec.ValidationError, ValueError, RecursionError) as err:
         raise unauthorized() from err
     if not 0 < len(claims.sub) <= 255 or claims.exp - claims.iat > _IDENTITY_MOST_S:
+        raise unauthorized()
+    # A signed half of a surrogate pair has no UTF-8, so the id that is made from `sub` could not be computed.
+    if any(NO_TEXT.search(told or "") for told in (claims.sub, claims.name, claims.email)):
+        raise unauthorized()
+    if len(claims.name or "") > _MOST_NAME_CHARS or len(claims.email or "") > _MOST_EMAIL_CHARS:
         raise unauthorized()
     return Identity(external_id=claims.sub, name=claims.name, email=claims.email)
 

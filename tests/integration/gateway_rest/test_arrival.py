@@ -117,6 +117,9 @@ async def _forgeries(office: Office) -> dict[str, str]:
         "too long": _identity(secret, "u1", exp=seconds_from_now(90_000 * 2)),
         "from the future": _identity(secret, "u1", iat=seconds_from_now(600)),
         "nobody": _identity(secret, ""),
+        "no text in the id": _identity(secret, "u\ud800"),
+        "no text in the name": _identity(secret, "u1", name="a\0b"),
+        "a name without end": _identity(secret, "u1", name="n" * 121),
         "rubbish": "a.b.c",
     }
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import yarl
+
 from services.gateway.problem import STATUSES
+from services.gateway.silence import HEAD_TIMEOUT_S
 from shared.clock import new_id
 from tests.support.gateway_world import World
 from tests.support.rest import Api, Office
@@ -149,3 +152,21 @@ async def test_the_documents_are_served(world: World, anybody: Api) -> None:
         assert page.status == 200
         assert "/auth/login" in await page.text()
     assert {name.split(".")[0] for name in openapi["components"]["responses"]} <= set(STATUSES)
+
+
+async def test_half_a_head_is_hung_up_on(office: Office, world: World) -> None:
+    """Connections that send nothing, or half a request head, are closed; one that has asked before stays."""
+    address = yarl.URL(world.url)
+    silent, half, asked = [
+        await asyncio.open_connection(address.host, address.port) for _ in range(3)
+    ]
+    half[1].write(b"GET /api/v1/me HTTP/1.1\r\nHost: here\r\nX-Slow: ")
+    asked[1].write(b"GET /api/v1/me HTTP/1.1\r\nHost: here\r\n\r\n")
+    assert (await asked[0].readuntil(b"\r\n")).startswith(b"HTTP/1.1 401")
+    async with asyncio.timeout(HEAD_TIMEOUT_S + 5):
+        assert await silent[0].read() == b""
+        assert await half[0].read() == b""
+    asked[1].write(b"GET /api/v1/me HTTP/1.1\r\nHost: here\r\n\r\n")
+    assert b"HTTP/1.1 401" in await asked[0].readuntil(b"HTTP/1.1 401")
+    for _, writer in (silent, half, asked):
+        writer.close()
