@@ -11,7 +11,7 @@ import aiohttp
 
 from cli.replay.record import Record
 from cli.stage import Credentials
-from nightdesk_client import Agent, Client, Entry, Options
+from nightdesk_client import Agent, Client, Entry, Options, Reset
 
 
 class Held(Protocol):
@@ -22,6 +22,9 @@ class Held(Protocol):
 
     def taken_from(self, desk: Desk, position: int) -> None:
         """The desk does not hold it any more."""
+
+    def not_with(self, desk: Desk) -> None:
+        """A reload shows that the desk does not hold it."""
 
     def shown(self) -> None:
         """The desk was shown something of it."""
@@ -36,6 +39,7 @@ class Desk:
         self._stack = AsyncExitStack()
         self._reader: asyncio.Task[None] | None = None
         self._client: Client | None = None
+        self._held: set[str] = set()
         self.agent_id = credentials.agent_id
         self.record = Record()
 
@@ -76,8 +80,22 @@ class Desk:
 
     async def _work(self, client: Client) -> None:
         async for item in client.entries():
-            if isinstance(item, Entry):
-                self._take(item)
+            match item:
+                case Entry():
+                    self._take(item)
+                case Reset():
+                    self._reload(item)
+
+    def _reload(self, reset: Reset) -> None:
+        """What happened while this device had no cursor is told by no entry: the list says what the desk holds."""
+        mine = {x.conversation_id: x for x in reset.conversations if x.agent_id == self.agent_id}
+        for conversation_id in self._held - mine.keys():
+            if play := self._find(conversation_id):
+                play.not_with(self)
+        self._held = set(mine)
+        for conversation_id, conversation in mine.items():
+            if play := self._find(conversation_id):
+                play.given_to(self, conversation.version)
 
     def _take(self, entry: Entry) -> None:
         play = self._find(entry.conversation_id)
@@ -88,8 +106,10 @@ class Desk:
                 self.record.note(entry.message)
                 play.shown()
             case "conversation_assigned":
+                self._held.add(entry.conversation_id)
                 play.given_to(self, entry.position)
             case "conversation_left":
+                self._held.discard(entry.conversation_id)
                 play.taken_from(self, entry.position)
             case _:
                 return

@@ -78,6 +78,12 @@ class Play:
             self._owner_since = position
         self.shown()
 
+    def not_with(self, desk: Desk) -> None:
+        """A reload of the agent's lists shows that they do not hold it."""
+        if self.owner is desk:
+            self.owner = None
+        self.shown()
+
     def shown(self) -> None:
         """Somebody was shown something."""
         self._beat()
