@@ -78,7 +78,12 @@ _HINTS = (
     _trap("store", "store.hints.before", passes=2),
     _trap("store", "store.hints.before", passes=5),
 )
-_STALE_STORE = tuple(_freeze("store", "store.batch.prepared", passes=n) for n in (2, 1, 3))
+_STALE_STORE = (
+    _do("pause", "store-1", for_s=6.0, is_silent=False),
+    _do("pause", "store-2", for_s=6.0, is_silent=False),
+    _freeze("store", "store.batch.prepared", passes=2),
+    _freeze("store", "store.batch.begin", passes=1),
+)
 _STALE_ROUTING = tuple(_freeze("dispatcher", "fenced.append", passes=n) for n in (2, 1, 3))
 _ROUTING = tuple(_do("kill", "dispatcher-1", "dispatcher-2", is_silent=False) for _ in range(4))
 
