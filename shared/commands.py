@@ -6,8 +6,9 @@ from typing import Literal
 
 import msgspec
 
+from shared.conversation import Status
 from shared.events.presence import Availability
-from shared.ids import AccountId, AgentId, DeviceId, Position
+from shared.ids import AccountId, AgentId, ConversationId, DeviceId, Position
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -68,6 +69,28 @@ class PresenceAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """Answer to `AskPresence`."""
 
     agents: tuple[AgentPresence, ...] = ()
+
+
+class AskQueue(msgspec.Struct, frozen=True, kw_only=True):
+    """Question to the dispatcher (`nd.cmd.<shard>.dispatcher.estimate`): where a conversation stands."""
+
+    account_id: AccountId
+    conversation_id: ConversationId
+
+
+class QueueAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer to `AskQueue`, as of the log's `position`. `place`: 1 is next, 0 waits in no queue. `expected_s`: None
+    where nothing honest can be said. `is_open`: None for an inbox without hours; `opens_ns`: when they open next,
+    0 while open or unknown. `is_escalated`: the supervisors were told about this wait. `state` is None for a
+    conversation not known (yet)."""
+
+    position: Position = 0
+    state: Status | None = None
+    place: int = 0
+    expected_s: int | None = None
+    is_open: bool | None = None
+    opens_ns: int = 0
+    is_escalated: bool = False
 
 
 class Typing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

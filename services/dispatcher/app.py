@@ -15,7 +15,7 @@ from shared.following import Following
 from shared.opening import open_log
 from shared.runtime import Process
 from shared.snapshot import Keeper, Snapshot, Snapshots, SnapshotSettings, load_patiently
-from shared.subjects import HINT_BUCKETS, hint_subject
+from shared.subjects import HINT_BUCKETS, command_subject, hint_subject
 
 
 async def serve(process: Process[Config]) -> None:
@@ -62,6 +62,8 @@ async def _run(
             tasks.create_task(desk.act.run(desk.decide, desk.note)),
             tasks.create_task(keeper.run()),
         ]
+        # Every dispatcher answers: the standby has folded the same log.
+        await bus.subscribe(command_subject(shard, "dispatcher", "estimate"), desk.on_estimate)
         await process.stopping.wait()
         for task in running:
             task.cancel()

@@ -9,11 +9,13 @@ import structlog
 
 from services.dispatcher import metrics
 from services.dispatcher.config import Config
-from services.dispatcher.decide import Settings, State, World, decide
+from services.dispatcher.decide import Settings, State, World, decide, estimate, spread
 from services.dispatcher.evidence import Watch
 from shared import codec
 from shared.bus import Batch, Bus, CoreMessage, Delivery
 from shared.clock import monotonic_s
+from shared.commands import AskQueue
+from shared.crashpoints import crashpoint
 from shared.errors import Malformed
 from shared.events import ConversationAssigned, RoutingEvent
 from shared.fenced import Act, FencedFamily, Step, Tail
@@ -21,6 +23,7 @@ from shared.ids import Position
 from shared.planted import planted
 
 log = structlog.get_logger(__name__)
+_MEASURE_S = 5.0
 
 
 class Folded(msgspec.Struct, kw_only=True):
@@ -57,6 +60,7 @@ class Desk:
         family.tail = folded.tail
         self._config = config
         self._watch = Watch(reconnects=bus.reconnects)
+        self._measured_s = float("-inf")
         self.is_ready = False
         """Whether the log's end was reached."""
 
@@ -96,6 +100,7 @@ class Desk:
         else:
             metrics.WAITING.set(self.world.waiting())
             metrics.LIMBO.set(self.world.limbo())
+            self._measure(began_s)
         return events
 
     def note(self, step: Step) -> None:
@@ -113,6 +118,39 @@ class Desk:
         metrics.HINTS.labels("ok").inc()
         self._watch.hear(hint.to, monotonic_s())
 
+    def _measure(self, now_s: float) -> None:
+        """How evenly the work lies, seldom: it looks at every team."""
+        if now_s - self._measured_s < _MEASURE_S:
+            return
+        self._measured_s = now_s
+        found = spread(self.world)
+        metrics.SPREAD.labels("largest").set(found.largest)
+        metrics.SPREAD.labels("mean").set(found.mean)
+
+    def _count_wait(self, event: ConversationAssigned, at_ns: int) -> None:
+        """Only of what is decided now: a restart would count the whole log again."""
+        office = self.world.state.offices.get(event.account_id)
+        track = office.tracks.get(event.conversation_id) if office is not None else None
+        if self.is_ready and track is not None and track.is_waiting:
+            waited_s = max(0, at_ns - track.since_ns) / 1_000_000_000
+            metrics.WAITED.labels(track.conversation.priority).observe(waited_s)
+
+    async def on_estimate(self, message: CoreMessage) -> None:
+        """Where a conversation stands; a dispatcher that has not read the log to its end leaves it to another."""
+        now_ns = self.act.now_ns
+        if now_ns is None:
+            metrics.ASKED.labels("behind").inc()
+            return
+        try:
+            question = codec.unpack(message.payload, AskQueue)
+        except Malformed:
+            metrics.ASKED.labels("malformed").inc()
+            return
+        answer = estimate(self.world, question.account_id, question.conversation_id, now_ns)
+        metrics.ASKED.labels("ok").inc()
+        crashpoint("dispatcher.answer")
+        await message.reply(codec.pack(answer))
+
     def _fold_one(self, delivery: Delivery) -> None:
         self._family.fold(delivery)
         try:
@@ -123,5 +161,7 @@ class Desk:
             log.warning("event_unreadable", position=delivery.position)
             self.world.skip(delivery.position, delivery.at_ns)
             return
+        if isinstance(event, ConversationAssigned):
+            self._count_wait(event, delivery.at_ns)
         self.world.evolve(event, delivery.position, delivery.at_ns)
         metrics.FOLDED.labels("ok").inc()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge, Histogram
 
 FOLDED = Counter("nightdesk_dispatcher_folded_total", "Deliveries folded, by outcome", ["result"])
+ASKED = Counter("nightdesk_dispatcher_asked_total", "Questions for a place, by outcome", ["result"])
 STEPS = Counter("nightdesk_dispatcher_steps_total", "Rounds, by outcome", ["result"])
 DECIDED = Counter("nightdesk_dispatcher_decided_total", "Decisions drafted, by event", ["event"])
 ROUND = Histogram(
@@ -21,4 +22,15 @@ LIMBO = Gauge(
 IS_ACTIVE = Gauge("nightdesk_dispatcher_is_active", "1 for the writer, 0 for a standby")
 HINTS = Counter(
     "nightdesk_dispatcher_hints_total", "Hints of the store heard, by outcome", ["result"]
+)
+WAITED = Histogram(
+    "nightdesk_dispatcher_waited_seconds",
+    "How long conversations waited for an owner, by priority",
+    ["priority"],
+    buckets=(0.1, 1, 5, 15, 60, 300, 900, 3_600, 14_400, 43_200, 86_400, 259_200),
+)
+SPREAD = Gauge(
+    "nightdesk_dispatcher_load_spread_ratio",
+    "Difference in load between the most and the least loaded available agent of a team, over all teams",
+    ["over_teams"],
 )

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from shared.conversation import Status
 from shared.events.account import Role
 from shared.events.conversation import Priority, SettableStatus
 from shared.events.presence import Availability
@@ -264,6 +265,21 @@ class Explained(_Out, frozen=True, kw_only=True):
     owner: str | None
     waiting_for: str
     decisions: list[Step]
+
+
+class QueuePlace(_Out, frozen=True, kw_only=True):
+    """GET /conversations/{id}/queue. `place`: 1 is next, null waits in no queue. `expected_s`: from how long
+    conversations of the team have taken and who is here now; null is not known. `is_open`: null without business
+    hours; `opens_at`: when they open next. `is_escalated`: the supervisors were told that it waits too long."""
+
+    conversation_id: str
+    state: Status
+    place: int | None
+    expected_s: int | None
+    is_open: bool | None
+    opens_at: str | None
+    is_escalated: bool
+    waiting_since_at: str | None
 
 
 # ---------------------------------------------------------------- configuration

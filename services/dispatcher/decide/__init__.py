@@ -6,10 +6,22 @@ agenda; derived, rebuilt at will), `affairs` decides about single conversations,
 
 from __future__ import annotations
 
+from services.dispatcher.decide.estimate import estimate
+from services.dispatcher.decide.fairness import spread
 from services.dispatcher.decide.invariants import faults
 from services.dispatcher.decide.rounds import decide
 from services.dispatcher.decide.settings import Evidence, Settings
 from services.dispatcher.decide.state import VERSION, State
 from services.dispatcher.decide.world import World
 
-__all__ = ["VERSION", "Evidence", "Settings", "State", "World", "decide", "faults"]
+__all__ = [
+    "VERSION",
+    "Evidence",
+    "Settings",
+    "State",
+    "World",
+    "decide",
+    "estimate",
+    "faults",
+    "spread",
+]

@@ -18,6 +18,7 @@ from services.gateway.rest import (
     me,
     messages,
     policies,
+    queue,
     teams,
     wishes,
 )
@@ -34,6 +35,7 @@ ROUTES: tuple[Route, ...] = (
     *messages.ROUTES,
     *wishes.ROUTES,
     *explain.ROUTES,
+    *queue.ROUTES,
     *agents.ROUTES,
     *teams.ROUTES,
     *inboxes.ROUTES,
