@@ -188,7 +188,9 @@ class ListConversations(ByAccount, frozen=True, kw_only=True):
     agent_id: AgentId | None = None
     is_unassigned: bool = False
     teams: tuple[TeamId, ...] | None = None
-    """Only conversations of these teams, or of no team; None: any."""
+    """Only what the viewer holds or held last, what these teams have, and what no team has yet; None: any."""
+    foreign_inboxes: tuple[InboxId, ...] = ()
+    """With `teams`: what no team has yet counts as the inbox's team's; these inboxes' conversations stay away."""
     team_id: TeamId | None = None
     inbox_id: InboxId | None = None
     statuses: tuple[Status, ...] = ()

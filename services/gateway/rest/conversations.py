@@ -93,7 +93,8 @@ def _question(call: Call[None, ConversationsQuery]) -> ListConversations:
 def _viewed(
     call: Call[None, ConversationsQuery], wanted: ListConversations, who: Principal
 ) -> ListConversations:
-    """What `view` means to this asker: agents see their own and those of their teams or of no team."""
+    """What `view` means to this asker: agents see what they hold or held last, and what is their
+    teams' or nobody's."""
     match call.query.view or ("all" if who.is_staff else "mine"):
         case "mine":
             if who.kind != "agent":
@@ -105,8 +106,16 @@ def _viewed(
             pass
     if who.is_staff or wanted.agent_id == who.id:
         return wanted
-    teams = call.parts.directory.account(who.account_id).teams_of(AgentId(who.id))
-    return msgspec.structs.replace(wanted, teams=tuple(sorted(teams)))
+    account = call.parts.directory.account(who.account_id)
+    teams = account.teams_of(AgentId(who.id))
+    foreign = [
+        inbox.inbox_id
+        for inbox in account.inboxes.values()
+        if inbox.team_id is not None and inbox.team_id not in teams
+    ]
+    return msgspec.structs.replace(
+        wanted, teams=tuple(sorted(teams)), foreign_inboxes=tuple(sorted(foreign))
+    )
 
 
 def _id(text: str | None, pointer: str) -> object:

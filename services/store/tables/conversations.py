@@ -103,6 +103,14 @@ async def list_conversations(
     )
 
 
+# As the gateway decides it for one conversation, so that a list shows what may be opened, no more and no less.
+_OPEN_TO_VIEWER = (
+    "(c.team_id = ANY(%(teams)s::uuid[])"
+    " OR (c.team_id IS NULL AND c.inbox_id <> ALL(%(foreign_inboxes)s::uuid[]))"
+    " OR c.agent_id = %(holder)s::uuid OR c.previous_agent_id = %(holder)s::uuid)"
+)
+
+
 async def _filters(
     connection: Connection, question: ListConversations
 ) -> tuple[list[str], dict[str, Any]]:
@@ -135,7 +143,7 @@ async def _filters(
     if question.is_unassigned:
         where.append("c.agent_id IS NULL AND c.waiting_since > 0")
     if question.teams is not None:
-        where.append("(c.team_id IS NULL OR c.team_id = ANY(%(teams)s::uuid[]))")
+        where.append(_OPEN_TO_VIEWER)
     if question.is_unread:
         where.append(f"({_UNREAD}) > 0")
     if question.order == "waiting":
@@ -144,7 +152,9 @@ async def _filters(
         **values,
         "account": question.account_id,
         "viewer": question.viewer_id,
+        "holder": question.viewer_id or None,
         "teams": list(question.teams or ()),
+        "foreign_inboxes": list(question.foreign_inboxes),
     }
     return where, parameters
 

@@ -142,6 +142,9 @@ async def test_agents_list_what_is_theirs_and_their_teams(
     bob = await office.anybody.sign_in(email)
     assert (await bob.get(f"/conversations/{conversation_id}")).status == 404
     assert (await bob.post(f"/conversations/{conversation_id}/claim")).status == 404
+    for view in ("all", "unassigned"):
+        listed = await bob.get(f"/conversations?view={view}&contact={contact_id}", **at)
+        assert listed.json["data"] == []
     empty = (await elsewhere.admin.get(f"/conversations?contact={contact_id}")).json["data"]
     assert empty == []
 

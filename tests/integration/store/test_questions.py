@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from shared import events as e
 from shared import queries as q
-from shared.ids import AccountId, ContactId, ConversationId, MessageId
+from shared.ids import AccountId, ContactId, ConversationId, InboxId, MessageId, TeamId
 from shared.subjects import bucket_of
 from tests.integration.store.conftest import Asker, store_here
 from tests.integration.store.traffic import (
@@ -23,6 +24,8 @@ from tests.integration.store.traffic import (
 )
 from tests.support.desk import (
     ACCOUNT,
+    INBOX,
+    TEAM,
     agent_id,
     contact_id,
     conversation_id,
@@ -306,6 +309,35 @@ async def test_lists_page_by_cursor_and_filter(log: TestLog, asker: Asker) -> No
     assert counts == q.Counts(
         by_status={"open": 1, "queued": 6, "replied": 1}, unassigned=6, mine=1
     )
+
+
+@pytest.mark.usefixtures("store")
+async def test_agents_list_what_they_may_open(log: TestLog, asker: Asker) -> None:
+    """What another team has is listed to whoever holds it or held it last; what no team has yet, by its inbox."""
+    names = ("theirs", "held", "left", "loose", "elsewhere")
+    for name in names:
+        inbox_id = InboxId(identifier("foreign inbox")) if name == "elsewhere" else INBOX
+        await log.append("conversation", created(name), started(name, inbox_id=inbox_id))
+    routed = [
+        msgspec.structs.replace(event, team_id=TeamId(identifier("other")))
+        for event in (
+            assigned("theirs", "bob"),
+            assigned("held", "ann"),
+            assigned("left", "ann"),
+            queued("left"),
+        )
+    ]
+    last = (await log.append("routing", *routed))[-1]
+    question = q.ListConversations(
+        account_id=ACCOUNT,
+        viewer_id=ANN,
+        teams=(TEAM,),
+        foreign_inboxes=(InboxId(identifier("foreign inbox")),),
+        at_least=last,
+    )
+    page = await asker.ask("conversations", question, q.ConversationPage)
+    found = {row.conversation_id for row in page.rows}
+    assert found == {conversation_id(name) for name in ("held", "left", "loose", "v")}
 
 
 @pytest.mark.usefixtures("store")
