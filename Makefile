@@ -1,11 +1,11 @@
 # Everything a person does with a checkout. `make help` lists it; RESET=1 and WAIT=1 belong to run.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help .venv run stop test check bench prove fmt
+.PHONY: help .venv run stop test check bench prove simulate fmt
 
 PYTHON ?= python3
 BIN := .venv/bin
-export WAIT RESET SEED SECONDS KILLS R3 POINTS BUGS
+export WAIT RESET SEED EVENTS JOBS SECONDS KILLS R3 POINTS BUGS
 
 help: ## this list
 	@sed -n 's/^\([a-z.]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -32,6 +32,9 @@ bench: .venv ## the figures, with the raw servers measured beside them in the sa
 
 prove: .venv ## faults by the dozen, then a verdict. SEED=n repeats, SECONDS=n, R3=1, POINTS=1, BUGS=1
 	@$(BIN)/python -m prove
+
+simulate: .venv ## whole weeks with a virtual clock, a million events. SEED=n replays one week, EVENTS=n, JOBS=n
+	@$(BIN)/python -m simulate
 
 fmt: .venv-dev ## lay out the code and repair what can be repaired
 	@$(BIN)/python -m ruff check --fix-only --quiet .

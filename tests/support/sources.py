@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-_CODE = ("services", "shared", "cli", "clients", "deploy", "bench", "prove", "tests")
+_CODE = ("services", "shared", "cli", "clients", "deploy", "bench", "prove", "simulate", "tests")
 _GENERATED = {"__pycache__", "node_modules", "dist", "build", ".mypy_cache", ".ruff_cache"}
 _TEXT = {
     ".py",

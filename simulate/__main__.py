@@ -1,0 +1,76 @@
+"""`make simulate`: SEED= replays one week by its number, EVENTS= says how many entries of the log in all, JOBS= how
+many processes at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from itertools import count
+
+from simulate.trace import told
+from simulate.week import EVENTS, Outcome, live, shrink
+
+_ALL_EVENTS = 1_000_000
+_TELL_EVERY_S = 15.0
+
+
+def main() -> int:
+    """0 when every week kept every promise."""
+    if os.environ.get("SEED"):
+        return _one(int(os.environ["SEED"]))
+    wanted = int(os.environ.get("EVENTS") or _ALL_EVENTS)
+    jobs = int(os.environ.get("JOBS") or os.cpu_count() or 1)
+    began_s = told_s = time.monotonic()
+    events = decisions = weeks = 0
+    for outcome in _outcomes(wanted, jobs):
+        events += outcome.events
+        decisions += outcome.decisions
+        weeks += 1
+        if outcome.rule:
+            return _fail(outcome)
+        if time.monotonic() - told_s > _TELL_EVERY_S:
+            told_s = time.monotonic()
+            print(f"{events:>9,} events, {weeks} weeks, no promise broken yet", flush=True)
+    took_s = time.monotonic() - began_s
+    print(
+        f"{events:,} events in {weeks} weeks with {decisions:,} decisions kept every promise:"
+        f" {took_s:.0f} s, {events / max(took_s, 0.001):,.0f} events/s with {jobs} processes"
+    )
+    return 0
+
+
+def _outcomes(wanted: int, jobs: int) -> Iterator[Outcome]:
+    seeds = count(1)
+    with ProcessPoolExecutor(jobs) as pool:
+        running: set[Future[Outcome]] = set()
+        started = 0
+        while running or started < wanted:
+            while len(running) < jobs and started < wanted:
+                running.add(pool.submit(live, next(seeds)))
+                started += EVENTS
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+
+
+def _one(seed: int) -> int:
+    outcome = live(seed)
+    if outcome.rule:
+        return _fail(outcome)
+    print(f"seed {seed}: {outcome.events:,} events, {outcome.decisions:,} decisions, all kept")
+    return 0
+
+
+def _fail(outcome: Outcome) -> int:
+    print(f"seed {outcome.seed}: {outcome.text}")
+    print("looking for the shortest way there …", flush=True)
+    print(told(outcome, shrink(outcome)))
+    print(f"again: make simulate SEED={outcome.seed}")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

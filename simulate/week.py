@@ -1,0 +1,91 @@
+"""One seed from beginning to end, and what is left of it when it fails: the fewest inputs that still break the rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from simulate.broken import Broken
+from simulate.engine import Engine
+from simulate.guard import no_clock
+from simulate.inputs import Dated
+from simulate.life import START_NS, Life
+
+EVENTS = 8_000
+_MOST_TRIES = 120
+
+
+class Outcome(msgspec.Struct, kw_only=True):
+    """What became of a week. `inputs` only of one that failed."""
+
+    seed: int
+    events: int
+    decisions: int
+    steps: int
+    rule: str = ""
+    text: str = ""
+    about: tuple[str, ...] = ()
+    inputs: list[Dated] = []
+
+
+def live(seed: int, events: int = EVENTS) -> Outcome:
+    """Simulate the week of this seed up to so many events; never raises for a broken promise."""
+    life = Life(seed, events)
+    engine = Engine(START_NS, life.settings)
+    happened: list[Dated] = []
+    broken: Broken | None = None
+    try:
+        with no_clock():
+            while engine.log.end < events:
+                due_ns = life.due_ns
+                if not engine.run_to(due_ns):
+                    continue
+                for happening in life.take(engine):
+                    happened.append((due_ns, happening))
+                    engine.apply(happening)
+            engine.finish()
+    except Broken as err:
+        broken = err
+    outcome = Outcome(
+        seed=seed, events=engine.log.end, decisions=engine.decisions, steps=engine.steps
+    )
+    if broken is not None:
+        outcome.rule, outcome.text, outcome.about = broken.rule, str(broken), broken.about
+        outcome.inputs = happened
+    return outcome
+
+
+def replay(seed: int, inputs: Sequence[Dated], pace: int = EVENTS) -> tuple[Engine, Broken | None]:
+    """Run these inputs at the desk of this seed."""
+    engine = Engine(START_NS, Life(seed, pace).settings)
+    try:
+        with no_clock():
+            for at_ns, happening in inputs:
+                while not engine.run_to(at_ns):
+                    pass
+                engine.apply(happening)
+    except Broken as err:
+        return engine, err
+    except (KeyError, ValueError, AttributeError, AssertionError):
+        # A cut can leave out what something later rests on; that is no shorter way to the same fault.
+        return engine, None
+    return engine, None
+
+
+def shrink(outcome: Outcome) -> list[Dated]:
+    """Leave out what the fault does not need, in halves, quarters and so on, within a bounded number of tries."""
+    inputs = list(outcome.inputs)
+    size, tries = len(inputs) // 2, 0
+    while size >= 1 and tries < _MOST_TRIES:
+        begin = 0
+        while begin < len(inputs) and tries < _MOST_TRIES:
+            fewer = inputs[:begin] + inputs[begin + size :]
+            tries += 1
+            _, broken = replay(outcome.seed, fewer)
+            if broken is not None and broken.rule == outcome.rule:
+                inputs = fewer
+            else:
+                begin += size
+        size //= 2
+    return inputs
