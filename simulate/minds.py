@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from services.dispatcher.decide import Evidence, Settings, State, World
 from services.dispatcher.decide import rounds as routing
@@ -10,7 +10,7 @@ from services.dispatcher.evidence import Watch
 from services.presence import decide as presence
 from services.presence import heard as evidence
 from services.presence import state as presences
-from services.presence.heard import Heard
+from services.presence.heard import Device, Heard
 from shared import codec
 from shared.commands import Beats
 from shared.events import AgentRemoved, Event, PrimaryDeviceChanged
@@ -144,16 +144,18 @@ class Watcher:
         heard = self.heard
         soon_s = [at_s + PAUSE_S for at_s in heard.moved_s.values()]
         fresh_s = heard.fresh_s + LEASE_S
+        for device_id, device in self._devices():
+            if device_id not in connected:
+                gone_s = device.gone_s if device is not None else fresh_s
+                soon_s += [gone_s, max(gone_s, fresh_s) + GRACE_S]
+        return [_log_ns(at_s, seat) for at_s in soon_s if at_s > seat.now_s]
+
+    def _devices(self) -> Iterator[tuple[str, Device | None]]:
+        """Every device that is on record or was heard, with what was heard of it."""
         for account_id, agents in self.state.agents.items():
             for agent_id, agent in agents.items():
-                devices = heard.agents.get((account_id, agent_id), {})
-                for device_id in (*agent.devices, *devices):
-                    if device_id in connected:
-                        continue
-                    device = devices.get(device_id)
-                    gone_s = device.gone_s if device is not None else fresh_s
-                    soon_s += [gone_s, max(gone_s, fresh_s) + GRACE_S]
-        return [_log_ns(at_s, seat) for at_s in soon_s if at_s > seat.now_s]
+                devices = self.heard.agents.get((account_id, agent_id), {})
+                yield from ((each, devices.get(each)) for each in (*agent.devices, *devices))
 
 
 def _log_ns(at_s: float, seat: Seat) -> int:
