@@ -32,8 +32,8 @@ _STARTED_BY_US: Status = "replied"
 
 
 class ConversationsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Filters are and-ed. `view`: mine (agents' default), unassigned, all. Times are RFC 3339. `after` is the `next`
-    of the page before."""
+    """Filters are and-ed. `view`: mine (agents' default without `agent`), unassigned, all. Times are RFC 3339.
+    `after` is the `next` of the page before."""
 
     view: Literal["mine", "unassigned", "all"] | None = None
     status: Annotated[list[Status], msgspec.Meta(max_length=10)] = []
@@ -95,10 +95,13 @@ def _viewed(
 ) -> ListConversations:
     """What `view` means to this asker: agents see what they hold or held last, and what is their
     teams' or nobody's."""
-    match call.query.view or ("all" if who.is_staff else "mine"):
+    usual = "all" if who.is_staff or wanted.agent_id is not None else "mine"
+    match call.query.view or usual:
         case "mine":
             if who.kind != "agent":
                 raise forbidden("an API key holds no conversations")
+            if wanted.agent_id not in (None, who.id):
+                raise Rejected("invalid", "what is mine is nobody else's", pointer="?agent")
             return msgspec.structs.replace(wanted, agent_id=AgentId(who.id))
         case "unassigned":
             wanted = msgspec.structs.replace(wanted, is_unassigned=True)

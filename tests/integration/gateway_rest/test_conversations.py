@@ -217,3 +217,13 @@ async def test_a_position_that_the_log_has_not_reached_is_refused(office: Office
         if text.isascii():
             answer = await office.admin.get("/conversations", Nightdesk_Position=text)
             assert answer.status == 400, text
+
+
+async def test_view_and_agent_are_both_heeded(office: Office) -> None:
+    """`agent` is never silently replaced by `mine`: they agree, or the question is refused."""
+    stranger = new_id()
+    both = await office.ann.get(f"/conversations?view=mine&agent={stranger}")
+    assert (both.status, both.code) == (400, "invalid")
+    assert both.json["errors"][0]["pointer"] == "?agent"
+    assert (await office.ann.get(f"/conversations?view=mine&agent={office.ann_id}")).status == 200
+    assert (await office.ann.get(f"/conversations?agent={stranger}")).json["data"] == []
