@@ -78,7 +78,8 @@ def enter(ledger: Ledger, seen: Seen, found: Found) -> None:
         message = stored.get(said.sent.message_id)
         durable = message is not None and _is_same(said, message)
         ledger.durable += durable
-        ledger.fault("lost", not durable, f"accepted message not stored as sent {where}")
+        if not durable:
+            ledger.fault("lost", 1, f"{_difference(said, message)} {where}")
         other = "agent" if said.side == "visitor" else "visitor"
         ledger.read += found.read.get(other, 0) >= said.sent.position
     known = {said.sent.message_id for said in seen.said}
@@ -94,6 +95,13 @@ def enter(ledger: Ledger, seen: Seen, found: Found) -> None:
 
 def _is_same(said: Said, message: Message) -> bool:
     return message.text == said.text and message.position == said.sent.position
+
+
+def _difference(said: Said, message: Message | None) -> str:
+    if message is None:
+        return f"message of the {said.side}, accepted at {said.sent.position}, is not stored"
+    text = "" if message.text == said.text else ", with another text"
+    return f"message of the {said.side}, accepted at {said.sent.position}, is stored at {message.position}{text}"
 
 
 def _disorder(messages: Sequence[Message]) -> int:
