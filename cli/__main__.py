@@ -25,6 +25,7 @@ _COMMANDS = {
         "cli.verify",
         "Fold every projection beside the live one and print the differences.",
     ),
+    "whatif": ("cli.whatif", "Fold the log under another policy and print the differences."),
 }
 """Name to (module with a click command of that name, help)."""
 

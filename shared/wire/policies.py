@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
-from shared.policy.document import Day, DeadlineClock, Strategy
+from shared.ids import TeamId, canonical
+from shared.policy.document import Day, DeadlineClock, FallbackTeam, Hours, SkillRule, Strategy
 from shared.wire.bodies import Name, Seconds, Word
 
 Duration = Annotated[int, msgspec.Meta(ge=1, le=31_536_000)]
@@ -76,3 +77,22 @@ class SavePolicy(_In, frozen=True, kw_only=True):
     resolution_s: Seconds | msgspec.UnsetType = msgspec.UNSET
     reassign_after_s: Seconds | msgspec.UnsetType = msgspec.UNSET
     escalate_after_s: Seconds | msgspec.UnsetType = msgspec.UNSET
+
+
+def fields_of(body: SavePolicy) -> dict[str, Any]:
+    """The fields that the body names, as `PolicySaved` has them. Raises `Rejected("bad_id")`."""
+    named = {name: getattr(body, name) for name in body.__struct_fields__}
+    fields = {name: value for name, value in named.items() if value is not msgspec.UNSET}
+    if "skill_rules" in fields:
+        rules = msgspec.to_builtins(fields["skill_rules"])
+        fields["skill_rules"] = msgspec.convert(rules, tuple[SkillRule, ...])
+    if "fallback_teams" in fields:
+        fields["fallback_teams"] = tuple(
+            FallbackTeam(
+                team_id=TeamId(canonical(step.team_id, what="team_id")), after_s=step.after_s
+            )
+            for step in fields["fallback_teams"]
+        )
+    if fields.get("hours") is not None:
+        fields["hours"] = msgspec.convert(msgspec.to_builtins(fields["hours"]), Hours)
+    return fields

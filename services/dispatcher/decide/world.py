@@ -90,6 +90,12 @@ class World:
             floor.ready[conversation_id] = None
             self.unsettled[account_id] = None
 
+    def next_due_ns(self) -> int | None:
+        """When something may fall due next without anything happening; None if nothing does."""
+        for account_id in self.unsettled:
+            self.floor(account_id)
+        return self._alarms[0][0] if self._alarms else None
+
     def schedule(self, account_id: AccountId, track: Track, now_ns: int) -> None:
         """Nothing can be done about this conversation now: find out when to look again."""
         due_ns = self.floor(account_id).schedule(track, now_ns)

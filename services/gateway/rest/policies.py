@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -12,11 +11,10 @@ from services.gateway.rest.route import ADMIN, DESK, Call, Reply, Route, not_fou
 from shared.directory import Account, Directory
 from shared.errors import Rejected
 from shared.events import AccountEvent, PolicySaved
-from shared.ids import PolicyId, TeamId, canonical
+from shared.ids import PolicyId
 from shared.policy.check import faults
-from shared.policy.document import FallbackTeam, Hours, SkillRule
 from shared.wire.bodies import Policies
-from shared.wire.policies import SavePolicy
+from shared.wire.policies import SavePolicy, fields_of
 from shared.wire.views import PolicyView
 
 
@@ -26,24 +24,6 @@ def _view(call: Call[object, object], policy_id: PolicyId) -> PolicyView:
     if policy is None:
         raise not_found()
     return call.parts.views.policy(policy, account.versions.get(policy_id, 0))
-
-
-def _given(body: SavePolicy) -> dict[str, Any]:
-    """The fields that the body names, as the event has them."""
-    fields = documents.given(body)
-    if "skill_rules" in fields:
-        rules = msgspec.to_builtins(fields["skill_rules"])
-        fields["skill_rules"] = msgspec.convert(rules, tuple[SkillRule, ...])
-    if "fallback_teams" in fields:
-        fields["fallback_teams"] = tuple(
-            FallbackTeam(
-                team_id=TeamId(canonical(step.team_id, what="team_id")), after_s=step.after_s
-            )
-            for step in fields["fallback_teams"]
-        )
-    if fields.get("hours") is not None:
-        fields["hours"] = msgspec.convert(msgspec.to_builtins(fields["hours"]), Hours)
-    return fields
 
 
 def _check(policy: PolicySaved, account: Account) -> None:
@@ -77,7 +57,7 @@ async def make(call: Call[SavePolicy, None]) -> Reply:
             account_id=call.account_id,
             writer=writer,
             policy_id=policy_id,
-            **_given(call.body),
+            **fields_of(call.body),
         )
         if documents.check_repeat(account.policies.get(policy_id), made):
             return []
@@ -99,7 +79,7 @@ async def change(call: Call[SavePolicy, None]) -> Reply:
         if before is None:
             raise not_found()
         documents.check_version(account, policy_id, call.given.if_match)
-        after = msgspec.structs.replace(before, writer=writer, **_given(call.body))
+        after = msgspec.structs.replace(before, writer=writer, **fields_of(call.body))
         if documents.same(before, after):
             return []
         _check(after, account)
