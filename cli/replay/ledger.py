@@ -78,6 +78,8 @@ def enter(ledger: Ledger, seen: Seen, found: Found) -> None:
         message = stored.get(said.sent.message_id)
         durable = message is not None and _is_same(said, message)
         ledger.durable += durable
+        if message is not None:
+            ledger.repeated_on_the_wire += message.position < said.sent.position
         if not durable:
             ledger.fault("lost", 1, f"{_difference(said, message)} {where}")
         other = "agent" if said.side == "visitor" else "visitor"
@@ -94,7 +96,9 @@ def enter(ledger: Ledger, seen: Seen, found: Found) -> None:
 
 
 def _is_same(said: Said, message: Message) -> bool:
-    return message.text == said.text and message.position == said.sent.position
+    """Stored where the sender was told, or before: after an unknown outcome the log may hold a repeat, whose place
+    the sender is told while the first one counts."""
+    return message.text == said.text and message.position <= said.sent.position
 
 
 def _difference(said: Said, message: Message | None) -> str:

@@ -150,7 +150,7 @@ class Play:
             )
         )
         self.repeats += 1
-        self.wrong_repeats += again.position != sent.position
+        self.wrong_repeats += again.position > sent.position
 
     async def _answer(self, act: Act) -> None:
         desk = await self._desk_that_saw_everything("agent to answer")

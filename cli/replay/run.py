@@ -147,9 +147,9 @@ class Run:
             ledger.fault("shown_twice", record.shown_twice, "message on one screen")
             ledger.fault("out_of_order", record.out_of_order, "message on one screen")
         for play in plays:
-            where = f"repeat answered with another position in conversation {play.conversation_id}"
+            where = f"repeat answered with a later position in conversation {play.conversation_id}"
             ledger.fault("unexplained", play.wrong_repeats, where)
-        ledger.repeated_on_the_wire = self._repeats()
+        ledger.repeated_on_the_wire += self._repeats()
         return ledger
 
     async def _leave(self) -> None:

@@ -79,6 +79,15 @@ def test_a_fault_in_the_history_is_counted(found: list[Message], fault: str) -> 
     assert not ledger.is_clean
 
 
+def test_a_repeat_in_the_log_is_no_loss() -> None:
+    """After an unknown outcome the sender may be told the place of a repeat; stored later than told is a fault."""
+    earlier = msgspec.structs.replace(message(2), position=15)
+    ledger = tally([message(1), earlier, message(3)])
+    assert (ledger.is_clean, ledger.durable, ledger.repeated_on_the_wire) == (True, 3, 1)
+    later = msgspec.structs.replace(message(2), position=25)
+    assert tally([message(1), later, message(3)]).lost == 1
+
+
 def test_an_owner_without_reasons_is_unexplained() -> None:
     """An agent who held a conversation without a decision that says why makes the run fail."""
     ledger = tally([message(1), message(2), message(3)], explained=frozenset())
