@@ -65,8 +65,9 @@ _GATEWAYS = (
 )
 _LOG = (
     _do("kill", "nats", for_s=0.5, is_silent=False),
+    _do("choke", "nats", "gateway-1", "gateway-2", for_s=2.0, is_silent=False),
     _do("choke", "nats", for_s=4.0, is_silent=False),
-    _do("choke", "nats", for_s=4.0),
+    _do("choke", "nats", "gateway-1", "gateway-2", for_s=4.0),
 )
 _BATCH = (
     _trap("store", "store.batch.written"),
@@ -104,7 +105,7 @@ BUGS = (
         needs_power=True,
     ),
     Bug(
-        name="ack_before_commit", what="'sent' before the log has said yes", faults=_GATEWAYS + _LOG
+        name="ack_before_commit", what="'sent' before the log has said yes", faults=_LOG + _GATEWAYS
     ),
     Bug(name="timeout_is_yes", what="an unanswered append taken for stored", faults=_LOG + _LOG),
     Bug(name="retry_with_new_id", what="a resend under another id", faults=_GATEWAYS + _LOG),

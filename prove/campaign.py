@@ -129,8 +129,10 @@ class Campaign:
         match fault.deed:
             case "kill":
                 self._each(fault, self._site.kill)
-            case "pause" | "choke":
+            case "pause":
                 self._each(fault, self._site.pause)
+            case "choke":
+                self._site.pause(fault.victims[0])
             case "away":
                 self._each(fault, self._site.take_away)
             case "power":

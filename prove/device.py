@@ -51,6 +51,7 @@ class Device:
         if url:
             self._leave = asyncio.Event()
             self._life = asyncio.create_task(self._live(url), name=self.screen.name)
+            self._life.add_done_callback(self._lived)
 
     async def here(self) -> Client:
         """The client, as soon as there is one."""
@@ -100,6 +101,11 @@ class Device:
             self._here.clear()
             self.client = None
             screen.is_open = False
+
+    def _lived(self, life: asyncio.Task[None]) -> None:
+        """What nobody expected to end a client is a finding too."""
+        if not life.cancelled() and (fault := life.exception()) is not None:
+            self.screen.ended = f"{type(fault).__name__} {fault}"
 
     async def _read_until_leaving(self, client: Client) -> None:
         reader = asyncio.create_task(self._read(client))

@@ -17,7 +17,8 @@ Deed = Literal["kill", "pause", "away", "choke", "power", "trap"]
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """`victims` are hit at once and brought back after `for_s`; people wrote for `after_s` before.
 
-    choke: paused for that long, then killed, so that what was sent to it is gone and nobody was told.
+    choke: the first is paused for that long, then all are killed, so that what was sent to it is gone and nobody
+    was told.
     power: their disks forget what was not synced, and they die.
     trap: they are started again with a crash point set (`traps`: point and pass, by victim) and die at it by themselves.
     """
@@ -102,6 +103,7 @@ def _others(extent: Extent) -> Iterator[Turn]:
         yield "pause", (name,)
     for name in (*extent.servers, "gateway-1", "store-1"):
         yield "choke", (name,)
+    yield "choke", (extent.nats[0], "gateway-1", "gateway-2")
     yield "away", ("postgres",)
     yield "away", extent.nats
     yield "pause", extent.servers
