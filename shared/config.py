@@ -27,11 +27,25 @@ def _d(text: str) -> msgspec.Meta:
 class Shared(msgspec.Struct, frozen=True, kw_only=True):
     """Settings that every service reads."""
 
-    nats_url: Annotated[str, _d("nats:// or tls:// address of the log")]
-    database_url: Annotated[str, _d("postgresql:// address, with its password")]
+    nats_url: Annotated[
+        str,
+        msgspec.Meta(
+            pattern="^(nats|tls)://[^/]", description="nats:// or tls:// address of the log"
+        ),
+    ]
+    database_url: Annotated[
+        str,
+        msgspec.Meta(
+            pattern="^postgres(ql)?://", description="postgresql:// address, with its password"
+        ),
+    ]
     master_key_file: Annotated[str, _d("file with the 64 hex digits of the master key")]
     nats_monitor_url: Annotated[
-        str, _d("http:// monitoring address of nats-server: how sync_interval is checked")
+        str,
+        msgspec.Meta(
+            pattern="^(https?://[^/].*)?$",
+            description="http:// monitoring address of nats-server: how sync_interval is checked",
+        ),
     ] = ""
     mode: Annotated[
         Literal["development", "production"],

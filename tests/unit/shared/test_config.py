@@ -51,6 +51,20 @@ def test_all_faults_are_reported_together_by_name() -> None:
     ]
 
 
+def test_an_address_of_another_kind_is_a_fault_that_repeats_no_password() -> None:
+    """What could never be connected to is refused at once, not waited for, and what was given is not printed."""
+    wrong = {
+        "NIGHTDESK_NATS_URL": "http://nats.example",
+        "NIGHTDESK_DATABASE_URL": "mysql://someone:hush@db.example/x",
+        "NIGHTDESK_NATS_MONITOR_URL": "nats.example:8222",
+    }
+    with pytest.raises(Refused) as caught:
+        load_all({**_GOOD, **wrong}, Config, service="store")
+    lines = caught.value.message.splitlines()
+    assert sorted(line.partition(":")[0] for line in lines) == sorted(wrong)
+    assert "hush" not in caught.value.message
+
+
 class _Secretive(msgspec.Struct, frozen=True, kw_only=True):
     token: str
 
