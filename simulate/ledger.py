@@ -102,6 +102,17 @@ class Ledger:
             name="",
         )
 
+    def is_plain(self, talk: Talk) -> bool:
+        """Whether its order is priority and position alone, and it is handed out by itself."""
+        policy = self.policy_of(talk)
+        is_automatic = policy.strategy != "manual" and not policy.previous_agent_wait_s
+        return is_automatic and not policy.ageing_s and not policy.skill_rules
+
+    def capacity(self, agent_id: AgentId) -> int:
+        """How many the agent may hold; everything here comes by one channel."""
+        agent = self.agents[agent_id]
+        return min(agent.capacity, agent.channel_capacity.get("web", agent.capacity))
+
     def held(self, agent_id: AgentId) -> int:
         """Conversations that fill the agent's capacity."""
         owned = self.person(agent_id).owned
@@ -164,10 +175,9 @@ class Ledger:
             case e.ConversationQueued():
                 self._queued(talk, event, position, at_ns)
             case e.DeadlineMissed():
-                key = ("missed", talk.id, event.deadline, event.waiting_since)
-                self.deadlines.add(key)
+                self.deadlines.add(acted("missed", talk, event))
             case e.Escalated():
-                self.deadlines.add(("escalated", talk.id, event.waiting_since))
+                self.deadlines.add(acted("escalated", talk, event))
             case _:
                 return
         is_fact = not isinstance(event, e.RoutingEvent)
@@ -204,7 +214,13 @@ class Ledger:
         talk.on_record, talk.answerer, talk.barred = False, None, None
 
     def _queued(self, talk: Talk, event: e.ConversationQueued, position: int, at_ns: int) -> None:
-        if event.why.trigger == "lease_lapsed":
+        trigger = event.why.trigger
+        is_passed_on = trigger == "fallback" and talk.on_record
+        if trigger == "fallback":
+            talk.wanted = event.team_id or talk.wanted
+        if trigger == "deadline":
+            self.deadlines.add(("reassigned", talk.id, event.waiting_since))
+        if trigger == "lease_lapsed" or (trigger == "deadline" and talk.owner):
             talk.barred, talk.barred_ns = talk.owner, at_ns
         if event.why.requested_by and talk.wishes:
             wish = talk.wishes[0]
@@ -216,7 +232,8 @@ class Ledger:
         _wake(talk, position, at_ns)
         talk.owner, talk.lease_s, talk.answerer = None, 0, None
         talk.on_record = talk.phase == "active"
-        talk.place = event.waiting_since or position
+        if not is_passed_on:
+            talk.place = event.waiting_since or position
 
     def _answer_wish(self, talk: Talk, index: int) -> None:
         del talk.wishes[index : index + 1]
@@ -292,6 +309,11 @@ class Ledger:
             if (team is None or agent.agent_id in team.members)
             and all(agent.skills.get(skill, 0) >= level for skill, level in skills.items())
         )
+
+
+def acted(step: str, talk: Talk, event: e.DeadlineMissed | e.Escalated) -> tuple[Any, ...]:
+    """What is done at most once."""
+    return (step, talk.id, event.deadline, event.waiting_since)
 
 
 def _status(talk: Talk, event: e.StatusChanged, position: int, at_ns: int) -> None:

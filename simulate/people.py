@@ -6,9 +6,11 @@ import random
 
 from shared import events as e
 from shared.ids import AccountId, AgentId, DeviceId, InboxId, PolicyId, TeamId
+from shared.policy.document import FallbackTeam, Hours, Interval, SkillRule
 
 SKILLS = ("tax", "lang:zh", "lang:de")
 UNKNOWN_SKILL = "juggling"
+_ZONES = ("Europe/Berlin", "America/New_York", "Asia/Shanghai")
 DAY_S = 86_400
 
 
@@ -92,6 +94,7 @@ class Firm:
             email=b"",
             capacity=dice.choice([0, 1, 2, 3, 4, 5, 8]),
             skills={skill: dice.randint(1, 5) for skill in SKILLS if dice.random() < 0.5},
+            channel_capacity=dice.choice([{}, {}, {}, {"web": 2}]),
         )
 
     def team(self, team_id: TeamId) -> e.Event:
@@ -136,4 +139,27 @@ class Firm:
             next_response_s=dice.choice([0, 60, 900, 7200]),
             prefer_previous_agent=dice.random() < 0.7,
             language_skills=dice.random() < 0.7,
+            **(self._refined() if dice.random() < 0.4 else {}),  # type: ignore[arg-type]
         )
+
+    def _refined(self) -> dict[str, object]:
+        """A policy that uses what only some need."""
+        dice = self.dice
+        rule = SkillRule(skill="tax", level=dice.randint(1, 3), label=dice.choice(["", "a"]))
+        fallback = FallbackTeam(team_id=dice.choice(self.teams), after_s=dice.choice([30, 3600]))
+        weekly = (
+            Interval(day="monday", start="09:00", end="17:00"),
+            Interval(day="thursday", start="13:30", end="24:00"),
+        )
+        return {
+            "skill_rules": dice.choice([(), (rule,)]),
+            "ageing_s": dice.choice([0, 0, 300, 7200]),
+            "strategy": dice.choice(["balanced", "round_robin", "longest_idle", "manual"]),
+            "fallback_teams": dice.choice([(), (fallback,)]),
+            "previous_agent_wait_s": dice.choice([0, 120]),
+            "hours": Hours(zone=dice.choice(_ZONES), weekly=weekly, holidays=("2027-01-14",)),
+            "deadline_clock": dice.choice(["clock", "business"]),
+            "resolution_s": dice.choice([0, 900, 90_000]),
+            "reassign_after_s": dice.choice([0, 30, 600]),
+            "escalate_after_s": dice.choice([0, 60, 5000]),
+        }

@@ -98,7 +98,7 @@ class Watchman:
         known = self.ledger.deadlines
         if ("missed", talk.id, kind, since) not in known:
             return [("deadline", began_ns + allowed_s * SECOND_NS)]
-        if ("escalated", talk.id, since) not in known:
+        if ("escalated", talk.id, "response", since) not in known:
             more_s = policy.escalate_after_s or allowed_s
             return [("deadline", began_ns + (allowed_s + more_s) * SECOND_NS)]
         return []
@@ -126,13 +126,14 @@ class Watchman:
         return (
             bool(person.devices)
             and person.availability == "online"
-            and ledger.held(agent_id) < ledger.agents[agent_id].capacity
+            and ledger.held(agent_id) < ledger.capacity(agent_id)
             and ledger.unacknowledged(agent_id) < self.settings.burst
         )
 
 
 def _heads(ledger: Ledger, line: list[tuple[int, int, ConversationId]]) -> list[Talk]:
-    return [ledger.talks[place[2]] for place in line[:20]]
+    talks = (ledger.talks[place[2]] for place in line[:20])
+    return [talk for talk in talks if ledger.is_plain(talk)]
 
 
 def agree_with_store(ledger: Ledger, tables: Tables, touched: set[ConversationId]) -> None:

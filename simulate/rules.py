@@ -10,7 +10,7 @@ from services.dispatcher.decide import Settings
 from shared import events as e
 from shared.ids import AgentId, ConversationId
 from simulate.broken import require
-from simulate.ledger import RANK, SECOND_NS, Ledger, Talk
+from simulate.ledger import RANK, SECOND_NS, Ledger, Talk, acted
 
 
 class Round:
@@ -91,17 +91,21 @@ class Round:
         require(agent is not None, "candidate", "given to an agent who does not exist", about)
         require(bool(person.devices), "candidate", "given to an agent who is offline", about)
         require(person.availability == "online", "candidate", "given to one who is away", about)
+        policy = ledger.policy_of(talk)
+        require(policy.strategy != "manual", "candidate", "handed out, but it is manual", about)
         if talk.inbox_id in ledger.inboxes:
             able = ledger.able(ledger.kind_of(talk))
             require(agent_id in able, "candidate", "not in the team, or lacks a skill", about)
         held = ledger.held(agent_id) + self.drafted[agent_id]
-        capacity = agent.capacity if agent is not None else 0
+        capacity = ledger.capacity(agent_id) if agent is not None else 0
         require(held < capacity, "capacity", f"holds {held} of {capacity}", about)
         waiting = ledger.unacknowledged(agent_id) + self.drafted[agent_id]
         burst = self.settings.burst
         require(waiting < burst, "pace", f"{waiting} unacknowledged of {burst}", about)
 
     def _oldest_first(self, talk: Talk, agent_id: AgentId) -> None:
+        if not self.ledger.is_plain(talk):
+            return
         mine = (RANK[talk.priority], talk.since, talk.id)
         for kind, line in self.ledger.lines.items():
             if agent_id not in self.ledger.able(kind):
@@ -111,6 +115,8 @@ class Round:
                     break
                 other = self.ledger.talks[place[2]]
                 if other.id in self.handled or other.barred == agent_id:
+                    continue
+                if not self.ledger.is_plain(other):
                     continue
                 require(
                     False,
@@ -150,10 +156,23 @@ class Round:
             case "reopened":
                 is_due = talk.phase == "snoozed" and talk.until_ns <= self.now_ns
                 require(is_due, "wake", "woken, but nothing is due", about)
-            case "deadline" | "fallback":
-                pass
+            case "deadline":
+                self._loses_it(talk)
+            case "fallback":
+                require(
+                    talk.is_waiting, "fallback", "another team asked, but it has an owner", about
+                )
             case _:
                 require(False, "trigger", f"queued by {trigger}", about)
+
+    def _loses_it(self, talk: Talk) -> None:
+        policy, about = self.ledger.policy_of(talk), (talk.id, talk.owner or "")
+        require(bool(talk.owner and talk.waits), "deadline", "there is no late owner", about)
+        since, began_ns = talk.waits[0]
+        due_ns = max(began_ns, talk.assigned_ns) + policy.reassign_after_s * SECOND_NS
+        require(due_ns <= self.now_ns, "deadline", "reassigned before it was due", about)
+        key = ("reassigned", talk.id, since)
+        require(key not in self.ledger.deadlines, "deadline_once", "reassigned twice", about)
 
     def _left_long_ago(self, talk: Talk) -> None:
         person = self.ledger.person(talk.owner or AgentId(""))
@@ -165,30 +184,32 @@ class Round:
 
     def _deadline(self, event: e.DeadlineMissed | e.Escalated) -> None:
         talk, ledger = self._talk(event.conversation_id), self.ledger
-        about = (talk.id,)
+        step = "missed" if isinstance(event, e.DeadlineMissed) else "escalated"
+        is_new = acted(step, talk, event) not in ledger.deadlines
+        require(is_new, "deadline_once", "acted on twice", (talk.id,))
         if event.deadline == "resolution":
+            is_open = talk.phase != "resolved"
+            require(is_open, "deadline", "it is resolved", (talk.id,))
             return
-        require(
-            bool(talk.waits) and talk.waits[0][0] == event.waiting_since,
-            "deadline",
-            "nobody waits for that any more",
-            about,
-        )
+        is_waited = bool(talk.waits) and talk.waits[0][0] == event.waiting_since
+        require(is_waited, "deadline", "nobody waits for that any more", (talk.id,))
         if isinstance(event, e.Escalated):
-            key: tuple[object, ...] = ("escalated", talk.id, event.waiting_since)
-            missed = [("missed", talk.id, d, event.waiting_since) for d in _ANSWERS]
+            missed = [("missed", talk.id, each, event.waiting_since) for each in _ANSWERS]
             has_missed = any(each in ledger.deadlines for each in missed)
-            require(has_missed, "deadline", "escalated before it was missed", about)
+            require(has_missed, "deadline", "escalated before it was missed", (talk.id,))
         else:
-            key = ("missed", talk.id, event.deadline, event.waiting_since)
-            policy = ledger.policy_of(talk)
-            is_first = event.deadline == "first_response"
-            require(is_first == (talk.last_answer == 0), "deadline", "the wrong deadline", about)
-            allowed_s = policy.first_response_s if is_first else policy.next_response_s
-            due_ns = talk.waits[0][1] + allowed_s * SECOND_NS
-            is_due = allowed_s > 0 and due_ns <= self.now_ns
-            require(is_due, "deadline", "acted on before it was due", about)
-        require(key not in ledger.deadlines, "deadline_once", "acted on twice", about)
+            self._missed(talk, event)
+
+    def _missed(self, talk: Talk, event: e.DeadlineMissed) -> None:
+        policy = self.ledger.policy_of(talk)
+        is_first = event.deadline == "first_response"
+        is_right = is_first == (talk.last_answer == 0)
+        require(is_right, "deadline", "the wrong deadline", (talk.id,))
+        allowed_s = policy.first_response_s if is_first else policy.next_response_s
+        # In business time it comes later than by the clock, never earlier.
+        due_ns = talk.waits[0][1] + allowed_s * SECOND_NS
+        is_due = allowed_s > 0 and due_ns <= self.now_ns
+        require(is_due, "deadline", "acted on before it was due", (talk.id,))
 
 
 def arrives(ledger: Ledger, event: e.RoutingEvent) -> None:
@@ -201,10 +222,10 @@ def arrives(ledger: Ledger, event: e.RoutingEvent) -> None:
             about = (talk.id, event.agent_id)
             require(not talk.owner, "two_owners", "stored, but it has an owner", about)
         case e.DeadlineMissed():
-            key = ("missed", talk.id, event.deadline, event.waiting_since)
+            key = acted("missed", talk, event)
             require(key not in ledger.deadlines, "deadline_once", "stored twice", (talk.id,))
-        case e.Escalated(deadline="response"):
-            key = ("escalated", talk.id, event.waiting_since)  # type: ignore[assignment]
+        case e.Escalated():
+            key = acted("escalated", talk, event)
             require(key not in ledger.deadlines, "deadline_once", "stored twice", (talk.id,))
         case e.AssignmentRefused():
             is_asked = event.request in talk.wish_positions

@@ -73,13 +73,13 @@ def replay(seed: int, inputs: Sequence[Dated], pace: int = EVENTS) -> tuple[Engi
     return engine, None
 
 
-def shrink(outcome: Outcome) -> list[Dated]:
+def shrink(outcome: Outcome, most_tries: int = _MOST_TRIES) -> list[Dated]:
     """Leave out what the fault does not need, in halves, quarters and so on, within a bounded number of tries."""
     inputs = list(outcome.inputs)
     size, tries = len(inputs) // 2, 0
-    while size >= 1 and tries < _MOST_TRIES:
+    while size >= 1 and tries < most_tries:
         begin = 0
-        while begin < len(inputs) and tries < _MOST_TRIES:
+        while begin < len(inputs) and tries < most_tries:
             fewer = inputs[:begin] + inputs[begin + size :]
             tries += 1
             _, broken = replay(outcome.seed, fewer)
