@@ -59,9 +59,6 @@ class Life:
     def take(self, engine: Engine) -> list[i.Input]:
         """What happens at `due_ns`."""
         now_ns = self.now_ns = self.due_ns
-        for event in engine.assignments[self.seen :]:
-            self._react(event)
-        self.seen = len(engine.assignments)
         if self.planned and self.planned[0][0] <= now_ns:
             return [heappop(self.planned)[2]]
         self.next_ns = now_ns + int(self.dice.expovariate(1 / self.gap_s) * SECOND_NS) + 1
@@ -72,6 +69,15 @@ class Life:
         self._attend(firm, engine)
         found = self._happen(firm, ledger, engine.log.end)
         return found or [i.Tell(self._arrival(firm)[0])]
+
+    def observe(self, engine: Engine) -> None:
+        """Agents see what they were given, as soon as they are given it."""
+        if self.seen == len(engine.assignments):
+            return
+        self.now_ns = engine.log.now_ns
+        for event in engine.assignments[self.seen :]:
+            self._react(event)
+        self.seen = len(engine.assignments)
 
     def _plan(self, after_s: float, happening: i.Input) -> None:
         self.count += 1
@@ -160,7 +166,7 @@ class Life:
         dice = self.dice
         if not ledger.talks or dice.random() < 0.22:
             return [i.Tell(event) for event in self._arrival(firm)]
-        if dice.random() < 0.01:
+        if dice.random() < 0.025:
             return [i.Tell(firm.change())]
         present = [w for w in firm.workers if ledger.person(w.agent_id).devices]
         if present and dice.random() < 0.75:
@@ -180,7 +186,7 @@ class Life:
             (4, lambda: _received(worker, dice, seen)),
             (6, lambda: self._answer(worker, talk, seen)),
             (6, lambda: _set_status(worker, talk, "resolved", seen)),
-            (0.4, lambda: self._snooze(worker, talk, seen)),
+            (1.2, lambda: self._snooze(worker, talk, seen)),
             (0.3, lambda: _set_status(worker, talk, "open", seen)),
             (0.5, lambda: _claim(worker, self._some_talk(ledger))),
             (0.5, lambda: self._hand_over(worker, talk, ledger)),

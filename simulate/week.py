@@ -38,6 +38,7 @@ def live(seed: int, events: int = EVENTS) -> Outcome:
     try:
         with no_clock():
             while engine.log.end < events:
+                life.observe(engine)
                 due_ns = life.due_ns
                 if not engine.run_to(due_ns):
                     continue
