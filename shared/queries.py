@@ -54,6 +54,8 @@ class MessageRow(_Struct, frozen=True, kw_only=True):
     retracted: bool = False
     unreadable: bool = False
     id_clash: bool = False
+    clash_of: MessageId | None = None
+    """With `id_clash`: the id that it was sent with, under which its first body is sealed."""
 
 
 class NoteRow(_Struct, frozen=True, kw_only=True):

@@ -71,6 +71,11 @@ def state_of(row: MessageRow, *, is_owned: bool, receipts: Iterable[ReceiptRow])
     return "sent" if is_owned or side == "agent" else "pending"
 
 
+def _sealed_as(row: MessageRow) -> str:
+    """The id that the body is bound to: a clash was sealed under the id it was sent with, its edits under its own."""
+    return row.clash_of if row.clash_of and not row.revision else row.message_id
+
+
 class Views:
     """Makes views. A text that no known key opens is null and counted: call `cover` with the rows first."""
 
@@ -136,7 +141,7 @@ class Views:
             text=None
             if row.retracted or row.unreadable
             else self.text(
-                row.account_id, row.body, of=row.message_id, part="body", revision=row.revision
+                row.account_id, row.body, of=_sealed_as(row), part="body", revision=row.revision
             ),
             revision=row.revision,
             device_id=row.device_id if is_own else None,

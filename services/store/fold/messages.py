@@ -48,6 +48,7 @@ def posted(state: State, changes: Changes, record: Record, event: MessagePosted)
         automatic=event.automatic,
         crossed=is_crossed(folded.state, event),
         id_clash=is_clash,
+        clash_of=event.message_id if is_clash else None,
     )
     if apply(changes, folded, record, event):
         changes.list_changed(folded)

@@ -12,7 +12,7 @@ Row = tuple[Any, ...]
 MESSAGE = (
     "account_id, conversation_id, message_id, seq, position, at_ns, author_kind, author_id,"
     " content_type, body, revision, device_id, seen_up_to, automatic, crossed, retracted,"
-    " unreadable, id_clash"
+    " unreadable, id_clash, clash_of"
 )
 
 
@@ -35,6 +35,7 @@ def message(row: Row) -> MessageRow:
         retracted=row[15],
         unreadable=row[16],
         id_clash=row[17],
+        clash_of=row[18],
     )
 
 

@@ -76,14 +76,14 @@ def message_id(key: MessageKey, position: Position, fingerprint: bytes) -> bytes
 MESSAGES = (
     "account_id, conversation_id, message_id, seq, position, at_ns, seen_up_to, revision,"
     " automatic, crossed, retracted, unreadable, id_clash,"
-    " device_id, author_kind, author_id, content_type, body"
+    " device_id, clash_of, author_kind, author_id, content_type, body"
 )
 
 
 def message(found: MessageRow) -> bytes:
     return b"".join(
         (
-            b"\0\x12",
+            b"\0\x13",
             some_uuid(found.account_id),
             some_uuid(found.conversation_id),
             some_uuid(found.message_id),
@@ -110,6 +110,7 @@ def message(found: MessageRow) -> bytes:
                 found.id_clash,
             ),
             uuid(found.device_id),
+            uuid(found.clash_of),
             word(found.author.kind),
             word(found.author.id),
             word(found.content_type),

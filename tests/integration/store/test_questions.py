@@ -190,7 +190,7 @@ async def test_receipts_reach_both_sides(log: TestLog, asker: Asker) -> None:
 
 @pytest.mark.usefixtures("store")
 async def test_a_used_message_id_is_a_repeat_or_a_clash(log: TestLog, asker: Asker) -> None:
-    """The same fingerprint is shown once; another one is kept beside it and marked."""
+    """The same fingerprint is shown once; another one is kept beside it, with the id that opens its text."""
     first = (await log.append("message", posted("v", "m")))[0]
     last = (await log.append("message", posted("v", "m"), posted("v", "m", fingerprint=b"other")))[
         -1
@@ -199,9 +199,9 @@ async def test_a_used_message_id_is_a_repeat_or_a_clash(log: TestLog, asker: Ask
         account_id=ACCOUNT, conversation_id=conversation_id("v"), at_least=last
     )
     page = await asker.ask("messages", question, q.MessagePage)
-    assert [(row.seq, row.position, row.id_clash) for row in page.rows] == [
-        (1, first, False),
-        (2, last, True),
+    assert [(row.seq, row.position, row.id_clash, row.clash_of) for row in page.rows] == [
+        (1, first, False, None),
+        (2, last, True, MessageId(identifier("message m"))),
     ]
     looked = q.LookUpMessageId(
         account_id=ACCOUNT, message_id=MessageId(identifier("message m")), at_least=last
