@@ -107,8 +107,13 @@ def _ranked(roster: Roster, previous: Candidate | None, barred: AgentId | None) 
     return ranked
 
 
-def _scored(candidate: Candidate, names: tuple[str, ...], *, is_previous: bool) -> Scored:
-    *parts, agent_id = candidate
-    first = ("previous_agent", 0.0 if is_previous else 1.0)
-    told = (first, *((name, float(part)) for name, part in zip(names, parts, strict=True)))
-    return Scored(agent_id=agent_id, parts=told)
+def _scored(candidate: Candidate, names: tuple[str, str, str, str], *, is_previous: bool) -> Scored:
+    a, b, c, d, agent_id = candidate
+    parts = (
+        ("previous_agent", 0.0 if is_previous else 1.0),
+        (names[0], float(a)),
+        (names[1], float(b)),
+        (names[2], float(c)),
+        (names[3], float(d)),
+    )
+    return Scored(agent_id=agent_id, parts=parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.dispatcher.decide.due import SECOND_NS
 from services.dispatcher.decide.pool import PoolKey
 from shared.conversation import Conversation
 from shared.directory import Account
@@ -23,6 +24,16 @@ class Supply:
         self.skills = frozenset(skill for agent in agents for skill in agent.skills)
         self.limited = frozenset(channel for agent in agents for channel in agent.channel_capacity)
         """Channels of which some agent takes fewer than they could hold."""
+        self._ageing_ns: dict[InboxId, int] = {}
+
+    def ageing_ns(self, inbox_id: InboxId) -> int:
+        """How long a conversation of the inbox waits until it rises; 0 never. Asked for every change of every
+        conversation, so it is kept."""
+        found = self._ageing_ns.get(inbox_id)
+        if found is None:
+            policy, _ = self.account.policy_of(inbox_id)
+            found = self._ageing_ns[inbox_id] = policy.ageing_s * SECOND_NS
+        return found
 
     def class_of(self, conversation: Conversation, team_id: TeamId | None) -> DemandClass:
         """Conversations of one class ask for the same."""

@@ -9,7 +9,7 @@ from heapq import heappop, heappush
 import msgspec
 
 from services.dispatcher.decide.demand import DemandClass, Supply
-from services.dispatcher.decide.due import SECOND_NS, next_due_ns
+from services.dispatcher.decide.due import next_due_ns
 from services.dispatcher.decide.line import Item, Line
 from services.dispatcher.decide.pool import RANKS, Pool, PoolKey, Roster, Standing, Status
 from services.dispatcher.decide.settings import Settings
@@ -199,8 +199,7 @@ class Floor:
     def _rank(self, track: Track, now_ns: int) -> tuple[int, int]:
         """Its priority with what it rose by waiting, and when it rises again (0: never)."""
         rank = RANKS[track.conversation.priority]
-        policy, _ = self.account.policy_of(track.conversation.inbox_id)
-        step_ns = policy.ageing_s * SECOND_NS
+        step_ns = self._supply.ageing_ns(track.conversation.inbox_id)
         if not step_ns or not rank:
             return rank, 0
         risen = max(0, now_ns - track.since_ns) // step_ns
