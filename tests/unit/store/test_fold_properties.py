@@ -70,7 +70,7 @@ def test_inboxes_are_chains(records: list[Record]) -> None:
         heads[entry.owner_id] = entry.position
         if entry.kind == "message":
             assert entry.message is not None
-            once = (entry.owner_id, entry.message.message_id)
+            once = (entry.message.account_id, entry.owner_id, entry.message.message_id)
             assert once not in messages
             messages.add(once)
 
