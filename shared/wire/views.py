@@ -18,7 +18,7 @@ class _View(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class AuthorView(_View, frozen=True, kw_only=True):
-    """Who wrote. `name` is null for visitors without one and for removed agents."""
+    """Who wrote. `name` is null for removed agents and for visitors: a visitor's name is in ContactView."""
 
     kind: Literal["visitor", "agent", "integration", "system"]
     id: str
