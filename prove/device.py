@@ -39,6 +39,7 @@ class Device:
         self._opening = opening
         self._outbox = MemoryOutbox()
         self._gaps = 0
+        self._moving = asyncio.Lock()
         self._bookmark: Bookmark | None = None
         self._life: asyncio.Task[None] | None = None
         self._here = asyncio.Event()
@@ -46,9 +47,22 @@ class Device:
         diary.screens.append(screen)
 
     async def be_at(self, url: str) -> None:
-        """Go on at this gateway; an empty address: switched off."""
-        await self._go()
-        if url:
+        """Go on at this gateway; an empty address: switched off. A move once begun is carried through: one that was
+        cancelled half-way would leave a device that is neither here nor there."""
+        await asyncio.shield(asyncio.ensure_future(self._move(url)))
+
+    async def come_back(self, url: str) -> None:
+        """Switched on, if it is not."""
+        async with self._moving:
+            is_on = self._life is not None and not self._life.done()
+        if not is_on:
+            await self.be_at(url)
+
+    async def _move(self, url: str) -> None:
+        async with self._moving:
+            await self._go()
+            if not url:
+                return
             self._leave = asyncio.Event()
             self._life = asyncio.create_task(self._live(url), name=self.screen.name)
             self._life.add_done_callback(self._lived)

@@ -112,8 +112,7 @@ class Person:
     async def come_back(self) -> None:
         """Every device is switched on."""
         for device in self.devices:
-            if not device.screen.is_open:
-                await device.be_at(self.gateway())
+            await device.come_back(self.gateway())
 
     async def wander(self, device: Device, *, is_steady: bool) -> None:
         """Cut it, move it, and (unless it is somebody's only steady one) switch it off for a while."""
