@@ -300,7 +300,10 @@ class Ledger:
         policy = self.policies.get(inbox.policy_id or "")
         skills = dict(inbox.skills)
         name = f"lang:{language}"
-        is_spoken = any(name in agent.skills for agent in self.agents.values())
+        is_spoken = any(
+            name in agent.skills and (team is None or agent.agent_id in team.members)
+            for agent in self.agents.values()
+        )
         if language and is_spoken and (policy is None or policy.language_skills):
             skills.setdefault(name, 1)
         return frozenset(

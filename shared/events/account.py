@@ -146,7 +146,8 @@ class PolicySaved(
 ):
     """How conversations are handed out. Times are seconds; 0 switches a deadline off.
 
-    `language_skills`: a conversation with a language wants skill "lang:<language>" when any agent has it.
+    `language_skills`: a conversation with a language wants skill "lang:<language>" when anybody
+    in its team has it.
     `ageing_s`: for each time so long that a conversation waits it rises by one priority. `strategy`: who of those who
     may take it gets it; "manual": nobody until they claim it. `previous_agent_wait_s`: how long it is kept for the
     previous agent while they are here but full. `deadline_clock`: whether deadlines count business time (`hours`).

@@ -21,7 +21,7 @@ class Supply:
     def __init__(self, account: Account) -> None:
         agents = account.agents.values()
         self.account = account
-        self.skills = frozenset(skill for agent in agents for skill in agent.skills)
+        self._skills: dict[TeamId | None, frozenset[str]] = {}
         self.limited = frozenset(channel for agent in agents for channel in agent.channel_capacity)
         """Channels of which some agent takes fewer than they could hold."""
         self._ageing_ns: dict[InboxId, int] = {}
@@ -56,19 +56,35 @@ class Supply:
         channel = conversation.channel
         return PoolKey(
             team_id,
-            tuple(sorted(self._required(conversation, policy).items())),
+            tuple(sorted(self._required(conversation, policy, team_id).items())),
             policy.strategy,
             channel if channel in self.limited else "",
         )
 
-    def _required(self, conversation: Conversation, policy: PolicySaved) -> dict[str, int]:
+    def _skills_of(self, team_id: TeamId | None) -> frozenset[str]:
+        """What somebody in the team can do; with no team, somebody in the account. A language that only another
+        team speaks must not be asked of this one: nobody would ever be right."""
+        found = self._skills.get(team_id)
+        if found is None:
+            agents = self.account.agents
+            team = self.account.teams.get(team_id) if team_id is not None else None
+            members = agents.keys() if team is None else team.members.keys() & agents.keys()
+            found = frozenset(skill for agent_id in members for skill in agents[agent_id].skills)
+            self._skills[team_id] = found
+        return found
+
+    def _required(
+        self, conversation: Conversation, policy: PolicySaved, team_id: TeamId | None
+    ) -> dict[str, int]:
         inbox = self.account.inboxes.get(conversation.inbox_id)
         skills = dict(inbox.skills) if inbox is not None else {}
         for rule in policy.skill_rules:
             if _fits(rule, conversation):
                 skills[rule.skill] = max(rule.level, skills.get(rule.skill, 0))
         spoken = LANGUAGE_SKILL + conversation.language
-        if conversation.language and policy.language_skills and spoken in self.skills:
+        if not conversation.language or not policy.language_skills:
+            return skills
+        if spoken in self._skills_of(team_id):
             skills.setdefault(spoken, 1)
         return skills
 

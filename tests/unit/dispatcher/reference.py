@@ -161,7 +161,11 @@ class Rule:
             if all(same) and needs.get(rule.skill, 0) < rule.level:
                 needs[rule.skill] = rule.level
         speaks = f"lang:{conversation.language}"
-        has_speaker = any(speaks in agent.skills for agent in self.account.agents.values())
+        team = self.account.teams.get(self._team(track) or TeamId(""))
+        has_speaker = any(
+            speaks in agent.skills and (team is None or agent_id in team.members)
+            for agent_id, agent in self.account.agents.items()
+        )
         if conversation.language and policy.language_skills and has_speaker:
             needs.setdefault(speaks, 1)
         return needs

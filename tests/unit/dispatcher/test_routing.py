@@ -115,7 +115,7 @@ def test_load_and_idleness_share_the_work() -> None:
 
 
 def test_a_language_wants_its_speaker_when_there_is_one() -> None:
-    """`lang:zh` is required of agents as soon as any agent has it."""
+    """`lang:zh` is required as soon as anybody in the team has it."""
     simulation = Simulation()
     simulation.tell(
         desk.agent("ann"),
@@ -132,6 +132,23 @@ def test_a_language_wants_its_speaker_when_there_is_one() -> None:
     assert assigned(simulation.settle()) == [pair("d", "ann")]
     simulation.tell(desk.online("bob"))
     assert assigned(simulation.settle()) == [pair("c", "bob")]
+
+
+def test_a_language_that_only_another_team_speaks_is_not_asked_for() -> None:
+    """Nobody in the team would ever be right, and the conversation would wait for ever."""
+    simulation = Simulation()
+    simulation.tell(
+        desk.agent("ann"),
+        desk.agent("bob", skills={"lang:zh": 3}),
+        desk.team("ann"),
+        desk.inbox(),
+        desk.policy(),
+        desk.online("ann"),
+        desk.online("bob"),
+        desk.started("c", language="zh"),
+        desk.wrote("c"),
+    )
+    assert assigned(simulation.settle()) == [pair("c", "ann")]
 
 
 def test_only_available_agents_are_asked() -> None:
