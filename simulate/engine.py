@@ -101,6 +101,8 @@ class Engine:
                 self.attendance.fail(gateway)
             case i.ReturnGateway(gateway):
                 self.attendance.up.add(gateway)
+                # After a silence of all gateways everybody has a full new lease.
+                self.attendance.note_trouble()
                 self._hear(Beats(gateway=gateway))
             case i.Wish(account_id, agent_id, availability):
                 for seat, watcher in self.watchers:
