@@ -131,6 +131,9 @@ class Engine:
             case i.Resume():
                 seat.is_stalled = False
                 seat.is_awake = False
+                if seat.family == "presence":
+                    # It wakes late: what it knew is stale, everybody has a full new lease.
+                    self.attendance.note_trouble()
             case i.Hold(_, count, outcome):
                 seat.hold = (count, outcome)
 
