@@ -125,11 +125,11 @@ class Attendance:
                 case _:
                     pass
 
-    def judge_quiet(self) -> None:
-        """Presence has nothing left to say."""
+    def judge_quiet(self, *, is_told: bool) -> None:
+        """Presence has nothing left to say; `is_told`: the gateways had the time to tell it who is here."""
         for key in self._exists:
             self._primary_is_online(key)
-        if not self.up:
+        if not (self.up and is_told):
             return
         for device_id, (_, connection) in self._connections.items():
             key = (connection.account_id, connection.agent_id)

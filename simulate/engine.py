@@ -131,6 +131,7 @@ class Engine:
             case i.Resume():
                 seat.is_stalled = False
                 seat.is_awake = False
+                seat.woke_ns = self.log.now_ns
                 if seat.family == "presence":
                     # It wakes late: what it knew is stale, everybody has a full new lease.
                     self.attendance.note_trouble()
@@ -201,8 +202,11 @@ class Engine:
             for account_id, touched in self._stored_touched.items():
                 agree_with_store(self.ledgers[account_id], self.store.state, touched)
             self._stored_touched.clear()
-        if any(seat.is_active and seat.is_settled for seat, _ in self.watchers):
-            self.attendance.judge_quiet()
+        watching = [seat for seat, _ in self.watchers if seat.is_active and seat.is_settled]
+        if watching:
+            # Who has just woken knows of connections only with the next beat of their gateways.
+            is_told = any(seat.woke_ns < self._beat_ns for seat in watching)
+            self.attendance.judge_quiet(is_told=is_told)
 
     def _note(self, entry: Entry) -> None:
         event = entry.event

@@ -13,7 +13,7 @@ from services.presence import state as presences
 from services.presence.heard import Device, Heard
 from shared import codec
 from shared.commands import Beats
-from shared.events import AgentRemoved, Event, PrimaryDeviceChanged
+from shared.events import Event, PrimaryDeviceChanged
 from simulate.log import Entry
 from simulate.seats import SECOND_NS, Seat
 
@@ -100,8 +100,6 @@ class Watcher:
         """Fold one entry; a wish that is on record is granted."""
         key = presences.evolve(self.state, entry.event, entry.position)
         if key is None:
-            if isinstance(entry.event, AgentRemoved):
-                self.looked_s = evidence.NEVER_S
             return
         self.heard.touched[key] = None
         if isinstance(entry.event, PrimaryDeviceChanged):

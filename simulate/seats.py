@@ -101,6 +101,7 @@ class Seat:
         self.has_claimed = False
         self.overdue: tuple[int, int] | None = None
         self.is_awake = False
+        self.woke_ns = self.log.now_ns
         self.looked_ns = 0
         self.cursor, self.tail = 0, Tail()
         packed = None

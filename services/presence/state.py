@@ -10,6 +10,8 @@ from shared.events import (
     AccountEvent,
     AgentOffline,
     AgentOnline,
+    AgentRemoved,
+    AgentSaved,
     AvailabilityChanged,
     Event,
     PrimaryDeviceChanged,
@@ -51,7 +53,7 @@ class State(msgspec.Struct, kw_only=True):
 
 
 def evolve(state: State, event: Event, position: Position) -> AgentKey | None:
-    """Apply one event in place and tell whose record changed. Other families change nothing."""
+    """Apply one event in place and tell who has to be looked at. Other families change nothing."""
     match event:
         case AgentOnline():
             state.agent((event.account_id, event.agent_id)).devices[event.device_id] = position
@@ -66,6 +68,9 @@ def evolve(state: State, event: Event, position: Position) -> AgentKey | None:
             if event.fence > agent.fence:
                 agent.primary = event.device_id
                 agent.fence = event.fence
+        case AgentSaved() | AgentRemoved():
+            # A device may be connected already when its agent comes into being, and still when they go.
+            directory.evolve(state.directory, event, position)
         case _ if isinstance(event, AccountEvent | WriterStarted):
             directory.evolve(state.directory, event, position)
             return None
