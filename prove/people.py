@@ -256,7 +256,7 @@ class AgentPerson(Person):
                 continue
 
     async def _chore(self, client: Client, held: Sequence[str]) -> None:
-        match self.chance.randrange(5):
+        match self.chance.randrange(6):
             case 0:
                 await client.account.set_availability(self.id, "online")
             case 1:
@@ -267,6 +267,8 @@ class AgentPerson(Person):
                 await client.conversations.add_note(self.chance.choice(held), "noted")
             case 4 if held:
                 await client.conversations.get(self.chance.choice(held))
+            case 5 if held:
+                client.looking(self.chance.choice(held), is_looking=self.chance.random() < 0.5)
 
     async def go_home(self) -> None:
         """No more answers."""

@@ -93,8 +93,10 @@ class QueueAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     is_escalated: bool = False
 
 
-class Typing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Somebody types or looks; passes beside the log on `nd.eph.<shard>.<bucket>` and may be lost."""
+class Typing(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="typing"
+):
+    """Somebody types; passes beside the log on `nd.eph.<shard>.<bucket>` and may be lost."""
 
     account_id: AccountId
     conversation_id: str
@@ -103,3 +105,29 @@ class Typing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     by_id: str
     is_typing: bool = True
     origin: str = ""
+
+
+class Looker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An agent's connection that has a conversation open, since when (only to be shown), or that has left it."""
+
+    account_id: AccountId
+    conversation_id: ConversationId
+    agent_id: AgentId
+    connection: int
+    since_ns: int
+    is_looking: bool = True
+
+
+class Looking(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="looking"
+):
+    """Who looks at what, from the gateway that has their connections: at every change, and all of it again every few
+    seconds, so that a lost one is made good and a dead gateway's are forgotten. `asks`: this gateway is new and wants
+    to hear everybody else's. Passes beside the log as `Typing` does."""
+
+    gateway: str
+    lookers: tuple[Looker, ...] = ()
+    asks: bool = False
+
+
+Ephemeral = Typing | Looking

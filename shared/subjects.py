@@ -52,7 +52,7 @@ def hint_subject(shard: str, bucket: int) -> str:
 
 
 def ephemeral_subject(shard: str, bucket: int) -> str:
-    """Core subject for frames that pass beside the log (typing)."""
+    """Core subject for what passes beside the log (typing, who is looking: `shared.commands.Ephemeral`)."""
     return f"nd.eph.{shard}.{bucket}"
 
 

@@ -51,10 +51,10 @@ class Access:
     ) -> Facts:
         """The facts of a conversation that the principal may read. Raises `Rejected("not_found")`, `Unavailable`."""
         facts = await self._facts_for(principal, conversation_id, at_least)
-        if self._is_allowed(principal, facts):
+        if self.is_open(principal, facts):
             return facts
         facts = await self._asked_again(facts)
-        if self._is_allowed(principal, facts):
+        if self.is_open(principal, facts):
             return facts
         raise _not_found()
 
@@ -63,10 +63,10 @@ class Access:
     ) -> Facts:
         """As `may_see`; a contact that was merged may still post what its outbox holds, but no longer read."""
         facts = await self._facts_for(principal, conversation_id, at_least)
-        if self._is_allowed(principal, facts):
+        if self.is_open(principal, facts):
             return facts
         facts = await self._asked_again(facts)
-        if self._is_allowed(principal, facts):
+        if self.is_open(principal, facts):
             return facts
         if principal.kind == "visitor" and await self._is_merged(principal, facts.contact_id):
             return facts
@@ -80,6 +80,14 @@ class Access:
         if known is not None and known.account_id == account_id and known.as_of >= at_least:
             return known
         return await self._ask(account_id, conversation_id, at_least)
+
+    def is_open(self, principal: Principal, facts: Facts) -> bool:
+        """Whether these facts let the principal see the conversation; asks nobody."""
+        if facts.account_id != principal.account_id:
+            return False
+        if principal.kind == "visitor":
+            return facts.contact_id == principal.id
+        return principal.is_staff or self._is_open_to(AgentId(principal.id), facts)
 
     def peek(self, conversation_id: str) -> Facts | None:
         """What is known at this moment, if anything."""
@@ -181,13 +189,6 @@ class Access:
         facts.as_of = max(facts.as_of, at_least)
         facts.fresh_until_s = clock.monotonic_s() + self._fresh_s
         return facts
-
-    def _is_allowed(self, principal: Principal, facts: Facts) -> bool:
-        if facts.account_id != principal.account_id:
-            return False
-        if principal.kind == "visitor":
-            return facts.contact_id == principal.id
-        return principal.is_staff or self._is_open_to(AgentId(principal.id), facts)
 
     def _is_open_to(self, agent_id: AgentId, facts: Facts) -> bool:
         """Agents see what they hold or held last, what is their teams', and what no team owns."""

@@ -128,7 +128,7 @@ async def _take_clients(
     if not await _ready_or_stopping(process, parts.directory):
         return
     await live.delivery.start()
-    await live.typing.start()
+    await live.hearing.start()
     silence = Silence()
     application = web.Application(
         client_max_size=config.body_limit_bytes, middlewares=[silence.listener]

@@ -76,6 +76,9 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     receipts_flush_s: Annotated[float, _seconds("how long receipts are collected")] = 0.2
     changes_flush_s: Annotated[float, _seconds("how long list changes are collected")] = 1.0
     beat_s: Annotated[float, _seconds("how often presence hears of the open connections")] = 5.0
+    looks_again_s: Annotated[
+        float, _seconds("how often gateways tell each other again who looks at which conversation")
+    ] = 10.0
     hint_silence_s: Annotated[
         float, _seconds("silence of the store before inboxes are checked")
     ] = 3.0

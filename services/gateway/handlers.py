@@ -16,6 +16,7 @@ from aiohttp import WSMsgType, web
 from services.gateway import metrics
 from services.gateway.admission import Draft, Posted
 from services.gateway.live import Live
+from services.gateway.looking_relay import only_agents
 from services.gateway.opening import Opening
 from services.gateway.problem import code_of
 from services.gateway.sessions.session import Session
@@ -26,7 +27,7 @@ from shared.codec import to_json
 from shared.errors import Malformed, NightdeskError, OutcomeUnknown, Rejected, Unavailable
 from shared.ids import ConversationId, MessageId, Position, canonical
 from shared.runtime import contained
-from shared.wire.frames import ClientFrame, Err, Hello, Ok, Read, Received, Send, Typing
+from shared.wire.frames import ClientFrame, Err, Hello, Looking, Ok, Read, Received, Send, Typing
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +35,7 @@ _decoder = msgspec.json.Decoder(ClientFrame)
 _PINGS = (b"{}", b"{ }")
 _MOST_ID = 2**53
 _TYPING_GAP_S = 0.5
-_OPS = frozenset({"hello", "send", "received", "read", "typing"})
+_OPS = frozenset({"hello", "send", "received", "read", "typing", "looking"})
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -90,6 +91,7 @@ class Handlers:
             session.gone()
             if session.connection is not None:
                 await self._parts.presence.closed(session.connection.connection)
+                await self._live.looking.gone(session)
         return socket
 
     async def _read_frames(self, socket: Socket, session: Session) -> bool:
@@ -149,6 +151,9 @@ class Handlers:
                 self._is_active(session)
             case Typing():
                 await self._typing(session, session.principal, frame)
+                self._is_active(session)
+            case Looking():
+                await self._looking(session, session.principal, frame)
                 self._is_active(session)
 
     def _refuse_bytes(self, session: Session, data: bytes, error: Exception) -> None:
@@ -310,6 +315,18 @@ class Handlers:
         conversation_id = ConversationId(canonical(frame.conversation_id, what="conversation_id"))
         facts = await self._parts.access.may_see(principal, conversation_id)
         await self._live.typing.tell(principal, session.device_id, facts, is_typing=frame.is_typing)
+        if principal.kind == "agent" and frame.is_typing:
+            await self._live.looking.typed(session, facts)
+
+    async def _looking(self, session: Session, principal: Principal, frame: Looking) -> None:
+        only_agents(principal)
+        self._parts.limits.charge("looks", principal.id, clock.monotonic_s())
+        conversation_id = ConversationId(canonical(frame.conversation_id, what="conversation_id"))
+        if not frame.is_looking:
+            await self._live.looking.leave(session, conversation_id)
+            return
+        facts = await self._parts.access.may_see(principal, conversation_id)
+        await self._live.looking.look(session, facts)
 
     def _is_active(self, session: Session) -> None:
         """The person did something: presence learns which of their devices they use."""

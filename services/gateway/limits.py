@@ -28,7 +28,7 @@ def _steady(per_s: float) -> Limit:
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What is granted to whom, over all gateway processes. `failures`: wrong passwords for one address; granted first,
-    given back when the password is right."""
+    given back when the password is right. `looks`: conversations that one agent opens and closes before colleagues."""
 
     visitor: Limit
     account: Limit
@@ -36,6 +36,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     arrivals: Limit
     sign_ins: Limit
     failures: Limit = Limit(per_s=0.2, burst=10)
+    looks: Limit = Limit(per_s=5, burst=50)
 
 
 def limits_of(config: GatewayConfig) -> Limits:

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from services.gateway.catch_up import CatchUp
 from services.gateway.cursors import Cursors
 from services.gateway.delivery import Delivery
+from services.gateway.ephemeral import Hearing
 from services.gateway.handing import Handing
 from services.gateway.lists import Lists
+from services.gateway.looking_relay import LookingRelay
 from services.gateway.parts import Parts
 from services.gateway.primaries import Primaries
 from services.gateway.receipts import Receipts
@@ -35,7 +37,9 @@ class Live:
     delivery: Delivery
     receipts: Receipts
     lists: Lists
+    looking: LookingRelay
     typing: TypingRelay
+    hearing: Hearing
 
     async def run(self, *also: Callable[[], None]) -> None:
         """Every task of the live half, until cancelled; `also` is called at every tick."""
@@ -46,6 +50,7 @@ class Live:
             tasks.create_task(self.delivery.run())
             tasks.create_task(self.receipts.run())
             tasks.create_task(self.lists.run())
+            tasks.create_task(self.looking.run())
 
 
 def make_live(parts: Parts, *, may_expire: Callable[[], bool]) -> Live:
@@ -62,6 +67,8 @@ def make_live(parts: Parts, *, may_expire: Callable[[], bool]) -> Live:
     )
     lists = Lists(registry, parts.directory, flush_s=config.changes_flush_s)
     delivery = Delivery(parts, registry=registry, handing=handing, catch_up=catch_up, lists=lists)
+    looking = LookingRelay(parts, registry=registry)
+    typing = TypingRelay(parts, registry=registry, looking=looking)
     parts.directory.on_event(registry.on_account_event)
     return Live(
         parts=parts,
@@ -79,5 +86,7 @@ def make_live(parts: Parts, *, may_expire: Callable[[], bool]) -> Live:
         delivery=delivery,
         receipts=Receipts(parts.admission, flush_s=config.receipts_flush_s),
         lists=lists,
-        typing=TypingRelay(parts.bus, parts.shared.shard, registry, parts.access, parts.views),
+        looking=looking,
+        typing=typing,
+        hearing=Hearing(parts.bus, parts.shared.shard, typing=typing, looking=looking),
     )

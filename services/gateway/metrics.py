@@ -55,6 +55,9 @@ DELIVERY_SECONDS = Histogram(
 BLOCKED = Gauge(
     "nightdesk_gateway_blocked_sessions", "Sessions whose client reads more slowly than we write."
 )
+LOOKERS = Gauge(
+    "nightdesk_gateway_lookers", "Connections known to have a conversation open, at all gateways."
+)
 UNDECRYPTABLE = Counter("nightdesk_gateway_undecryptable_total", "Texts that no key opened.")
 RECEIPTS = Counter(
     "nightdesk_gateway_receipts_total", "Receipts from clients, by result.", ["result"]

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from shared.wire.views import AuthorView, EntryView, ReceiptView
+from shared.wire.views import AuthorView, EntryView, LookerView, ReceiptView
 
 SUBPROTOCOL = "nightdesk.v1"
 MAX_FRAME_BYTES = 65_536
@@ -84,7 +84,16 @@ class Typing(_In, frozen=True, kw_only=True, tag="typing"):
     is_typing: bool = True
 
 
-ClientFrame = Hello | Send | Received | Read | Typing
+class Looking(_In, frozen=True, kw_only=True, tag="looking"):
+    """For agents: this device has the conversation open (or closed it). Answered with `looking`: who else has it open.
+    Holds until it is closed or the connection ends, so say it again on a new one. A device has at most 8 open; one more
+    takes the place of the one that it opened first. Passes beside the log."""
+
+    conversation_id: str
+    is_looking: bool = True
+
+
+ClientFrame = Hello | Send | Received | Read | Typing | Looking
 
 
 class _Out(msgspec.Struct, frozen=True, kw_only=True, tag_field="op"):
@@ -147,11 +156,19 @@ class Changed(_Out, frozen=True, kw_only=True, tag="changed"):
 
 
 class TypingNow(_Out, frozen=True, kw_only=True, tag="typing"):
-    """Somebody else types in one of your conversations."""
+    """Somebody else types in one of your conversations, or in one that you look at."""
 
     conversation_id: str
     by: AuthorView
     is_typing: bool
+
+
+class LookingNow(_Out, frozen=True, kw_only=True, tag="looking"):
+    """The other agents who have the conversation open or type in it: all of them (at most 50, the longest there
+    first), at every change, to those who look at it too and to whoever holds it. Never for visitors."""
+
+    conversation_id: str
+    agents: list[LookerView]
 
 
 class Alert(_Out, frozen=True, kw_only=True, tag="alert"):
@@ -167,4 +184,6 @@ class Bye(_Out, frozen=True, kw_only=True, tag="bye"):
     retry_after_ms: int
 
 
-ServerFrame = Welcome | Ok | Err | Entries | Receipts | Changed | TypingNow | Alert | Bye
+ServerFrame = (
+    Welcome | Ok | Err | Entries | Receipts | Changed | TypingNow | LookingNow | Alert | Bye
+)

@@ -25,6 +25,13 @@ class AuthorView(_View, frozen=True, kw_only=True):
     name: str | None = None
 
 
+class LookerView(_View, frozen=True, kw_only=True):
+    """An agent who has a conversation open, on any of their devices, and since when."""
+
+    agent: AuthorView
+    since: str
+
+
 class MessageView(_View, frozen=True, kw_only=True):
     """A message. `seq` is dense within its conversation, `position` orders everything. `text` is null when it was
     retracted or can't be read. `crossed`: written before its author could see a colleague's answer.

@@ -39,7 +39,7 @@ class Options(msgspec.Struct, kw_only=True):
     """What an application may choose.
 
     `bookmark`: where this device stood before. `outbox`: where unconfirmed messages are kept. `on_signal` hears
-    receipts, typing, changed lists and alerts; it must not block. `http`: a session to share (its connector needs
+    receipts, typing, who is looking, changed lists and alerts; it must not block. `http`: a session to share (its connector needs
     room for one connection per client). `origin`: the web origin to send, where an inbox lists its origins.
     """
 
@@ -160,6 +160,10 @@ class Client:
     def typing(self, conversation_id: str, *, is_typing: bool = True) -> None:
         """The person types, or stopped."""
         self._outgoing.typing(conversation_id, is_typing=is_typing)
+
+    def looking(self, conversation_id: str, *, is_looking: bool = True) -> None:
+        """The agent has the conversation open on this device, or closed it. `LookingNow` tells who else has."""
+        self._outgoing.looking(conversation_id, is_looking=is_looking)
 
     def cut(self, *, after_next_send: bool = False) -> None:
         """Break the connection as a dead network does; the client comes back by itself. For drills and tests."""

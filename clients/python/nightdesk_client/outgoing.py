@@ -1,4 +1,4 @@
-"""What waits to be written to the connection: messages, acknowledgements, read marks, typing.
+"""What waits to be written to the connection: messages, acknowledgements, read marks, typing, looking.
 
 Acknowledgements and read marks are not answered, so after a loss the newest of them are said again; the server
 takes the highest position, and a repeat changes nothing.
@@ -10,9 +10,10 @@ import asyncio
 from collections import OrderedDict
 
 from nightdesk_client.sending import Sender
-from nightdesk_client.wire import Read, Received, Send, Typing
+from nightdesk_client.wire import Looking, Read, Received, Send, Typing
 
 REMEMBERED_READS = 256
+MOST_LOOKED_AT = 8
 
 
 class Outgoing:
@@ -26,6 +27,8 @@ class Outgoing:
         self._reads: OrderedDict[str, int] = OrderedDict()
         self._unsaid_reads: OrderedDict[str, None] = OrderedDict()
         self._typing: dict[str, bool] = {}
+        self._looked_at: dict[str, None] = {}
+        self._unsaid_looks: dict[str, bool] = {}
 
     def received(self, position: int) -> None:
         """The application took every entry up to `position`."""
@@ -50,6 +53,20 @@ class Outgoing:
         self._typing[conversation_id] = is_typing
         self.wake.set()
 
+    def looking(self, conversation_id: str, *, is_looking: bool) -> None:
+        """Said again on every new connection, until the application says otherwise."""
+        self._looked_at.pop(conversation_id, None)
+        if is_looking:
+            self._looked_at[conversation_id] = None
+        if len(self._looked_at) > MOST_LOOKED_AT:
+            # The server lets go of the one that was opened first, too.
+            del self._looked_at[next(iter(self._looked_at))]
+        self._unsaid_looks[conversation_id] = is_looking
+        if len(self._unsaid_looks) > 2 * MOST_LOOKED_AT:
+            # Without a connection nothing is taken away, and nobody needs to hear what was closed then.
+            self._unsaid_looks = dict.fromkeys(self._looked_at, True)
+        self.wake.set()
+
     def restart(self) -> None:
         """The chain began anew: the positions acknowledged before belong to the old one."""
         self._received = 0
@@ -61,8 +78,9 @@ class Outgoing:
         self._said_received = 0
         self._unsaid_reads = OrderedDict.fromkeys(self._reads)
         self._typing.clear()
+        self._unsaid_looks = dict.fromkeys(self._looked_at, True)
 
-    def next_frame(self) -> Send | Received | Read | Typing | None:
+    def next_frame(self) -> Send | Received | Read | Typing | Looking | None:
         """The next frame to write, or None."""
         if self._received > self._said_received:
             self._said_received = self._received
@@ -72,6 +90,10 @@ class Outgoing:
         if self._unsaid_reads:
             conversation_id, _ = self._unsaid_reads.popitem(last=False)
             return Read(conversation_id=conversation_id, up_to=self._reads[conversation_id])
+        if self._unsaid_looks:
+            conversation_id = next(iter(self._unsaid_looks))
+            is_looking = self._unsaid_looks.pop(conversation_id)
+            return Looking(conversation_id=conversation_id, is_looking=is_looking)
         if self._typing:
             conversation_id, is_typing = self._typing.popitem()
             return Typing(conversation_id=conversation_id, is_typing=is_typing)

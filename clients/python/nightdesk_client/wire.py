@@ -164,6 +164,13 @@ class Typing(_Out, frozen=True, tag="typing", kw_only=True, omit_defaults=False)
     is_typing: bool = True
 
 
+class Looking(_Out, frozen=True, tag="looking", kw_only=True, omit_defaults=False):
+    """An agent has the conversation open, or closed it."""
+
+    conversation_id: str
+    is_looking: bool = True
+
+
 class _Frame(msgspec.Struct, frozen=True, kw_only=True, tag_field="op"):
     """Settings of frames from the server."""
 
@@ -226,6 +233,20 @@ class TypingNow(_Frame, frozen=True, kw_only=True, tag="typing"):
     is_typing: bool
 
 
+class Looker(_In, frozen=True, kw_only=True):
+    """An agent who has a conversation open."""
+
+    agent: Author
+    since: str
+
+
+class LookingNow(_Frame, frozen=True, kw_only=True, tag="looking"):
+    """All other agents who have the conversation open now."""
+
+    conversation_id: str
+    agents: list[Looker]
+
+
 class Alert(_Frame, frozen=True, kw_only=True, tag="alert"):
     """This device became the one that makes itself heard."""
 
@@ -239,9 +260,20 @@ class Bye(_Frame, frozen=True, kw_only=True, tag="bye"):
     retry_after_ms: int
 
 
-Frame = Welcome | Ok | Err | Entries | Receipts | Changed | TypingNow | Alert | Bye
-Signal = Receipts | Changed | TypingNow | Alert
-_KNOWN = {"welcome", "ok", "err", "entries", "receipts", "changed", "typing", "alert", "bye"}
+Frame = Welcome | Ok | Err | Entries | Receipts | Changed | TypingNow | LookingNow | Alert | Bye
+Signal = Receipts | Changed | TypingNow | LookingNow | Alert
+_KNOWN = {
+    "welcome",
+    "ok",
+    "err",
+    "entries",
+    "receipts",
+    "changed",
+    "typing",
+    "looking",
+    "alert",
+    "bye",
+}
 
 
 class _Head(msgspec.Struct, kw_only=True):
@@ -263,6 +295,6 @@ def decode_frame(text: str) -> Frame | None:
     return _frames.decode(text)
 
 
-def encode_frame(frame: Hello | Send | Received | Read | Typing) -> str:
+def encode_frame(frame: Hello | Send | Received | Read | Typing | Looking) -> str:
     """The frame as JSON text."""
     return _encoder.encode(frame).decode()

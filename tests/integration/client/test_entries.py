@@ -277,3 +277,23 @@ async def test_unknown_frames_are_passed_over(scripted_gateway: ScriptedGateway)
         await session.say(op="news", data=[1])
         await session.entries(entry(11, 10, kind="thing", extra=1), cursor="c11")
         assert positions(await take(visitor.entries(), 1)) == [11]
+
+
+async def test_says_again_what_it_looks_at(scripted_gateway: ScriptedGateway) -> None:
+    """A new connection knows nothing of the old one: what is still open is said again, what was closed is not."""
+    async with returning(scripted_gateway) as agent:
+        session = await scripted_gateway.session()
+        await session.welcome()
+        agent.looking("c1")
+        assert (await session.frame())["op"] == "looking"
+        agent.looking("c2")
+        assert (await session.frame())["conversation_id"] == "c2"
+        agent.looking("c1", is_looking=False)
+        assert (await session.frame())["is_looking"] is False
+        agent.cut()
+        again = await scripted_gateway.session()
+        await again.welcome()
+        frame = await again.frame()
+        assert (frame["conversation_id"], frame["is_looking"]) == ("c2", True)
+        agent.typing("c3")
+        assert (await again.frame())["op"] == "typing"

@@ -17,11 +17,10 @@ import psutil
 import pytest
 
 from deploy.dev.nats_server import NatsServer
-from deploy.dev.ports import free_port
 from deploy.dev.postgres_server import PostgresServer
 from deploy.dev.service_process import ServiceProcess
 from shared import clock, events
-from tests.support.gateway_world import Desk, Device, Frame, World, open_desk, open_world
+from tests.support.gateway_world import Desk, Device, Frame, open_desk, open_twin, open_world
 from tests.support.log import until
 from tests.support.servers import migrate
 from tests.support.services import Surroundings, service, wait_ready
@@ -192,31 +191,18 @@ async def test_a_killed_gateway_is_forgotten_by_its_clients_cursor(own_desk: Des
 
 async def test_two_gateways_serve_one_conversation(around: Surroundings) -> None:
     """Devices on different gateways see the same inbox."""
-    other_port = free_port()
-    with open_world(around) as world:
-        settings = {
-            "NIGHTDESK_MASTER_KEY_FILE": str(around.directory / "master.key"),
-            "NIGHTDESK_GATEWAY_PORT": str(other_port),
-        }
-        with service("gateway", around, settings=settings) as second:
-            twin = World(
-                around=around,
-                store=world.store,
-                gateway=second,
-                port=other_port,
-                master=world.master,
-            )
-            async with open_desk(world) as desk:
-                contact_id, conversation_id = await desk.conversation()
-                here = await desk.visitor(contact_id)
-                desk.world = twin
-                there = await desk.visitor(contact_id)
-                await here.post(conversation_id, "from here")
-                await there.post(conversation_id, "from there")
-                expected = {"from here", "from there"}
-                assert set(await here.until_texts(2)) == expected
-                assert set(await there.until_texts(2)) == expected
-                assert here.texts() == there.texts()
+    with open_world(around) as world, open_twin(world) as twin:
+        async with open_desk(world) as desk:
+            contact_id, conversation_id = await desk.conversation()
+            here = await desk.visitor(contact_id)
+            desk.world = twin
+            there = await desk.visitor(contact_id)
+            await here.post(conversation_id, "from here")
+            await there.post(conversation_id, "from there")
+            expected = {"from here", "from there"}
+            assert set(await here.until_texts(2)) == expected
+            assert set(await there.until_texts(2)) == expected
+            assert here.texts() == there.texts()
 
 
 async def test_gateways_share_a_port(around: Surroundings) -> None:

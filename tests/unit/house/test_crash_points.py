@@ -12,6 +12,7 @@ _COVERED = (
     "services/gateway/asking.py",
     "services/gateway/directory.py",
     "services/gateway/keyring.py",
+    "services/gateway/looking_relay.py",
     "services/gateway/presence.py",
     "services/gateway/typing_relay.py",
     "services/presence/handlers.py",
