@@ -5,7 +5,7 @@ SHELL := /bin/sh
 
 PYTHON ?= python3
 BIN := .venv/bin
-export WAIT RESET SEED EVENTS JOBS SECONDS KILLS R3 POINTS BUGS
+export WAIT RESET SEED EVENTS JOBS SECONDS KILLS R3 POINTS BUGS QUICK ONLY FLAME
 
 help: ## this list
 	@sed -n 's/^\([a-z.]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -25,10 +25,8 @@ test: .venv-dev ## everything that the continuous integration runs, on servers t
 check: .venv-dev ## the quick part: lint, types, import rules, unit tests
 	@$(BIN)/python -m deploy.dev.steps lint types imports unit
 
-bench: .venv ## the figures, with the raw servers measured beside them in the same run
-	@$(BIN)/python -m bench.bus
-	@$(BIN)/python -m bench.store
-	@$(BIN)/python -m bench.dispatch
+bench: .venv ## the figures, with the raw servers measured beside them. QUICK=1 small, ONLY=B1,B3 some of them
+	@$(BIN)/python -m bench
 
 prove: .venv ## faults by the dozen, then a verdict. SEED=n repeats, SECONDS=n, R3=1, POINTS=1, BUGS=1
 	@$(BIN)/python -m prove

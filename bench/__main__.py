@@ -1,0 +1,48 @@
+"""`python -m bench`, or `make bench`: every figure, or those of ONLY=B1,B3; QUICK=1 a small version."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+
+from bench import ingest, report
+from bench.figures import Measured, Point, Row, Scale
+
+FIGURES: dict[str, Callable[[Scale], Measured]] = {"B1": ingest.measure}
+
+
+def main() -> int:
+    """Measure, show, keep; 1 when a figure is void."""
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    scale = Scale(is_quick=bool(os.environ.get("QUICK")))
+    chosen = [name for name in os.environ.get("ONLY", "").replace(",", " ").split() if name]
+    unknown = [name for name in chosen if name not in FIGURES]
+    if unknown:
+        console.print(f"there is no {', '.join(unknown)}; there are {', '.join(FIGURES)}")
+        return 2
+    before = report.machine()
+    console.print(
+        f"{before.cores} cores, {before.memory_gb} GB, {before.system}, Python {before.python}, "
+        f"load before {before.load_before}"
+    )
+    rows: list[Row] = []
+    points: list[Point] = []
+    for name in chosen or FIGURES:
+        began = time.monotonic()
+        console.print(f"{name} …", end=" ")
+        measured = FIGURES[name](scale)
+        rows += measured.rows
+        points += measured.points
+        console.print(f"{time.monotonic() - began:.0f} s")
+    report.show(rows, console)
+    path = report.keep(Measured(rows=rows, points=points), is_quick=scale.is_quick, before=before)
+    console.print(f"kept as {path.relative_to(report.RESULTS.parents[1])}")
+    return 1 if any(row.is_void for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
