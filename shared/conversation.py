@@ -39,7 +39,7 @@ ConversationFact = (
 )
 
 
-class Conversation(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Conversation(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """Folded state. `unanswered` are the positions of visitor messages (and of re-openings by hand) that no
     agent's answer has covered, oldest first; the first is "waiting since"."""
 

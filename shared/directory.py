@@ -3,6 +3,8 @@ presence share. Pure; what people wrote in it (names, addresses) stays ciphertex
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 from shared.events import (
@@ -56,6 +58,7 @@ class Directory(msgspec.Struct, kw_only=True):
     position: Position = 0
 
 
+@lru_cache(maxsize=10_000)
 def _defaults(account_id: AccountId) -> PolicySaved:
     return PolicySaved(
         account_id=account_id, writer="", policy_id=PolicyId("default"), name="default"

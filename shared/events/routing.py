@@ -24,14 +24,14 @@ Trigger = Literal[
 ]
 
 
-class Scored(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Scored(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A candidate and the parts of their score; parts are compared in the order of `parts`, lower first."""
 
     agent_id: AgentId
     parts: tuple[tuple[str, float], ...]
 
 
-class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Why. `excluded` maps a rule (not_in_team, missing_skill, not_available, offline, at_capacity, pace:
     too many unacknowledged assignments, channel_full, manual, kept_for_previous, lease_failed, gave_back) to the number of agents that fell to it first."""
 
@@ -50,6 +50,7 @@ class ConversationAssigned(
     frozen=True,
     kw_only=True,
     omit_defaults=True,
+    gc=False,
     tag_field="type",
     tag="conversation_assigned",
 ):
@@ -69,6 +70,7 @@ class ConversationQueued(
     frozen=True,
     kw_only=True,
     omit_defaults=True,
+    gc=False,
     tag_field="type",
     tag="conversation_queued",
 ):
@@ -87,6 +89,7 @@ class AssignmentRefused(
     frozen=True,
     kw_only=True,
     omit_defaults=True,
+    gc=False,
     tag_field="type",
     tag="assignment_refused",
 ):
@@ -104,6 +107,7 @@ class DeadlineMissed(
     frozen=True,
     kw_only=True,
     omit_defaults=True,
+    gc=False,
     tag_field="type",
     tag="deadline_missed",
 ):

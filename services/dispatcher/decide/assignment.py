@@ -65,14 +65,14 @@ def _try(sheet: Sheet, pool: Pool, roster: Roster, track: Track) -> None:
     if policy.prefer_previous_agent:
         known = floor.office.previous.get(floor.office.contact_of(track))
         if known is not None and known != barred:
-            previous = roster.find(known, sheet.standing(known))
+            previous = roster.find(known)
         if previous is None and sheet.is_kept(track, barred=barred):
             return
     ranked = _ranked(roster, previous, barred)
     if not ranked:
         return
     excluded = {rule: count for rule, count in roster.counts.items() if count}
-    if barred is not None and roster.find(barred, sheet.standing(barred)) is not None:
+    if barred is not None and roster.find(barred) is not None:
         excluded["gave_back" if track.barred_until == NEVER else "lease_failed"] = 1
     names = PARTS[pool.key.strategy]
     scored = [_scored(candidate, names, is_previous=candidate is previous) for candidate in ranked]

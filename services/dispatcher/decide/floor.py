@@ -19,7 +19,7 @@ from shared.events import AgentSaved
 from shared.ids import AgentId, ConversationId, Position
 
 
-class _View(msgspec.Struct, frozen=True):
+class _View(msgspec.Struct, frozen=True, gc=False):
     """How a conversation stands in the floor. `older_ns`: when it will have waited enough to rise by a priority."""
 
     pool: PoolKey | None = None
@@ -70,6 +70,7 @@ class Floor:
         self.agenda: dict[ConversationId, int] = {}
         self.holdings: dict[AgentId, Holding] = {}
         self.standings: dict[AgentId, Standing] = {}
+        self._reserved: dict[AgentId, Standing] = {}
         self._supply = Supply(account)
         self._classes: dict[DemandClass, Pool] = {}
         self._rosters: dict[AgentId, list[Roster]] = {}
@@ -143,12 +144,34 @@ class Floor:
     def place_agent(self, agent_id: AgentId) -> None:
         """Follow an agent whose presence, receipts or holding changed."""
         after = self.standing(agent_id)
-        before = self.standings.get(agent_id)
-        if after is None or after == before:
+        if after is None or after == self.standings.get(agent_id):
             return
         self.standings[agent_id] = after
+        if agent_id not in self._reserved:
+            self._show(agent_id, after)
+
+    def reserve(self, agent_id: AgentId, *, extra: Sequence[str], last_assigned: Position) -> None:
+        """Let the rosters show the agent with drafted assignments, until `release`."""
+        standing = self.standing(agent_id, extra=extra, last_assigned=last_assigned)
+        if standing is not None:
+            self._reserved[agent_id] = standing
+            self._show(agent_id, standing)
+
+    def release(self) -> None:
+        """Let the rosters show what is folded. Costs nothing for those who stand by now as they were reserved."""
+        for agent_id, shown in self._reserved.items():
+            standing = self.standings[agent_id]
+            if standing != shown:
+                self._show(agent_id, standing)
+        self._reserved.clear()
+
+    def shown(self, agent_id: AgentId) -> Standing | None:
+        """How the rosters show the agent."""
+        return self._reserved.get(agent_id) or self.standings.get(agent_id)
+
+    def _show(self, agent_id: AgentId, standing: Standing) -> None:
         for roster in self._rosters.get(agent_id, ()):
-            roster.move(agent_id, before, after)
+            roster.move(agent_id, standing)
 
     def standing(
         self, agent_id: AgentId, *, extra: Sequence[str] = (), last_assigned: Position = 0
@@ -193,7 +216,7 @@ class Floor:
         pool = self.pools[key] = Pool(key, self.account)
         for agent_id in pool.roster.members:
             self._rosters.setdefault(agent_id, []).append(pool.roster)
-            pool.roster.move(agent_id, None, self.standings[agent_id])
+            pool.roster.move(agent_id, self._reserved.get(agent_id) or self.standings[agent_id])
         return pool
 
     def _rank(self, track: Track, now_ns: int) -> tuple[int, int]:

@@ -28,7 +28,7 @@ PARTS: dict[Strategy, tuple[str, str, str, str]] = {
 RANKS: dict[Priority, int] = {"urgent": 0, "high": 1, "normal": 2, "low": 3}
 
 
-class PoolKey(msgspec.Struct, frozen=True):
+class PoolKey(msgspec.Struct, frozen=True, gc=False):
     """What a conversation asks of its agent."""
 
     team_id: TeamId | None
@@ -37,7 +37,7 @@ class PoolKey(msgspec.Struct, frozen=True):
     channel: str = ""
 
 
-class Standing(msgspec.Struct, frozen=True):
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """How an agent stands now, in every pool alike. `full`: channels of which they take no more."""
 
     status: Status
@@ -48,51 +48,54 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class Roster:
-    """The agents of a pool who are free, sorted by score, and how many of the others fell to which rule."""
+    """The agents of a pool who are free, sorted by score, and how many of the others fell to which rule. `places`
+    tells of each member which it is, so that leaving a place needs no second look at the score."""
 
-    __slots__ = ("candidates", "counts", "key", "members")
+    __slots__ = ("candidates", "counts", "key", "members", "places")
 
     def __init__(
         self,
         key: PoolKey,
         members: dict[AgentId, tuple[int, int]],
-        candidates: list[Candidate],
         counts: dict[str, int],
     ) -> None:
         self.key = key
         self.members = members
-        self.candidates = candidates
+        self.candidates: list[Candidate] = []
         self.counts = counts
+        self.places: dict[AgentId, Candidate | Status] = {}
 
-    def copy(self) -> Roster:
-        """For a round that reserves agents without touching what is folded."""
-        return Roster(self.key, self.members, self.candidates.copy(), self.counts.copy())
-
-    def move(self, agent_id: AgentId, before: Standing | None, after: Standing) -> None:
+    def move(self, agent_id: AgentId, standing: Standing) -> None:
         """The agent's standing changed; nothing happens if they are no member."""
         score = self.members.get(agent_id)
         if score is None:
             return
-        if before is not None:
-            self._leave(agent_id, score, before)
-        status = self.status(after)
-        if status == "free":
-            insort(self.candidates, self._candidate(agent_id, score, after))
+        status = self.status(standing)
+        after = self._candidate(agent_id, score, standing) if status == "free" else status
+        before = self.places.get(agent_id)
+        if after == before:
+            return
+        self.places[agent_id] = after
+        counts, candidates = self.counts, self.candidates
+        if type(before) is tuple:
+            del candidates[bisect_left(candidates, before)]
+        elif before is not None:
+            counts[before] -= 1  # type: ignore[index]
+        if type(after) is tuple:
+            insort(candidates, after)
         else:
-            self.counts[status] = self.counts.get(status, 0) + 1
+            counts[after] = counts.get(after, 0) + 1  # type: ignore[index,arg-type]
 
-    def find(self, agent_id: AgentId, standing: Standing | None) -> Candidate | None:
+    def find(self, agent_id: AgentId) -> Candidate | None:
         """The agent as a candidate, None unless they are free."""
-        score = self.members.get(agent_id)
-        if score is None or standing is None or self.status(standing) != "free":
-            return None
-        return self._candidate(agent_id, score, standing)
+        place = self.places.get(agent_id)
+        return place if isinstance(place, tuple) else None
 
     def status(self, standing: Standing) -> Status:
         """What the standing means in this pool."""
         if self.key.strategy == "manual":
             return "manual"
-        if standing.status == "free" and self.key.channel in standing.full:
+        if standing.full and standing.status == "free" and self.key.channel in standing.full:
             return "channel_full"
         return standing.status
 
@@ -108,14 +111,6 @@ class Roster:
                 return (skill, priority, standing.idle_since, load, agent_id)
             case _:
                 return (skill, priority, load, last, agent_id)
-
-    def _leave(self, agent_id: AgentId, score: tuple[int, int], before: Standing) -> None:
-        status = self.status(before)
-        if status != "free":
-            self.counts[status] -= 1
-            return
-        key = self._candidate(agent_id, score, before)
-        del self.candidates[bisect_left(self.candidates, key)]
 
 
 class Pool:
@@ -146,4 +141,4 @@ def _roster(key: PoolKey, account: Account) -> Roster:
         else:
             level = sum(agent.skills.get(skill, 0) for skill, _ in key.skills)
             members[agent_id] = (-level, team.members[agent_id] if team is not None else 0)
-    return Roster(key, members, [], counts)
+    return Roster(key, members, counts)

@@ -27,7 +27,9 @@ def decide(world: World, now_ns: int, *, evidence: Evidence, writer: str) -> lis
     for account_id in order:
         if len(events) >= limit:
             break
-        sheet = Sheet(world.floor(account_id), moment, min(share, limit - len(events)))
+        sheet = Sheet(
+            world.floor(account_id), moment, min(share, limit - len(events)), ahead=len(events)
+        )
         is_done = _fill(world, account_id, sheet)
         events += sheet.events
         if is_done and not sheet.events:

@@ -7,7 +7,7 @@ import msgspec
 
 from services.dispatcher.decide.due import SECOND_NS
 from services.dispatcher.decide.floor import Floor
-from services.dispatcher.decide.pool import Pool, PoolKey, Roster, Standing
+from services.dispatcher.decide.pool import Pool, Roster, Standing
 from services.dispatcher.decide.settings import Evidence
 from services.dispatcher.decide.state import Track, team_of
 from shared.events import (
@@ -41,17 +41,17 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sheet:
-    """See the module."""
+    """See the module. `ahead`: events that the round has drafted for other accounts before."""
 
-    def __init__(self, floor: Floor, moment: Moment, budget: int) -> None:
+    def __init__(self, floor: Floor, moment: Moment, budget: int, *, ahead: int = 0) -> None:
         self.floor = floor
         self.moment = moment
         self.budget = budget
         self.events: list[RoutingEvent] = []
         self.handled: set[ConversationId] = set()
         self._extra: dict[AgentId, list[str]] = {}
-        self._reserved: dict[AgentId, Standing] = {}
-        self._rosters: dict[PoolKey, Roster] = {}
+        self._ahead = ahead
+        floor.release()
 
     @property
     def is_full(self) -> bool:
@@ -69,16 +69,11 @@ class Sheet:
 
     def standing(self, agent_id: AgentId) -> Standing | None:
         """How the agent stands, drafted assignments included."""
-        return self._reserved.get(agent_id) or self.floor.standings.get(agent_id)
+        return self.floor.shown(agent_id)
 
     def roster(self, pool: Pool) -> Roster:
         """The pool's roster, drafted assignments included."""
-        found = self._rosters.get(pool.key)
-        if found is None:
-            found = self._rosters[pool.key] = pool.roster.copy()
-            for agent_id, standing in self._reserved.items():
-                found.move(agent_id, self.floor.standings[agent_id], standing)
-        return found
+        return pool.roster
 
     def assign(
         self,
@@ -179,16 +174,8 @@ class Sheet:
         return excluded
 
     def _reserve(self, agent_id: AgentId, channel: str) -> None:
-        before = self.standing(agent_id)
         extra = self._extra.setdefault(agent_id, [])
         extra.append(channel)
-        after = self.floor.standing(
-            agent_id,
-            extra=extra,
-            last_assigned=self.moment.position + len(self.events),
-        )
-        if before is None or after is None:
-            return
-        self._reserved[agent_id] = after
-        for roster in self._rosters.values():
-            roster.move(agent_id, before, after)
+        # Where it will lie if nobody else appends meanwhile: then nothing moves when it is read back.
+        position = self.moment.position + self._ahead + len(self.events)
+        self.floor.reserve(agent_id, extra=extra, last_assigned=position)

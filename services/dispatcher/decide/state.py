@@ -20,7 +20,7 @@ NEVER: Position = 2**62
 """A position that no acknowledgement reaches: somebody who gave a conversation back is barred for a time."""
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A wish that waits for its answer: a claim by `agent_id`, or an assignment to an agent, a team or the queue."""
 
     position: Position
@@ -30,7 +30,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     team_id: TeamId | None = None
 
 
-class Track(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Track(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """A conversation with what only routing needs to know.
 
     `times`: log times of its unanswered positions. `is_queued`: its wait is on record; `queued` is its place while
@@ -86,7 +86,7 @@ class Track(msgspec.Struct, kw_only=True, omit_defaults=True):
         return self.times.get(self.conversation.waiting_since, self.queued_ns)
 
 
-class Agent(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Agent(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """An agent's presence and receipts. `changed`, `offline_ns`: when they last went offline. `received`: how far
     any of their devices has acknowledged. `last_assigned`: position of the last assignment to them. `idle_since`: where
     a conversation last came to them or left them."""
@@ -100,7 +100,7 @@ class Agent(msgspec.Struct, kw_only=True, omit_defaults=True):
     idle_since: Position = 0
 
 
-class Handling(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Handling(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """How long a conversation fills its place with an agent, from assignment to its end: a moving average."""
 
     mean_ns: int = 0

@@ -129,10 +129,11 @@ class World:
             tracks |= floor.holding(touched.agent_id).owned
         if touched.acknowledger_id is not None:
             tracks |= dict.fromkeys(floor.acknowledged(touched.acknowledger_id))
-        if touched.assignee_id is not None:
-            floor.place_agent(touched.assignee_id)
         for conversation_id in tracks:
             track = floor.office.tracks[conversation_id]
             due_ns = floor.place(track, now_ns)
             if due_ns is not None:
                 heappush(self._alarms, (due_ns, account_id, conversation_id))
+        if touched.assignee_id is not None:
+            # After the conversation, which has usually moved them already.
+            floor.place_agent(touched.assignee_id)
