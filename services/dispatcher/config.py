@@ -22,7 +22,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = 60
     round_events: Annotated[
         int, msgspec.Meta(ge=1, le=1000, description="most events appended at once")
-    ] = 200
+    ] = 1000
     overdue_s: Annotated[
         float,
         msgspec.Meta(gt=0, description="a standby claims when a decision is overdue this long"),

@@ -14,7 +14,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     burst: int = 3
     pardon_s: int = 60
-    round_events: int = 200
+    round_events: int = 1000
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
