@@ -189,7 +189,9 @@ async def _measure(servers: Servers, backlog: Backlog, runs: int) -> list[Row]:
     return [
         _row("B7 assignments, explained, durable", ours, f"{dispatcher_us:.0f} + {log_us:.0f} µs"),
         _row("  SKIP LOCKED by hand", single, "one a transaction, no scores, no reasons"),
-        _row("  SKIP LOCKED by hand, greedy", many, "an agent's whole capacity at once, to bury them"),
+        _row(
+            "  SKIP LOCKED by hand, greedy", many, "an agent's whole capacity at once, to bury them"
+        ),
     ]
 
 
@@ -245,7 +247,9 @@ async def _wait(log: bus.Bus, shard: str, family: str, count: int) -> None:
     """Until so many events of the family are in the log; asks ten times a second, which costs next to nothing."""
     subject = event_subject(shard, family)  # type: ignore[arg-type]
     async with asyncio.timeout(_PATIENCE_S):
-        while await _count(log, shard, subject) < count:
+        while True:
+            if await _count(log, shard, subject) >= count:
+                return
             await asyncio.sleep(0.1)
 
 
