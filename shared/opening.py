@@ -1,6 +1,7 @@
 """How a service gets to its shard's log: connect, make or check the stream, refuse servers that forget.
 
-Waits for a server that is away; never goes on against one that acknowledges before it writes.
+Waits for a server that is away; never goes on against one that acknowledges before it writes, nor with a log that is
+not the one that the database was filled from: positions would be given twice.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import structlog
 
 from shared.bus import Bus, BusSettings, StreamSettings, check_durability, connect, ensure_stream
 from shared.config import Shared
+from shared.database import Connection, lost_as_unavailable
+from shared.database import connect as connect_database
 from shared.errors import Refused, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -45,14 +48,49 @@ async def pause(stopping: asyncio.Event, seconds: float) -> None:
 async def _open(shared: Shared, name: str) -> Bus:
     bus = await connect(BusSettings(url=shared.nats_url, name=f"nightdesk-{name}"))
     try:
-        settings = StreamSettings(replicas=shared.replicas, max_bytes=shared.stream_max_bytes)
-        await ensure_stream(bus, shared.shard, settings)
+        await ensure_log(bus, shared)
         if await check_durability(bus, monitor_url=shared.nats_monitor_url) != "always":
             _judge_unknown(shared)
     except (Unavailable, Refused):
         await bus.close()
         raise
     return bus
+
+
+async def ensure_log(bus: Bus, shared: Shared) -> None:
+    """The shard's stream, made only if the database knows of none, and the very log that it knows.
+
+    Refused: the stream is gone, unsafe, or another one. Unavailable: a server is away.
+    """
+    settings = StreamSettings(replicas=shared.replicas, max_bytes=shared.stream_max_bytes)
+    database = await connect_database(shared.database_url, name="log guard")
+    key = f"log of shard {shared.shard}"
+    try:
+        with lost_as_unavailable("looking for the log's name"):
+            known = await _known_log(database, key)
+            found = await ensure_stream(bus, shared.shard, settings, may_make=known is None)
+            if known is None:
+                # Several services start at once with the same new log: the first one's word stands.
+                await database.execute(
+                    "INSERT INTO truth.installation (name, value) VALUES (%s, %s)"
+                    " ON CONFLICT DO NOTHING",
+                    [key, found],
+                )
+                known = await _known_log(database, key)
+    finally:
+        await database.close()
+    if known != found:
+        raise Refused(
+            f"the log of shard {shared.shard} is not the one that the database was filled from:"
+            " connect the right one, or restore",
+            code="log_replaced",
+        )
+
+
+async def _known_log(database: Connection, key: str) -> str | None:
+    rows = await database.execute("SELECT value FROM truth.installation WHERE name = %s", [key])
+    row = await rows.fetchone()
+    return None if row is None else str(row[0])
 
 
 def _judge_unknown(shared: Shared) -> None:

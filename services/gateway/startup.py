@@ -12,6 +12,7 @@ from shared import bus, log
 from shared.config import Shared
 from shared.database import guard_durability
 from shared.errors import Refused, Unavailable
+from shared.opening import ensure_log
 
 T = TypeVar("T")
 
@@ -49,8 +50,7 @@ async def open_log(shared: Shared) -> bus.Bus:
             )
         if known == "unknown":
             log.get().warning("durability_unknown", mode=shared.mode)
-        settings = bus.StreamSettings(replicas=shared.replicas, max_bytes=shared.stream_max_bytes)
-        await bus.ensure_stream(connection, shared.shard, settings)
+        await ensure_log(connection, shared)
     except BaseException:
         await connection.close()
         raise

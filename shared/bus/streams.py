@@ -7,6 +7,7 @@ or answers reads from a node that may be behind. What is found otherwise is refu
 from __future__ import annotations
 
 import base64
+import secrets
 from typing import Any, Literal
 
 import aiohttp
@@ -21,6 +22,8 @@ from shared.subjects import all_events
 _NAME_IN_USE = 10058
 _STREAM_NOT_FOUND = 10059
 _NO_MESSAGE = 10037
+_LOG_ID = "nightdesk_log"
+"""Metadata of a stream: its name for ever, given when it is made, so that a log made anew is told from the old one."""
 
 
 class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +73,7 @@ class _Config(msgspec.Struct, frozen=True):
     num_replicas: int = 1
     allow_atomic: bool = False
     deny_purge: bool = False
+    metadata: dict[str, str] = {}
     subject_transform: dict[str, Any] | None = None
     mirror: dict[str, Any] | None = None
 
@@ -85,6 +89,20 @@ class _Stored(msgspec.Struct, frozen=True):
     seq: int
     time: str
     data: str = ""
+
+
+class _ConsumerConfig(msgspec.Struct, frozen=True):
+    max_deliver: int = -1
+
+
+class _Consumer(msgspec.Struct, frozen=True):
+    name: str = ""
+    config: _ConsumerConfig = _ConsumerConfig()
+
+
+class _Consumers(msgspec.Struct, frozen=True):
+    total: int = 0
+    consumers: list[_Consumer] = []
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -109,10 +127,14 @@ async def api_request(bus: Bus, method: str, body: dict[str, Any] | None = None)
     return raw
 
 
-async def ensure_stream(bus: Bus, shard: str, settings: StreamSettings) -> None:
-    """Make the stream if it is absent, else check it.
+async def ensure_stream(
+    bus: Bus, shard: str, settings: StreamSettings, *, may_make: bool = True
+) -> str:
+    """Make the stream if it is absent, else check it; the name that this log was given when it was made, empty for
+    one that was made by somebody else.
 
-    Refused: it exists and would lose or delete entries. Unavailable: no answer, or no room for it.
+    Refused: it exists and would lose or delete entries, or it is absent and must not be made: then a log is gone
+    that the database knows. Unavailable: no answer, or no room for it.
     """
     name = stream_name(shard)
     wanted = {
@@ -130,9 +152,15 @@ async def ensure_stream(bus: Bus, shard: str, settings: StreamSettings) -> None:
         "num_replicas": settings.replicas,
         "allow_atomic": True,
         "allow_direct": False,
+        "metadata": {_LOG_ID: secrets.token_hex(16)},
     }
     try:
         config = await _config(bus, name)
+        if config is None and not may_make:
+            raise Refused(
+                f"stream {name} is gone, and the database has what it held: restore it",
+                code="log_gone",
+            )
         if config is None:
             await api_request(bus, f"STREAM.CREATE.{name}", wanted)
             config = await _config(bus, name)
@@ -145,6 +173,29 @@ async def ensure_stream(bus: Bus, shard: str, settings: StreamSettings) -> None:
     faults = _faults(config, shard, settings)
     if faults:
         raise Refused(f"stream {name}: {'; '.join(faults)}", code="unsafe_stream")
+    await _check_consumers(bus, name)
+    return config.metadata.get(_LOG_ID, "")
+
+
+async def _check_consumers(bus: Bus, name: str) -> None:
+    """A consumer with `max_deliver` skips entries and looks healthy: whoever reads with it loses some."""
+    offset = 0
+    while True:
+        try:
+            raw = await api_request(bus, f"CONSUMER.LIST.{name}", {"offset": offset})
+        except ApiFailed as err:
+            raise Unavailable(f"no list of {name}'s consumers: {err}", code="no_stream") from err
+        page = msgspec.json.decode(raw, type=_Consumers)
+        skipping = [each.name for each in page.consumers if each.config.max_deliver > 0]
+        if skipping:
+            raise Refused(
+                f"stream {name} has consumers with max_deliver, which skip entries:"
+                f" {', '.join(skipping)}",
+                code="unsafe_consumer",
+            )
+        offset += len(page.consumers)
+        if offset >= page.total or not page.consumers:
+            return
 
 
 async def _config(bus: Bus, name: str) -> _Config | None:

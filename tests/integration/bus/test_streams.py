@@ -72,6 +72,19 @@ async def test_fewer_replicas_than_configured_are_refused(bus: Bus, shard: str) 
         await ensure_stream(bus, shard, StreamSettings(replicas=3))
 
 
+async def test_a_consumer_with_max_deliver_is_refused(bus: Bus, shard: str) -> None:
+    """A consumer that skips what it delivered too often looks healthy while entries are lost: nobody runs beside it."""
+    await ensure_stream(bus, shard, STREAM)
+    config = {"name": "skipping", "ack_policy": "explicit", "max_deliver": 3, "mem_storage": True}
+    await api_request(
+        bus,
+        f"CONSUMER.CREATE.{stream_name(shard)}.skipping",
+        {"stream_name": stream_name(shard), "action": "create", "config": config},
+    )
+    with pytest.raises(Refused, match=r"max_deliver.*skipping"):
+        await ensure_stream(bus, shard, STREAM)
+
+
 async def test_lazy_sync_is_refused(tmp_path: Path) -> None:
     """A server that acknowledges before it writes is found out and refused."""
     server = NatsServer(NatsSettings(directory=tmp_path, log=tmp_path / "log", sync_interval="2m"))
