@@ -8,6 +8,7 @@ from services.dispatcher import metrics
 from services.dispatcher.config import Config
 from services.dispatcher.decide import VERSION, State
 from services.dispatcher.handlers import Desk, Folded
+from services.dispatcher.why import Why
 from shared.bus import Bus, Start
 from shared.clock import new_id
 from shared.fenced import FencedFamily, Tail
@@ -51,7 +52,9 @@ async def _run(
     settings = SnapshotSettings(every_events=config.snapshot_events, every_s=config.snapshot_s)
     desk = Desk(bus, family, folded, config)
     keeper = Keeper(snapshots, desk.pack, settings)
-    following = Following(bus, shard, start, database_url=process.shared.database_url)
+    url = process.shared.database_url
+    why = Why(desk, config, shard=shard, database_url=url)
+    following = Following(bus, shard, start, database_url=url)
     process.add_check("log", lambda: None if bus.is_connected else "not connected")
     process.add_check("state", lambda: None if desk.is_ready else "reading the log")
     for bucket in range(HINT_BUCKETS):
@@ -64,6 +67,9 @@ async def _run(
         ]
         # Every dispatcher answers: the standby has folded the same log.
         await bus.subscribe(command_subject(shard, "dispatcher", "estimate"), desk.on_estimate)
+        await bus.subscribe(command_subject(shard, "dispatcher", "explain"), why.on_explain)
+        recall = command_subject(shard, "dispatcher", "recall")
+        await bus.subscribe(recall, why.on_recall, queue="dispatcher")
         await process.stopping.wait()
         for task in running:
             task.cancel()

@@ -37,3 +37,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         float,
         msgspec.Meta(gt=0, description="seconds between two snapshots when something happened"),
     ] = 300.0
+    recall_s: Annotated[
+        float,
+        msgspec.Meta(gt=0, description="how long the log may be read to explain an old decision"),
+    ] = 5.0

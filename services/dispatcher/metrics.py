@@ -6,6 +6,9 @@ from prometheus_client import Counter, Gauge, Histogram
 
 FOLDED = Counter("nightdesk_dispatcher_folded_total", "Deliveries folded, by outcome", ["result"])
 ASKED = Counter("nightdesk_dispatcher_asked_total", "Questions for a place, by outcome", ["result"])
+RECALLED = Counter(
+    "nightdesk_dispatcher_recalled_total", "Past decisions made again, by outcome", ["result"]
+)
 STEPS = Counter("nightdesk_dispatcher_steps_total", "Rounds, by outcome", ["result"])
 DECIDED = Counter("nightdesk_dispatcher_decided_total", "Decisions drafted, by event", ["event"])
 ROUND = Histogram(

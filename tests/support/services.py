@@ -181,8 +181,8 @@ async def store_and_purge(log: TestLog, around: Surroundings) -> None:
         )
         for each in deliveries:
             await connection.execute(
-                "INSERT INTO truth.events (shard, position, at, at_ns, family, subject, payload, digest)"
-                " VALUES (%s, %s, now(), %s, %s, %s, %s, %s)",
+                "INSERT INTO truth.events (shard, position, at, at_ns, family, subject, payload, digest,"
+                " account_id) VALUES (%s, %s, now(), %s, %s, %s, %s, %s, %s)",
                 [
                     log.shard,
                     each.position,
@@ -191,6 +191,7 @@ async def store_and_purge(log: TestLog, around: Surroundings) -> None:
                     each.subject,
                     each.payload,
                     digest(each),
+                    codec.decode_envelope(each.payload).account_id or None,
                 ],
             )
     routing = event_subject(log.shard, "routing")

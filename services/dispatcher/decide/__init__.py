@@ -7,8 +7,10 @@ agenda; derived, rebuilt at will), `affairs` decides about single conversations,
 from __future__ import annotations
 
 from services.dispatcher.decide.estimate import estimate
+from services.dispatcher.decide.explain import explain
 from services.dispatcher.decide.fairness import spread
 from services.dispatcher.decide.invariants import faults
+from services.dispatcher.decide.past import Past
 from services.dispatcher.decide.rounds import decide
 from services.dispatcher.decide.settings import Evidence, Settings
 from services.dispatcher.decide.state import VERSION, State
@@ -17,11 +19,13 @@ from services.dispatcher.decide.world import World
 __all__ = [
     "VERSION",
     "Evidence",
+    "Past",
     "Settings",
     "State",
     "World",
     "decide",
     "estimate",
+    "explain",
     "faults",
     "spread",
 ]

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
 
-from services.dispatcher.decide.due import SECOND_NS
 from services.dispatcher.decide.pool import PARTS, Candidate, Pool, Roster
 from services.dispatcher.decide.sheet import Choice, Sheet
-from services.dispatcher.decide.state import NEVER, Track
+from services.dispatcher.decide.state import Track
 from shared.events import Scored
 from shared.ids import AgentId, ConversationId, Position
 
@@ -60,7 +59,7 @@ def _head(pool: Pool, rank: int, place: int) -> _Head | None:
 def _try(sheet: Sheet, pool: Pool, roster: Roster, track: Track) -> None:
     floor = sheet.floor
     policy, _ = floor.account.policy_of(track.conversation.inbox_id)
-    barred = _barred(sheet, track)
+    barred = sheet.barred(track)
     previous: Candidate | None = None
     if policy.prefer_previous_agent:
         known = floor.office.previous.get(floor.office.contact_of(track))
@@ -71,30 +70,15 @@ def _try(sheet: Sheet, pool: Pool, roster: Roster, track: Track) -> None:
     ranked = _ranked(roster, previous, barred)
     if not ranked:
         return
-    excluded = {rule: count for rule, count in roster.counts.items() if count}
-    if barred is not None and roster.find(barred) is not None:
-        excluded["gave_back" if track.barred_until == NEVER else "lease_failed"] = 1
     names = PARTS[pool.key.strategy]
-    scored = [_scored(candidate, names, is_previous=candidate is previous) for candidate in ranked]
+    score = [scored(candidate, names, is_previous=candidate is previous) for candidate in ranked]
     choice = Choice(
-        winner=scored[0],
-        runners_up=tuple(scored[1:]),
-        excluded=excluded,
+        winner=score[0],
+        runners_up=tuple(score[1:]),
+        excluded=sheet.excluded(track, roster),
         queue_place=sheet.place(pool, track),
     )
-    sheet.assign(track, scored[0].agent_id, trigger=track.released_by, choice=choice)
-
-
-def _barred(sheet: Sheet, track: Track) -> AgentId | None:
-    """The agent who left this very wait lying (until they show life) or gave it back, for a limited time."""
-    agent_id = track.barred_agent_id
-    if agent_id is None:
-        return None
-    agent = sheet.floor.office.agents.get(agent_id)
-    if agent is not None and agent.received >= track.barred_until:
-        return None
-    pardon_ns = track.barred_ns + sheet.floor.settings.pardon_s * SECOND_NS
-    return agent_id if sheet.moment.now_ns < pardon_ns else None
+    sheet.assign(track, score[0].agent_id, trigger=track.released_by, choice=choice)
 
 
 def _ranked(roster: Roster, previous: Candidate | None, barred: AgentId | None) -> list[Candidate]:
@@ -107,7 +91,8 @@ def _ranked(roster: Roster, previous: Candidate | None, barred: AgentId | None) 
     return ranked
 
 
-def _scored(candidate: Candidate, names: tuple[str, str, str, str], *, is_previous: bool) -> Scored:
+def scored(candidate: Candidate, names: tuple[str, str, str, str], *, is_previous: bool) -> Scored:
+    """The candidate's score in named parts."""
     a, b, c, d, agent_id = candidate
     parts = (
         ("previous_agent", 0.0 if is_previous else 1.0),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from services.dispatcher.decide.due import SECOND_NS
 from services.dispatcher.decide.pool import PoolKey
 from shared.conversation import Conversation
 from shared.directory import Account
-from shared.events import PolicySaved
+from shared.explaining import Need
 from shared.ids import InboxId, TeamId
 from shared.policy.document import SkillRule
 
@@ -56,7 +58,7 @@ class Supply:
         channel = conversation.channel
         return PoolKey(
             team_id,
-            tuple(sorted(self._required(conversation, policy, team_id).items())),
+            tuple(sorted(self._required(conversation, team_id).items())),
             policy.strategy,
             channel if channel in self.limited else "",
         )
@@ -73,19 +75,24 @@ class Supply:
             self._skills[team_id] = found
         return found
 
-    def _required(
-        self, conversation: Conversation, policy: PolicySaved, team_id: TeamId | None
-    ) -> dict[str, int]:
+    def needs(self, conversation: Conversation, team_id: TeamId | None) -> Iterator[Need]:
+        """Every skill that is asked for, and by what; the same one perhaps twice, then the higher level counts."""
+        policy, _ = self.account.policy_of(conversation.inbox_id)
         inbox = self.account.inboxes.get(conversation.inbox_id)
-        skills = dict(inbox.skills) if inbox is not None else {}
-        for rule in policy.skill_rules:
+        for skill, level in inbox.skills.items() if inbox is not None else ():
+            yield Need(skill=skill, level=level, by="inbox")
+        for number, rule in enumerate(policy.skill_rules):
             if _fits(rule, conversation):
-                skills[rule.skill] = max(rule.level, skills.get(rule.skill, 0))
+                yield Need(skill=rule.skill, level=rule.level, by="rule", rule=number)
         spoken = LANGUAGE_SKILL + conversation.language
-        if not conversation.language or not policy.language_skills:
-            return skills
-        if spoken in self._skills_of(team_id):
-            skills.setdefault(spoken, 1)
+        is_asked = bool(conversation.language) and policy.language_skills
+        if is_asked and spoken in self._skills_of(team_id):
+            yield Need(skill=spoken, level=1, by="language")
+
+    def _required(self, conversation: Conversation, team_id: TeamId | None) -> dict[str, int]:
+        skills: dict[str, int] = {}
+        for need in self.needs(conversation, team_id):
+            skills[need.skill] = max(need.level, skills.get(need.skill, 0))
         return skills
 
 

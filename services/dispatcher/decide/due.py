@@ -75,7 +75,7 @@ def wake_due_ns(track: Track) -> int | None:
 def missed_due_ns(track: Track, policy: PolicySaved) -> int | None:
     """When the deadline of the wait is missed; None if there is none or it is on record."""
     allowed_s, acted = response(track, policy)
-    return None if not allowed_s or acted else _after_ns(policy, track.since_ns, allowed_s)
+    return None if not allowed_s or acted else counted_ns(policy, track.since_ns, allowed_s)
 
 
 def reassignment_due_ns(track: Track, policy: PolicySaved) -> int | None:
@@ -87,8 +87,8 @@ def reassignment_due_ns(track: Track, policy: PolicySaved) -> int | None:
     if track.reassigned == conversation.waiting_since:
         return None
     dues = (
-        _after_ns(policy, track.since_ns, allowed_s + more_s),
-        _after_ns(policy, track.assigned_ns, more_s),
+        counted_ns(policy, track.since_ns, allowed_s + more_s),
+        counted_ns(policy, track.assigned_ns, more_s),
     )
     return None if None in dues else max(due_ns for due_ns in dues if due_ns is not None)
 
@@ -99,7 +99,7 @@ def escalation_due_ns(track: Track, policy: PolicySaved) -> int | None:
     if not allowed_s or not acted or track.escalated == track.conversation.waiting_since:
         return None
     more_s = policy.escalate_after_s or allowed_s
-    return _after_ns(policy, track.since_ns, allowed_s + more_s)
+    return counted_ns(policy, track.since_ns, allowed_s + more_s)
 
 
 def resolution_due_ns(track: Track, policy: PolicySaved) -> int | None:
@@ -107,11 +107,11 @@ def resolution_due_ns(track: Track, policy: PolicySaved) -> int | None:
     if not policy.resolution_s or not track.opened:
         return None
     if track.missed_resolution != track.opened:
-        return _after_ns(policy, track.opened_ns, policy.resolution_s)
+        return counted_ns(policy, track.opened_ns, policy.resolution_s)
     if track.escalated_resolution == track.opened:
         return None
     more_s = policy.escalate_after_s or policy.resolution_s
-    return _after_ns(policy, track.opened_ns, policy.resolution_s + more_s)
+    return counted_ns(policy, track.opened_ns, policy.resolution_s + more_s)
 
 
 def fallback(track: Track, policy: PolicySaved, account: Account) -> tuple[int, TeamId] | None:
@@ -138,7 +138,7 @@ def response(track: Track, policy: PolicySaved) -> tuple[int, bool]:
     return policy.next_response_s, track.missed_next == since
 
 
-def _after_ns(policy: PolicySaved, began_ns: int, seconds: int) -> int | None:
+def counted_ns(policy: PolicySaved, began_ns: int, seconds: int) -> int | None:
     """The end of a deadline, in the time that the policy counts; None if that never comes."""
     if policy.deadline_clock == "business" and policy.hours is not None:
         return after_ns(policy.hours, began_ns, seconds)

@@ -71,7 +71,7 @@ class Floor:
         self.holdings: dict[AgentId, Holding] = {}
         self.standings: dict[AgentId, Standing] = {}
         self._reserved: dict[AgentId, Standing] = {}
-        self._supply = Supply(account)
+        self.supply = Supply(account)
         self._classes: dict[DemandClass, Pool] = {}
         self._rosters: dict[AgentId, list[Roster]] = {}
         self._views: dict[ConversationId, _View] = {}
@@ -122,6 +122,10 @@ class Floor:
     def rank(self, track: Track) -> int:
         """The line in which a waiting conversation stands."""
         return self._views.get(track.conversation.conversation_id, _NOWHERE).rank
+
+    def rises_ns(self, track: Track) -> int:
+        """When it will have waited enough to rise by a priority; 0 never."""
+        return self._views.get(track.conversation.conversation_id, _NOWHERE).older_ns
 
     def schedule(self, track: Track, now_ns: int) -> int | None:
         """Find out when the conversation falls due; what is due by now is ready."""
@@ -205,10 +209,10 @@ class Floor:
         """The pool whose agents may take this conversation."""
         conversation = track.conversation
         team_id = team_of(self.account, track)
-        name = self._supply.class_of(conversation, team_id)
+        name = self.supply.class_of(conversation, team_id)
         pool = self._classes.get(name)
         if pool is None:
-            key = self._supply.key_of(conversation, team_id)
+            key = self.supply.key_of(conversation, team_id)
             pool = self._classes[name] = self.pools.get(key) or self._open(key)
         return pool
 
@@ -222,7 +226,7 @@ class Floor:
     def _rank(self, track: Track, now_ns: int) -> tuple[int, int]:
         """Its priority with what it rose by waiting, and when it rises again (0: never)."""
         rank = RANKS[track.conversation.priority]
-        step_ns = self._supply.ageing_ns(track.conversation.inbox_id)
+        step_ns = self.supply.ageing_ns(track.conversation.inbox_id)
         if not step_ns or not rank:
             return rank, 0
         risen = max(0, now_ns - track.since_ns) // step_ns

@@ -9,7 +9,7 @@ from services.dispatcher.decide.due import SECOND_NS
 from services.dispatcher.decide.floor import Floor
 from services.dispatcher.decide.pool import Pool, Roster, Standing
 from services.dispatcher.decide.settings import Evidence
-from services.dispatcher.decide.state import Track, team_of
+from services.dispatcher.decide.state import NEVER, Track, team_of
 from shared.events import (
     ConversationAssigned,
     ConversationQueued,
@@ -38,6 +38,11 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     runners_up: tuple[Scored, ...] = ()
     excluded: dict[str, int] = {}
     queue_place: int = 0
+
+
+def bar_rule(track: Track) -> str:
+    """Why the barred agent is barred."""
+    return "gave_back" if track.barred_until == NEVER else "lease_failed"
 
 
 class Sheet:
@@ -112,12 +117,11 @@ class Sheet:
         """Draft a return to the queue, or the record that it waits; into another team if one is named."""
         conversation = track.conversation
         team_id = to_team_id or team_of(self.floor.account, track)
-        place = 0
+        place, excluded = 0, {}
         if track.is_waiting:
-            place = self.place(self.floor.pool_of(track), track)
-        choice = Choice(
-            requested_by=requested_by, excluded=self._excluded(track), queue_place=place
-        )
+            pool = self.floor.pool_of(track)
+            place, excluded = self.place(pool, track), self.excluded(track, self.roster(pool))
+        choice = Choice(requested_by=requested_by, excluded=excluded, queue_place=place)
         self.add(
             track,
             ConversationQueued(
@@ -162,16 +166,38 @@ class Sheet:
             excluded=choice.excluded,
             requested_by=choice.requested_by,
             queue_place=choice.queue_place,
+            now_ns=self.moment.now_ns,
         )
 
-    def _excluded(self, track: Track) -> dict[str, int]:
-        if not track.is_waiting:
-            return {}
-        counts = self.roster(self.floor.pool_of(track)).counts
-        excluded = {rule: n for rule, n in counts.items() if n}
-        if self.is_kept(track, barred=None):
+    def barred(self, track: Track) -> AgentId | None:
+        """The agent who left this very wait lying (until they show life) or gave it back, for a limited time."""
+        agent_id = track.barred_agent_id
+        if agent_id is None:
+            return None
+        agent = self.floor.office.agents.get(agent_id)
+        if agent is not None and agent.received >= track.barred_until:
+            return None
+        pardon_ns = track.barred_ns + self.floor.settings.pardon_s * SECOND_NS
+        return agent_id if self.moment.now_ns < pardon_ns else None
+
+    def excluded(self, track: Track, roster: Roster) -> dict[str, int]:
+        """How many agents fell to each rule."""
+        excluded = {rule: n for rule, n in roster.counts.items() if n}
+        barred = self.barred(track)
+        if barred is not None and roster.find(barred) is not None:
+            excluded[bar_rule(track)] = 1
+        if self.is_kept(track, barred=barred):
             excluded["kept_for_previous"] = 1
         return excluded
+
+    def repeat(self, event: RoutingEvent) -> None:
+        """Take over an event that was decided earlier in this round, with the capacity that it reserved."""
+        self.events.append(event)
+        if isinstance(event, ConversationQueued | ConversationAssigned):
+            self.handled.add(event.conversation_id)
+        if isinstance(event, ConversationAssigned):
+            track = self.floor.office.tracks[event.conversation_id]
+            self._reserve(event.agent_id, track.conversation.channel)
 
     def _reserve(self, agent_id: AgentId, channel: str) -> None:
         extra = self._extra.setdefault(agent_id, [])

@@ -41,6 +41,7 @@ _WHY = Explanation(
     excluded={"offline": 2},
     requested_by=_AGENT,
     queue_place=3,
+    now_ns=5_000_000_000,
 )
 
 SAMPLES: tuple[Event, ...] = (

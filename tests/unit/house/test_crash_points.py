@@ -15,6 +15,8 @@ _COVERED = (
     "services/gateway/looking_relay.py",
     "services/gateway/presence.py",
     "services/gateway/typing_relay.py",
+    "services/dispatcher/tables.py",
+    "services/dispatcher/why.py",
     "services/presence/handlers.py",
     "services/store/handlers/batch.py",
     "services/store/handlers/follow.py",
