@@ -9,10 +9,16 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import ingest, report
+from bench import drain, idle, ingest, report, storm, whole_way
 from bench.figures import Measured, Point, Row, Scale
 
-FIGURES: dict[str, Callable[[Scale], Measured]] = {"B1": ingest.measure}
+FIGURES: dict[str, Callable[[Scale], Measured]] = {
+    "B1": ingest.measure,
+    "B3": drain.measure,
+    "B4": whole_way.measure,
+    "B5": storm.measure,
+    "B6": idle.measure,
+}
 
 
 def main() -> int:

@@ -27,11 +27,11 @@ async def offer(rate: float, seconds: float, send: Callable[[int, float], None])
     return total
 
 
-async def until(is_done: Callable[[], bool], timeout_s: float) -> bool:
+async def until(is_done: Callable[[], bool], timeout_s: float, *, pause_s: float = 0.005) -> bool:
     """Wait for a state; whether it came in time."""
     end = time.perf_counter() + timeout_s
     while not is_done():
         if time.perf_counter() > end:
             return False
-        await asyncio.sleep(TICK_S * 5)
+        await asyncio.sleep(pause_s)
     return True

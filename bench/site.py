@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -125,8 +125,11 @@ def costs_of(used_s: Mapping[str, float], units: int) -> dict[str, float]:
 
 
 @contextmanager
-def open_site(*, replicas: int = 1, settings: Mapping[str, str] | None = None) -> Iterator[Site]:
-    """A site in a temporary directory, gone afterwards; NIGHTDESK_BENCH_DIR names another place for it."""
+def open_site(
+    *, replicas: int = 1, settings: Mapping[str, str] | None = None, away: Sequence[str] = ()
+) -> Iterator[Site]:
+    """A site in a temporary directory, gone afterwards; NIGHTDESK_BENCH_DIR names another place for it. Services
+    that are `away` are not started."""
     path = Path(
         tempfile.mkdtemp(prefix="nightdesk-bench-", dir=os.environ.get("NIGHTDESK_BENCH_DIR"))
     )
@@ -139,7 +142,7 @@ def open_site(*, replicas: int = 1, settings: Mapping[str, str] | None = None) -
         broker.start()
         site = Site(stack, broker, stack.start_postgres())
         _configure(site, settings or {})
-        site.start()
+        site.start(*(name for name in SERVICES if name not in away))
         yield site
     except StackError as error:
         error.add_note("\n".join(tail(error.log, lines=30)) if error.log else "")

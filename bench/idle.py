@@ -1,0 +1,138 @@
+"""B6, idle connections with heartbeat: what each holds and uses in the gateway, beside a bare aiohttp echo server
+that does nothing but keep connections open and ping them."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import uvloop
+
+from bench.device import Crowd, Device, Opener
+from bench.figures import Beside, Measured, Row, Scale
+from bench.people import People, open_people
+from bench.site import Meter, Site, open_site
+from deploy.dev.ports import free_port
+from shared.clock import new_id
+
+_PING = b"{}"
+_SETTLE_S = 2.0
+_AGENTS_OF = 15
+"""One connection in so many is an agent's."""
+
+
+def _answer_ping(device: Device, payload: bytes) -> None:
+    if payload == _PING:
+        device.send(_PING)
+
+
+class Idle:
+    """Connections that do nothing but answer the heartbeat."""
+
+    def __init__(self, site: Site, people: People, scale: Scale) -> None:
+        self.site = site
+        self.people = people
+        self.count = scale.of(15_000, 500)
+        self.seconds = float(scale.of(27, 3))
+
+    async def prepare(self) -> None:
+        """Tokens for everybody."""
+        agents = await self.people.found(max(1, self.count // _AGENTS_OF))
+        visitors = [new_id() for _ in range(self.count - len(agents))]
+        await self.people.stored()
+        self.tokens = [self.people.agent_token(agent_id) for agent_id in agents] + [
+            self.people.visitor_token(contact_id) for contact_id in visitors
+        ]
+
+    async def ours(self) -> tuple[float, float]:
+        """kB and µs of processor time a second, per connection, of a gateway that was just started."""
+        self.site.kill("gateway")
+        self.site.start("gateway")
+        before = self.site.memory_bytes("gateway")
+        crowd = Crowd(self.site, _answer_ping)
+        await crowd.open(self.tokens)
+        await asyncio.sleep(_SETTLE_S)
+        held = (self.site.memory_bytes("gateway") - before) / self.count / 1000
+        meter = Meter(self.site)
+        await asyncio.sleep(self.seconds)
+        used = meter.used_s()["gateway"] / self.seconds / self.count * 1e6
+        open_still = sum(device.transport is not None for device in crowd.devices)
+        crowd.leave()
+        if open_still < self.count:
+            raise RuntimeError(f"{self.count - open_still} idle connections were closed")
+        return held, used
+
+    async def bare(self) -> float:
+        """kB per connection of the echo server."""
+        with _echo_server() as (port, process):
+            before = process.memory_full_info().uss
+            opener = Opener(port)
+            devices = await asyncio.gather(
+                *(opener.open(number, _answer_ping) for number in range(self.count))
+            )
+            await asyncio.sleep(_SETTLE_S)
+            held = (process.memory_full_info().uss - before) / self.count / 1000
+            for device in devices:
+                device.cut()
+            return float(held)
+
+
+@contextmanager
+def _echo_server() -> Iterator[tuple[int, psutil.Process]]:
+    port = free_port()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "bench.echo", str(port)], stdout=subprocess.PIPE
+    )
+    try:
+        assert child.stdout is not None
+        child.stdout.readline()
+        yield port, psutil.Process(child.pid)
+    finally:
+        child.kill()
+        child.wait(timeout=10)
+
+
+async def _measure(site: Site, scale: Scale) -> Measured:
+    async with open_people(site) as people:
+        idle = Idle(site, people, scale)
+        await idle.prepare()
+        ours: list[tuple[float, float]] = []
+        bare: list[float] = []
+        for _ in range(scale.runs):
+            ours.append(await idle.ours())
+            bare.append(await idle.bare())
+        what = f"{idle.count:,} idle connections with heartbeat"
+        return Measured(
+            rows=[
+                Row(
+                    figure="B6",
+                    what=f"{what}: memory each",
+                    unit="kB",
+                    ours=[held for held, _ in ours],
+                    reach=18,
+                    is_less_better=True,
+                    beside=[Beside(what="bare aiohttp echo", runs=bare, factor=1.35)],
+                ),
+                Row(
+                    figure="B6",
+                    what=f"{what}: processor time each",
+                    unit="µs/s",
+                    ours=[used for _, used in ours],
+                    reach=5,
+                    is_less_better=True,
+                ),
+            ]
+        )
+
+
+def measure(scale: Scale) -> Measured:
+    """B6."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with open_site() as site:
+        return uvloop.run(_measure(site, scale))
