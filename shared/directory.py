@@ -16,6 +16,7 @@ from shared.events import (
     InboxSaved,
     LabelRemoved,
     LabelSaved,
+    PolicyRemoved,
     PolicySaved,
     TeamRemoved,
     TeamSaved,
@@ -97,6 +98,8 @@ def evolve(state: Directory, event: AccountEvent | WriterStarted, position: Posi
         case PolicySaved():
             account.policies[event.policy_id] = event
             account.versions[event.policy_id] = position
+        case PolicyRemoved():
+            account.policies.pop(event.policy_id, None)
         case LabelSaved():
             account.labels[event.name] = event
             account.versions[event.name] = position

@@ -37,6 +37,7 @@ class Talk:
         self.on_record = False
         self.place = 0
         self.wanted: TeamId | None = None
+        self.queue_of: TeamId | None = None
         self.wishes: list[e.AssignmentRequested | e.ClaimRequested] = []
         self.wish_positions: list[int] = []
         self.barred: AgentId | None = None
@@ -215,7 +216,8 @@ class Ledger:
 
     def _queued(self, talk: Talk, event: e.ConversationQueued, position: int, at_ns: int) -> None:
         trigger = event.why.trigger
-        is_passed_on = trigger == "fallback" and talk.on_record
+        is_passed_on = trigger in ("fallback", "team_removed") and talk.on_record
+        talk.queue_of = event.team_id
         if trigger == "fallback":
             talk.wanted = event.team_id or talk.wanted
         if trigger == "deadline":
@@ -283,6 +285,8 @@ class Ledger:
                 self.inboxes.pop(event.inbox_id, None)
             case e.PolicySaved():
                 self.policies[event.policy_id] = event
+            case e.PolicyRemoved():
+                self.policies.pop(event.policy_id, None)
             case _:
                 return
         self._able.clear()

@@ -162,6 +162,10 @@ class Round:
                 require(
                     talk.is_waiting, "fallback", "another team asked, but it has an owner", about
                 )
+            case "team_removed":
+                is_gone = talk.queue_of is not None and talk.queue_of not in self.ledger.teams
+                require(talk.is_waiting, "team_removed", "it has an owner", about)
+                require(is_gone, "team_removed", "the team exists", about)
             case _:
                 require(False, "trigger", f"queued by {trigger}", about)
 

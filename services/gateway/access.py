@@ -196,7 +196,8 @@ class Access:
             return True
         account = self._directory.account(facts.account_id)
         team_id = facts.team_id
-        if team_id is None:
+        if team_id not in account.teams:
+            # Of no team, or of one that was removed: the inbox's, as the dispatcher has it.
             inbox = account.inboxes.get(facts.inbox_id)
             team_id = inbox.team_id if inbox else None
         if team_id is None:

@@ -177,6 +177,21 @@ class PolicySaved(
     escalate_after_s: int = 0
 
 
+class PolicyRemoved(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="policy_removed",
+):
+    """The policy is gone; an inbox that still names it is ruled by the defaults."""
+
+    account_id: AccountId
+    writer: str
+    policy_id: PolicyId
+
+
 class LabelSaved(
     msgspec.Struct,
     frozen=True,
@@ -217,6 +232,7 @@ AccountEvent = (
     | InboxSaved
     | InboxRemoved
     | PolicySaved
+    | PolicyRemoved
     | LabelSaved
     | LabelRemoved
 )

@@ -184,13 +184,15 @@ class AssignmentRequested(
     tag_field="type",
     tag="assignment_requested",
 ):
-    """Somebody wants this conversation with an agent, or with a team (agent None: back to the queue)."""
+    """Somebody wants this conversation with an agent, or with a team (agent None: back to the queue). `seen_up_to`: the
+    last entry of it that they knew of, 0 unknown; it is refused when somebody else's wish was met after that."""
 
     account_id: AccountId
     conversation_id: ConversationId
     by: Author
     agent_id: AgentId | None = None
     team_id: TeamId | None = None
+    seen_up_to: Position = 0
 
 
 class ClaimRequested(

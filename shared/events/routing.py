@@ -21,6 +21,7 @@ Trigger = Literal[
     "waiting",
     "deadline",
     "fallback",
+    "team_removed",
 ]
 
 

@@ -164,10 +164,12 @@ class Wished(_Out, frozen=True, kw_only=True):
 
 
 class Assign(_In, frozen=True, kw_only=True):
-    """POST /conversations/{id}/assign: to an agent, or back to a team's queue."""
+    """POST /conversations/{id}/assign: to an agent, or back to a team's queue. `seen_up_to` as for messages: the wish is
+    refused (`already_assigned`) when somebody else's was met after that."""
 
     agent_id: str | None = None
     team_id: str | None = None
+    seen_up_to: int | None = None
 
 
 class ChangeLabels(_In, frozen=True, kw_only=True):

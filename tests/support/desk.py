@@ -249,7 +249,14 @@ def claim(name: str, by: str) -> Event:
     )
 
 
-def hand_over(name: str, *, by: str, to: str | None = None, to_team: TeamId | None = None) -> Event:
+def hand_over(
+    name: str,
+    *,
+    by: str,
+    to: str | None = None,
+    to_team: TeamId | None = None,
+    seen_up_to: Position = 0,
+) -> Event:
     """Somebody wants it with an agent, a team, or back in the queue."""
     return events.AssignmentRequested(
         account_id=ACCOUNT,
@@ -257,12 +264,23 @@ def hand_over(name: str, *, by: str, to: str | None = None, to_team: TeamId | No
         by=Author(kind="agent", id=agent_id(by)),
         agent_id=agent_id(to) if to else None,
         team_id=to_team,
+        seen_up_to=seen_up_to,
     )
 
 
 def removed(name: str) -> Event:
     """The agent is gone for good."""
     return events.AgentRemoved(account_id=ACCOUNT, writer="test", agent_id=agent_id(name))
+
+
+def team_removed(team_id: TeamId) -> Event:
+    """The team is gone."""
+    return events.TeamRemoved(account_id=ACCOUNT, writer="test", team_id=team_id)
+
+
+def policy_removed(policy_id: PolicyId = POLICY) -> Event:
+    """The policy is gone."""
+    return events.PolicyRemoved(account_id=ACCOUNT, writer="test", policy_id=policy_id)
 
 
 def inbox_removed(inbox_id: InboxId) -> Event:

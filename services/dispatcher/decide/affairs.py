@@ -9,6 +9,7 @@ from services.dispatcher.decide.due import (
     SECOND_NS,
     escalation_due_ns,
     fallback,
+    is_orphaned,
     lease_due_ns,
     missed_due_ns,
     reassignment_due_ns,
@@ -29,6 +30,8 @@ def decide_about(sheet: Sheet, track: Track) -> None:
         _answer(sheet, track, track.requests[0])
     elif _gives_to_answerer(sheet, track) or _returns(sheet, track) or _wakes(sheet, track):
         return
+    elif is_orphaned(track, sheet.floor.account):
+        sheet.queue(track, trigger="team_removed")
     elif not _falls_back(sheet, track):
         _judge_deadlines(sheet, track)
 
@@ -71,6 +74,10 @@ def _refusal(sheet: Sheet, track: Track, request: Request) -> _Code | None:
     if request.kind == "claim" and conversation.agent_id is not None:
         return "already_assigned"
     if request.agent_id is not None and request.agent_id == conversation.agent_id:
+        return "already_assigned"
+    is_crossed = request.seen_up_to and track.moved > request.seen_up_to
+    if request.kind == "assignment" and is_crossed and track.moved_by != request.by:
+        # Two at once: the second did not know what the first wanted, and must not undo it by accident.
         return "already_assigned"
     return None
 

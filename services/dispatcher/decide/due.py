@@ -28,6 +28,8 @@ def next_due_ns(
     dues = [*_owner_dues(track, office, account, policy), *_wait_dues(track, policy, account)]
     if track.requests or (track.answerer is not None and track.conversation.agent_id is None):
         dues.append(NOW)
+    if is_orphaned(track, account):
+        dues.append(NOW)
     if track.is_waiting:
         pardon_ns = track.barred_ns + settings.pardon_s * SECOND_NS
         patience_ns = track.since_ns + policy.previous_agent_wait_s * SECOND_NS
@@ -36,6 +38,17 @@ def next_due_ns(
         if policy.previous_agent_wait_s and patience_ns > now_ns:
             dues.append(patience_ns)
     return min(dues, default=None)
+
+
+def is_orphaned(track: Track, account: Account) -> bool:
+    """Whether it waits in the queue of a team that was removed: nobody would find it in a list."""
+    team_id = track.conversation.team_id
+    return (
+        track.is_waiting
+        and track.is_queued
+        and team_id is not None
+        and team_id not in account.teams
+    )
 
 
 def lease_due_ns(track: Track, office: Office) -> int | None:

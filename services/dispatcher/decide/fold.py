@@ -187,6 +187,7 @@ def _requested(
             by=event.by.id,
             agent_id=event.agent_id,
             team_id=event.team_id,
+            seen_up_to=event.seen_up_to,
         )
     track.requests.append(request)
     return Touched(conversations=(event.conversation_id,))
@@ -237,6 +238,7 @@ def _assigned(
     if event.why.requested_by:
         # Only an answer to a wish names who wished; a pick from a queue may cross a new wish in the log.
         del track.requests[:1]
+        track.moved, track.moved_by = position, event.why.requested_by
     office.previous[office.contact_of(track)] = event.agent_id
     track.assigned_ns = at_ns
     track.lease_s = event.lease_s
@@ -260,6 +262,7 @@ def _queued(
     if event.why.requested_by and track.requests:
         request = track.requests.pop(0)
         track.wanted_team_id = request.team_id or track.wanted_team_id
+        track.moved, track.moved_by = position, event.why.requested_by
         _bar(track, owner, at_ns, until=NEVER)
     if trigger == "deadline":
         track.reassigned = track.conversation.waiting_since
@@ -273,7 +276,7 @@ def _queued(
     conversations.evolve(track.conversation, event, position)
     _keep_times(track, at_ns)
     track.is_queued = track.conversation.phase == "active"
-    if trigger != "fallback" or not was_queued:
+    if trigger not in ("fallback", "team_removed") or not was_queued:
         track.queued = event.waiting_since or position
         track.queued_ns = track.times.get(event.waiting_since, at_ns)
     track.released_by = trigger if trigger in _KEPT_TRIGGERS else "queue"

@@ -13,7 +13,7 @@ from shared.events.routing import Trigger
 from shared.ids import AccountId, AgentId, ContactId, ConversationId, DeviceId, Position, TeamId
 from shared.repeats import Repeats
 
-VERSION = 2
+VERSION = 3
 """Of the snapshot's form; a snapshot of another version is read from the log again."""
 
 NEVER: Position = 2**62
@@ -28,6 +28,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     by: str
     agent_id: AgentId | None = None
     team_id: TeamId | None = None
+    seen_up_to: Position = 0
 
 
 class Track(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
@@ -37,7 +38,8 @@ class Track(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     nothing is unanswered. `answerer`: an agent who answered while it had no owner. `barred_*`: the agent who left
     it lying or gave it back, since when, and the acknowledgement that lifts it. `missed_*`, `reassigned`, `escalated*`:
     the waits whose deadline was acted on. `opened`: since when the case is open, 0 for one without a message.
-    `fallen_*`: the teams that were asked instead, and the wait for which they were.
+    `fallen_*`: the teams that were asked instead, and the wait for which they were. `moved`, `moved_by`: where a wish
+    last moved it, and whose.
     """
 
     conversation: Conversation
@@ -64,6 +66,8 @@ class Track(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     opened_ns: int = 0
     fallen_to: tuple[TeamId, ...] = ()
     fallen_since: Position = 0
+    moved: Position = 0
+    moved_by: str = ""
 
     @property
     def is_waiting(self) -> bool:

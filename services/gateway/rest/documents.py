@@ -88,6 +88,16 @@ def team_of(account: Account, text: str | None) -> TeamId | None:
     return team_id
 
 
+def check_skill(account: Account, skill: str, level: int, *, pointer: str) -> None:
+    """Raises `Rejected("invalid")` for what no agent can: whoever asks for it would wait for ever."""
+    best = max((agent.skills.get(skill, 0) for agent in account.agents.values()), default=0)
+    if best >= level:
+        return
+    step = skill.replace("~", "~0").replace("/", "~1")
+    text = "no agent has the skill at this level" if best else "no agent has this skill"
+    raise Rejected("invalid", text, pointer=f"{pointer}/{step}")
+
+
 def policy_of(account: Account, text: str | None) -> PolicyId | None:
     """A policy of the account, or none."""
     if text is None:

@@ -47,6 +47,8 @@ def _changes(account: Account, body: SaveInbox) -> dict[str, Any]:
         changes["team_id"] = documents.team_of(account, changes["team_id"])
     if "policy_id" in changes:
         changes["policy_id"] = documents.policy_of(account, changes["policy_id"])
+    for skill, level in changes.get("skills", {}).items():
+        documents.check_skill(account, skill, level, pointer="/skills")
     if "origins" in changes:
         changes["origins"] = tuple(dict.fromkeys(changes["origins"]))
         for number, origin in enumerate(changes["origins"]):

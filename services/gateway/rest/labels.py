@@ -69,7 +69,7 @@ async def change(call: Call[ChangeLabel, None]) -> Reply:
 
 
 async def remove(call: Call[None, None]) -> Reply:
-    """Conversations that have it keep it."""
+    """Conversations that have it keep it. Not while a policy asks for a skill because of it."""
     name = call.given.path["name"]
 
     def build(directory: Directory, writer: str) -> Sequence[AccountEvent]:
@@ -77,6 +77,9 @@ async def remove(call: Call[None, None]) -> Reply:
         if name not in account.labels:
             raise not_found()
         documents.check_version(account, name, call.given.if_match)
+        for policy in account.policies.values():
+            if any(rule.label == name for rule in policy.skill_rules):
+                raise Rejected("in_use", "a rule of a policy names this label")
         return [LabelRemoved(account_id=call.account_id, writer=writer, name=name)]
 
     positions = await call.parts.directory.save(build)
@@ -124,6 +127,6 @@ ROUTES = (
         roles=LEAD,
         tag="labels",
         status=204,
-        errors=("version_mismatch", "conflict"),
+        errors=("in_use", "version_mismatch", "conflict"),
     ),
 )

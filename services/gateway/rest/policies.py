@@ -10,7 +10,7 @@ from services.gateway.rest import documents
 from services.gateway.rest.route import ADMIN, DESK, Call, Reply, Route, not_found
 from shared.directory import Account, Directory
 from shared.errors import Rejected
-from shared.events import AccountEvent, PolicySaved
+from shared.events import AccountEvent, PolicyRemoved, PolicySaved
 from shared.ids import PolicyId
 from shared.policy.check import faults
 from shared.wire.bodies import Policies
@@ -90,6 +90,27 @@ async def change(call: Call[SavePolicy, None]) -> Reply:
     return Reply(body=view, version=view.version, position=view.version)
 
 
+async def remove(call: Call[None, None]) -> Reply:
+    """Inboxes that it ruled are ruled by the defaults; both stand in the log in one batch."""
+    policy_id = PolicyId(call.id("policy_id"))
+
+    def build(directory: Directory, writer: str) -> Sequence[AccountEvent]:
+        account = documents.account_in(directory, call.account_id)
+        if policy_id not in account.policies:
+            raise not_found()
+        documents.check_version(account, policy_id, call.given.if_match)
+        freed = [
+            msgspec.structs.replace(inbox, writer=writer, policy_id=None)
+            for inbox in account.inboxes.values()
+            if inbox.policy_id == policy_id
+        ]
+        gone = PolicyRemoved(account_id=call.account_id, writer=writer, policy_id=policy_id)
+        return [*freed, gone]
+
+    positions = await call.parts.directory.save(build)
+    return Reply(status=204, position=positions[-1])
+
+
 ROUTES = (
     Route(
         method="GET",
@@ -130,6 +151,16 @@ ROUTES = (
         tag="policies",
         takes=SavePolicy,
         gives=PolicyView,
+        errors=("version_mismatch", "conflict"),
+    ),
+    Route(
+        method="DELETE",
+        path="/policies/{policy_id}",
+        handler=remove,
+        summary="Remove a policy; the defaults rule the inboxes that it ruled",
+        roles=ADMIN,
+        tag="policies",
+        status=204,
         errors=("version_mismatch", "conflict"),
     ),
 )

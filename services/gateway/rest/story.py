@@ -46,6 +46,7 @@ _WHY = {
     "waiting": "nobody could take it",
     "deadline": "the answer was overdue",
     "fallback": "it had waited long enough to ask another team",
+    "team_removed": "the team that it waited for was removed",
 }
 
 

@@ -80,7 +80,8 @@ async def change(call: Call[SaveTeam, None]) -> Reply:
 
 
 async def remove(call: Call[None, None]) -> Reply:
-    """Not while an inbox hands its conversations to it."""
+    """Not while an inbox hands its conversations to it or a policy falls back on it. What waits for it by wish returns
+    to the inbox's team."""
     team_id = TeamId(call.id("team_id"))
 
     def build(directory: Directory, writer: str) -> Sequence[AccountEvent]:
@@ -90,6 +91,9 @@ async def remove(call: Call[None, None]) -> Reply:
         documents.check_version(account, team_id, call.given.if_match)
         if any(inbox.team_id == team_id for inbox in account.inboxes.values()):
             raise Rejected("in_use", "an inbox hands its conversations to this team")
+        for policy in account.policies.values():
+            if any(step.team_id == team_id for step in policy.fallback_teams):
+                raise Rejected("in_use", "a policy falls back on this team")
         return [TeamRemoved(account_id=call.account_id, writer=writer, team_id=team_id)]
 
     positions = await call.parts.directory.save(build)
@@ -142,7 +146,7 @@ ROUTES = (
         method="DELETE",
         path="/teams/{team_id}",
         handler=remove,
-        summary="Remove a team that no inbox needs",
+        summary="Remove a team that no inbox and no policy needs",
         roles=ADMIN,
         tag="teams",
         status=204,

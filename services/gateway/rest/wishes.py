@@ -82,6 +82,7 @@ async def assign(call: Call[Assign, None]) -> Reply:
         by=call.who.author,
         agent_id=AgentId(agent_id) if agent_id else None,
         team_id=TeamId(team_id) if team_id else None,
+        seen_up_to=await _seen_up_to(call, conversation_id),
     )
     return await _wish(call, conversation_id, event)
 
@@ -154,7 +155,7 @@ async def change_status(call: Call[ChangeStatus, None]) -> Reply:
     return await _wish(call, conversation_id, event)
 
 
-async def _seen_up_to(call: Call[ChangeStatus, None], conversation_id: ConversationId) -> Position:
+async def _seen_up_to(call: Call[Any, None], conversation_id: ConversationId) -> Position:
     """Left out, everything that is stored now counts as seen."""
     if call.body.seen_up_to is not None:
         return checked_position(call.body.seen_up_to, pointer="/seen_up_to")

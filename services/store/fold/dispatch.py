@@ -113,6 +113,7 @@ def _only_recorded(state: State, changes: Changes, record: Record, event: Record
             | e.InboxSaved()
             | e.InboxRemoved()
             | e.PolicySaved()
+            | e.PolicyRemoved()
             | e.LabelSaved()
             | e.LabelRemoved()
             | e.AgentOnline()

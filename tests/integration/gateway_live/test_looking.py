@@ -71,8 +71,8 @@ async def test_whoever_types_is_on_it(desk: Desk) -> None:
 async def test_the_holder_is_told_even_when_they_look_elsewhere(desk: Desk) -> None:
     """Whoever holds a conversation learns that a colleague opened it."""
     _, conversation_id = await desk.conversation()
-    await desk.assign(conversation_id, desk.ann)
     ann, bob = await desk.agent(desk.ann), await desk.agent(desk.bob)
+    await desk.assign(conversation_id, desk.ann)
     await ann.op("entries")
     await looks(bob, conversation_id)
     await sees(ann, desk.bob)

@@ -223,3 +223,70 @@ async def test_a_policy_that_cannot_be_obeyed_names_every_place(office: Office) 
     refused = await office.admin.patch(path, {"hours": None})
     assert [each["pointer"] for each in refused.json["errors"]] == ["/deadline_clock"]
     assert (await office.admin.get(path)).json == policy
+
+
+async def test_what_a_policy_names_is_not_removed(office: Office) -> None:
+    """A team that a policy falls back on and a label that a rule names stay, until the policy lets go of them."""
+    label = f"tax-{new_id()}"
+    await office.admin.made("/labels", {"name": label})
+    team = await office.admin.made("/teams", {"name": "Night", "members": {office.ann_id: 1}})
+    policy = await office.admin.made(
+        "/policies",
+        {
+            "name": "Careful",
+            "skill_rules": [{"skill": "tea", "label": label}],
+            "fallback_teams": [{"team_id": team["team_id"], "after_s": 60}],
+        },
+    )
+    paths = (f"/teams/{team['team_id']}", f"/labels/{label}")
+    for path in paths:
+        kept = await office.admin.delete(path)
+        assert (kept.status, kept.code) == (409, "in_use")
+    letting_go: Json = {"skill_rules": [], "fallback_teams": []}
+    await office.admin.patch(f"/policies/{policy['policy_id']}", letting_go)
+    for path in paths:
+        assert (await office.admin.delete(path)).status == 204
+
+
+async def test_a_removed_policy_leaves_the_defaults(office: Office) -> None:
+    """The inbox that it ruled names none any more; a stale version and a second removal are refused."""
+    policy = await office.admin.made("/policies", {"name": "Strict", "first_response_s": 60})
+    path, inbox = f"/policies/{policy['policy_id']}", f"/inboxes/{office.inbox['inbox_id']}"
+    await office.admin.patch(inbox, {"policy_id": policy["policy_id"]})
+    await office.admin.patch(path, {"name": "Stricter"})
+    stale = await office.admin.delete(path, If_Match=f'"{policy["version"]}"')
+    assert (stale.status, stale.code) == (412, "version_mismatch")
+    assert (await office.ann.delete(path)).status == 403
+    assert (await office.admin.delete(path)).status == 204
+    assert (await office.admin.get(inbox)).json["policy_id"] is None
+    assert (await office.admin.get(path)).status == 404
+    assert (await office.admin.delete(path)).status == 404
+    refused = await office.admin.patch(inbox, {"policy_id": policy["policy_id"]})
+    assert refused.json["errors"][0]["pointer"] == "/policy_id"
+
+
+async def test_an_inbox_asks_for_what_somebody_can(office: Office) -> None:
+    """A skill that no agent has, or not at that level, would make everybody wait for ever."""
+    inbox = f"/inboxes/{office.inbox['inbox_id']}"
+    for skills, pointer in (({"juggling": 1}, "/skills/juggling"), ({"tea": 5}, "/skills/tea")):
+        refused = await office.admin.patch(inbox, {"skills": skills})
+        assert (refused.status, refused.json["errors"][0]["pointer"]) == (400, pointer)
+    assert (await office.admin.patch(inbox, {"skills": {"tea": 2}})).status == 200
+
+
+async def test_numbers_that_make_no_sense_are_named(office: Office) -> None:
+    """Negative capacity, level 0, level 6, a deadline of minus one: refused with the place; capacity 0 is a wish."""
+    agent = f"/agents/{office.ann_id}"
+    wrong: list[tuple[Json, str]] = [
+        ({"capacity": -1}, "/capacity"),
+        ({"capacity": 1.5}, "/capacity"),
+        ({"skills": {"tea": 0}}, "/skills"),
+        ({"skills": {"tea": 6}}, "/skills"),
+        ({"channel_capacity": {"web": -1}}, "/channel_capacity"),
+    ]
+    for body, pointer in wrong:
+        refused = await office.admin.patch(agent, body)
+        assert refused.json["errors"][0]["pointer"] == pointer, body
+    refused = await office.admin.post("/policies", {"name": "x", "first_response_s": -1})
+    assert refused.json["errors"][0]["pointer"] == "/first_response_s"
+    assert (await office.admin.patch(agent, {"capacity": 0})).json["capacity"] == 0

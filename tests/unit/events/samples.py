@@ -116,7 +116,12 @@ SAMPLES: tuple[Event, ...] = (
         account_id=_A, conversation_id=_CONVERSATION, by=_VISITOR, score=5, comment=b"\x01cipher"
     ),
     e.AssignmentRequested(
-        account_id=_A, conversation_id=_CONVERSATION, by=_STAFF, agent_id=_AGENT, team_id=_TEAM
+        account_id=_A,
+        conversation_id=_CONVERSATION,
+        by=_STAFF,
+        agent_id=_AGENT,
+        team_id=_TEAM,
+        seen_up_to=40,
     ),
     e.ClaimRequested(account_id=_A, conversation_id=_CONVERSATION, agent_id=_AGENT),
     e.AccountCreated(account_id=_A, writer="w1", name=b"\x01cipher"),
@@ -147,6 +152,7 @@ SAMPLES: tuple[Event, ...] = (
         origins=("https://example.org",),
     ),
     e.InboxRemoved(account_id=_A, writer="w1", inbox_id=_INBOX),
+    e.PolicyRemoved(account_id=_A, writer="w1", policy_id=_POLICY),
     e.PolicySaved(
         account_id=_A,
         writer="w1",
