@@ -21,7 +21,7 @@ from shared import codec
 from shared.bus import Bus, Delivery, FenceBusy, FencedWriter, FenceLost, last_of
 from shared.crashpoints import crashpoint
 from shared.errors import Malformed, OutcomeUnknown, Unavailable
-from shared.events import Event, WriterStarted
+from shared.events import Event, PresenceEvent, RoutingEvent, WriterStarted
 from shared.ids import Position
 from shared.subjects import Family, event_subject
 
@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 _CLAIM_AGAIN_NS = 24 * 3600 * 1_000_000_000
 _STANDBY_LOOKS_NS = 250_000_000
+
+_FencedEvent = PresenceEvent | RoutingEvent | WriterStarted
 
 Step = Literal["idle", "standby", "waiting", "written", "claimed", "lost", "unknown", "unavailable"]
 
@@ -71,25 +73,24 @@ class FencedFamily:
         """Whether the last folded event of the family is this writer's."""
         return self.tail.writer == self.writer
 
-    def fold(self, delivery: Delivery) -> None:
-        """Take note of one delivery; those of other families are ignored. Reads the envelope only."""
+    def fold(self, delivery: Delivery, event: Event | None = None) -> None:
+        """Take note of one delivery; those of other families are ignored. `event` spares reading the envelope."""
         if delivery.subject != self.subject:
             return
-        try:
-            envelope = codec.decode_envelope(delivery.payload)
-        except Malformed:
-            self.tail.position = delivery.position
-            return
-        if envelope.type == "writer_started" or envelope.writer != self.tail.writer:
-            self.tail.claimed_ns = delivery.at_ns
-        if envelope.writer != self.tail.writer:
-            log.info(
-                "writer_changed",
-                family_subject=self.subject,
-                is_mine=envelope.writer == self.writer,
-            )
-        self.tail.writer = envelope.writer
         self.tail.position = delivery.position
+        if isinstance(event, _FencedEvent):
+            writer, is_claim = event.writer, isinstance(event, WriterStarted)
+        else:
+            try:
+                envelope = codec.decode_envelope(delivery.payload)
+            except Malformed:
+                return
+            writer, is_claim = envelope.writer, envelope.type == "writer_started"
+        if is_claim or writer != self.tail.writer:
+            self.tail.claimed_ns = delivery.at_ns
+        if writer != self.tail.writer:
+            log.info("writer_changed", family_subject=self.subject, is_mine=writer == self.writer)
+            self.tail.writer = writer
 
     async def step(self, decide: Callable[[], Sequence[Event]], now_ns: int) -> Step:
         """Once at the log's end: decide and append, or stand by. `now_ns` is the log's time.

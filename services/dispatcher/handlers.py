@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import get_args
 
 import msgspec
 import structlog
@@ -18,12 +20,14 @@ from shared.commands import AskQueue
 from shared.crashpoints import crashpoint
 from shared.errors import Malformed
 from shared.events import ConversationAssigned, RoutingEvent
+from shared.events.conversation import Priority
 from shared.fenced import Act, FencedFamily, Step, Tail
 from shared.ids import Position
 from shared.planted import planted
 
 log = structlog.get_logger(__name__)
 _MEASURE_S = 5.0
+_WAITED = {priority: metrics.WAITED.labels(priority) for priority in get_args(Priority)}
 
 
 class Folded(msgspec.Struct, kw_only=True):
@@ -67,8 +71,9 @@ class Desk:
     def fold(self, batch: Batch) -> None:
         """Fold a batch of the log."""
         was_active = self._family.is_active
-        for delivery in batch.deliveries:
-            self._fold_one(delivery)
+        read = sum([self._fold_one(delivery) for delivery in batch.deliveries])
+        metrics.FOLDED.labels("ok").inc(read)
+        metrics.FOLDED.labels("unreadable").inc(len(batch.deliveries) - read)
         if self._family.is_active and not was_active:
             self._watch.renew(batch.now_ns)
         is_judged = batch.at_end or planted("timer_before_log_end")
@@ -95,8 +100,8 @@ class Desk:
             events = [_without_reason(event) for event in events]
         if events:
             metrics.ROUND.observe(monotonic_s() - began_s)
-            for event in events:
-                metrics.DECIDED.labels(type(event).__name__).inc()
+            for name, count in Counter(type(event).__name__ for event in events).items():
+                metrics.DECIDED.labels(name).inc(count)
         else:
             metrics.WAITING.set(self.world.waiting())
             metrics.LIMBO.set(self.world.limbo())
@@ -133,7 +138,7 @@ class Desk:
         track = office.tracks.get(event.conversation_id) if office is not None else None
         if self.is_ready and track is not None and track.is_waiting:
             waited_s = max(0, at_ns - track.since_ns) / 1_000_000_000
-            metrics.WAITED.labels(track.conversation.priority).observe(waited_s)
+            _WAITED[track.conversation.priority].observe(waited_s)
 
     async def on_estimate(self, message: CoreMessage) -> None:
         """Where a conversation stands; a dispatcher that has not read the log to its end leaves it to another."""
@@ -151,17 +156,18 @@ class Desk:
         crashpoint("dispatcher.answer")
         await message.reply(codec.pack(answer))
 
-    def _fold_one(self, delivery: Delivery) -> None:
-        self._family.fold(delivery)
+    def _fold_one(self, delivery: Delivery) -> bool:
+        """Whether it could be read."""
         try:
             event = codec.decode_event(delivery.payload)
         except Malformed:
             # The store quarantines it and raises the alarm; routing goes on with what can be read.
-            metrics.FOLDED.labels("unreadable").inc()
             log.warning("event_unreadable", position=delivery.position)
+            self._family.fold(delivery)
             self.world.skip(delivery.position, delivery.at_ns)
-            return
+            return False
+        self._family.fold(delivery, event)
         if isinstance(event, ConversationAssigned):
             self._count_wait(event, delivery.at_ns)
         self.world.evolve(event, delivery.position, delivery.at_ns)
-        metrics.FOLDED.labels("ok").inc()
+        return True

@@ -82,8 +82,11 @@ def _try(sheet: Sheet, pool: Pool, roster: Roster, track: Track) -> None:
 
 
 def _ranked(roster: Roster, previous: Candidate | None, barred: AgentId | None) -> list[Candidate]:
+    if previous is None and barred is None:
+        return roster.best(_RUNNERS_UP + 1)
     ranked = [] if previous is None else [previous]
-    for candidate in roster.candidates:
+    # Two of the first may be left out: the previous agent, who is first already, and the one who is barred.
+    for candidate in roster.best(_RUNNERS_UP + 3):
         if len(ranked) > _RUNNERS_UP:
             break
         if candidate[-1] != barred and candidate != previous:

@@ -70,7 +70,8 @@ class Floor:
         self.agenda: dict[ConversationId, int] = {}
         self.holdings: dict[AgentId, Holding] = {}
         self.standings: dict[AgentId, Standing] = {}
-        self._reserved: dict[AgentId, Standing] = {}
+        self._shown: dict[AgentId, Standing] = {}
+        self._reserved: dict[AgentId, None] = {}
         self.supply = Supply(account)
         self._classes: dict[DemandClass, Pool] = {}
         self._rosters: dict[AgentId, list[Roster]] = {}
@@ -158,24 +159,26 @@ class Floor:
         """Let the rosters show the agent with drafted assignments, until `release`."""
         standing = self.standing(agent_id, extra=extra, last_assigned=last_assigned)
         if standing is not None:
-            self._reserved[agent_id] = standing
+            self._reserved[agent_id] = None
             self._show(agent_id, standing)
 
     def release(self) -> None:
-        """Let the rosters show what is folded. Costs nothing for those who stand by now as they were reserved."""
-        for agent_id, shown in self._reserved.items():
-            standing = self.standings[agent_id]
-            if standing != shown:
-                self._show(agent_id, standing)
+        """Let the rosters show what is folded. Moves nobody who stands by now as they were reserved."""
+        for agent_id in self._reserved:
+            if self._shown[agent_id] != self.standings[agent_id]:
+                self._show(agent_id, self.standings[agent_id])
         self._reserved.clear()
 
     def shown(self, agent_id: AgentId) -> Standing | None:
-        """How the rosters show the agent."""
-        return self._reserved.get(agent_id) or self.standings.get(agent_id)
+        """How the agent stands in the rosters."""
+        return self._shown.get(agent_id)
 
     def _show(self, agent_id: AgentId, standing: Standing) -> None:
-        for roster in self._rosters.get(agent_id, ()):
-            roster.move(agent_id, standing)
+        before = self._shown.get(agent_id)
+        self._shown[agent_id] = standing
+        if before is None or not standing.is_behind(before):
+            for roster in self._rosters.get(agent_id, ()):
+                roster.move(agent_id)
 
     def standing(
         self, agent_id: AgentId, *, extra: Sequence[str] = (), last_assigned: Position = 0
@@ -217,10 +220,9 @@ class Floor:
         return pool
 
     def _open(self, key: PoolKey) -> Pool:
-        pool = self.pools[key] = Pool(key, self.account)
+        pool = self.pools[key] = Pool(key, self.account, self._shown)
         for agent_id in pool.roster.members:
             self._rosters.setdefault(agent_id, []).append(pool.roster)
-            pool.roster.move(agent_id, self._reserved.get(agent_id) or self.standings[agent_id])
         return pool
 
     def _rank(self, track: Track, now_ns: int) -> tuple[int, int]:

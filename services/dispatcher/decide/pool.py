@@ -46,49 +46,86 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
     idle_since: int = 0
     full: frozenset[str] = frozenset()
 
+    def is_behind(self, before: Standing) -> bool:
+        """Whether somebody who stood as `before` and stands so now is free as ever and no better in any score."""
+        return (
+            self.status == "free" == before.status
+            and self.load >= before.load
+            and self.last_assigned >= before.last_assigned
+            and self.idle_since >= before.idle_since
+            and self.full == before.full
+        )
+
 
 class Roster:
-    """The agents of a pool who are free, sorted by score, and how many of the others fell to which rule. `places`
-    tells of each member which it is, so that leaving a place needs no second look at the score."""
+    """The agents of a pool who are free, sorted by score, and how many of the others fell to which rule.
 
-    __slots__ = ("candidates", "counts", "key", "members", "places")
+    Whoever was given something stands behind where they stood and is moved there only when they come up again:
+    `shown` is how everybody stands by now (the floor's), `stood` how each member stood when they were placed, and an
+    entry of a free agent is never behind their place. Most assignments thus move nobody in any other pool.
+    """
+
+    __slots__ = ("candidates", "counts", "key", "members", "places", "shown", "stood")
 
     def __init__(
         self,
         key: PoolKey,
         members: dict[AgentId, tuple[int, int]],
         counts: dict[str, int],
+        shown: dict[AgentId, Standing],
     ) -> None:
         self.key = key
         self.members = members
         self.candidates: list[Candidate] = []
         self.counts = counts
+        self.shown = shown
         self.places: dict[AgentId, Candidate | Status] = {}
+        self.stood: dict[AgentId, Standing] = {}
+        for agent_id in members:
+            self.move(agent_id)
 
-    def move(self, agent_id: AgentId, standing: Standing) -> None:
-        """The agent's standing changed; nothing happens if they are no member."""
-        score = self.members.get(agent_id)
-        if score is None:
-            return
+    def move(self, agent_id: AgentId) -> None:
+        """Put a member where they stand by now."""
+        standing = self.stood[agent_id] = self.shown[agent_id]
         status = self.status(standing)
-        after = self._candidate(agent_id, score, standing) if status == "free" else status
+        after = (
+            self._candidate(agent_id, self.members[agent_id], standing)
+            if status == "free"
+            else status
+        )
         before = self.places.get(agent_id)
         if after == before:
             return
         self.places[agent_id] = after
         counts, candidates = self.counts, self.candidates
-        if type(before) is tuple:
+        if isinstance(before, tuple):
             del candidates[bisect_left(candidates, before)]
         elif before is not None:
-            counts[before] -= 1  # type: ignore[index]
-        if type(after) is tuple:
+            counts[before] -= 1
+        if isinstance(after, tuple):
             insort(candidates, after)
         else:
-            counts[after] = counts.get(after, 0) + 1  # type: ignore[index,arg-type]
+            counts[after] = counts.get(after, 0) + 1
+
+    def best(self, count: int) -> list[Candidate]:
+        """The first so many who are free."""
+        candidates, stood, shown = self.candidates, self.stood, self.shown
+        place = 0
+        while place < count and place < len(candidates):
+            agent_id = candidates[place][-1]
+            if stood[agent_id] is shown[agent_id]:
+                place += 1
+            else:
+                self.move(agent_id)
+        return candidates[:count]
 
     def find(self, agent_id: AgentId) -> Candidate | None:
         """The agent as a candidate, None unless they are free."""
-        place = self.places.get(agent_id)
+        if agent_id not in self.members:
+            return None
+        if self.stood[agent_id] is not self.shown[agent_id]:
+            self.move(agent_id)
+        place = self.places[agent_id]
         return place if isinstance(place, tuple) else None
 
     def status(self, standing: Standing) -> Status:
@@ -118,10 +155,10 @@ class Pool:
 
     __slots__ = ("key", "lines", "roster")
 
-    def __init__(self, key: PoolKey, account: Account) -> None:
+    def __init__(self, key: PoolKey, account: Account, shown: dict[AgentId, Standing]) -> None:
         self.key = key
         self.lines = tuple(Line() for _ in RANKS)
-        self.roster = _roster(key, account)
+        self.roster = _roster(key, account, shown)
 
     def place(self, rank: int, item: Item) -> int:
         """1 for the first of all."""
@@ -129,7 +166,7 @@ class Pool:
         return 1 + ahead + self.lines[rank].place(item)
 
 
-def _roster(key: PoolKey, account: Account) -> Roster:
+def _roster(key: PoolKey, account: Account, shown: dict[AgentId, Standing]) -> Roster:
     members: dict[AgentId, tuple[int, int]] = {}
     counts = {"not_in_team": 0, "missing_skill": 0}
     team = account.teams.get(key.team_id) if key.team_id is not None else None
@@ -141,4 +178,4 @@ def _roster(key: PoolKey, account: Account) -> Roster:
         else:
             level = sum(agent.skills.get(skill, 0) for skill, _ in key.skills)
             members[agent_id] = (-level, team.members[agent_id] if team is not None else 0)
-    return Roster(key, members, counts)
+    return Roster(key, members, counts, shown)
