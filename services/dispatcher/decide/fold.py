@@ -44,20 +44,25 @@ _KEPT_TRIGGERS = frozenset(
         "fallback",
     }
 )
-_OtherEvent = (
+RoutedEvent = (
     events.MessageEvent
     | events.ReceiptEvent
     | events.ConversationEvent
     | events.PresenceEvent
     | events.RoutingEvent
 )
+"""All that is not configuration."""
 
 
 def evolve(
-    state: State, office: Office, event: _OtherEvent, position: Position, at_ns: int
+    state: State, office: Office, event: RoutedEvent, position: Position, at_ns: int
 ) -> Touched:
     """Apply one event that is not configuration, in place."""
     match event:
+        case events.ConversationAssigned():
+            # First, because each of the thousands of a morning walks down this list.
+            state.turn = event.account_id
+            return _assigned(office, event, position, at_ns)
         case events.ConversationStarted():
             return _started(office, event, position)
         case events.MessagePosted():
@@ -89,9 +94,6 @@ def _routing_or_nothing(  # The five go together; there is no smaller thing to p
     state: State, office: Office, event: _Rest, position: Position, at_ns: int
 ) -> Touched:
     match event:
-        case events.ConversationAssigned():
-            state.turn = event.account_id
-            return _assigned(office, event, position, at_ns)
         case events.ConversationQueued():
             state.turn = event.account_id
             return _queued(office, event, position, at_ns)
@@ -115,7 +117,10 @@ def _routing_or_nothing(  # The five go together; there is no smaller thing to p
 
 
 _Rest = (
-    events.RoutingEvent
+    events.ConversationQueued
+    | events.AssignmentRefused
+    | events.DeadlineMissed
+    | events.Escalated
     | events.MessageEdited
     | events.MessageRetracted
     | events.Read
@@ -167,7 +172,7 @@ def _note_answerer(track: Track, event: events.MessagePosted) -> None:
 
 def _keep_times(track: Track, at_ns: int) -> None:
     unanswered = track.conversation.unanswered
-    if len(unanswered) != len(track.times) or any(p not in track.times for p in unanswered[-1:]):
+    if len(unanswered) != len(track.times) or (unanswered and unanswered[-1] not in track.times):
         track.times = {p: track.times.get(p, at_ns) for p in unanswered}
 
 

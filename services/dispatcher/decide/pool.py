@@ -162,8 +162,10 @@ class Pool:
 
     def place(self, rank: int, item: Item) -> int:
         """1 for the first of all."""
-        ahead = sum(len(line) for line in self.lines[:rank])
-        return 1 + ahead + self.lines[rank].place(item)
+        place = 1 + self.lines[rank].place(item)
+        for line in self.lines[:rank]:
+            place += len(line)
+        return place
 
 
 def _roster(key: PoolKey, account: Account, shown: dict[AgentId, Standing]) -> Roster:

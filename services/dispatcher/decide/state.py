@@ -129,6 +129,8 @@ class Office(msgspec.Struct, kw_only=True):
     def contact_of(self, track: Track) -> ContactId:
         """The contact that the conversation belongs to by now."""
         contact_id = track.conversation.contact_id
+        if contact_id not in self.merged:
+            return contact_id
         seen = {contact_id}
         while (into := self.merged.get(contact_id)) is not None and into not in seen:
             contact_id = into

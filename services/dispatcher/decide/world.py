@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
+from typing import cast, get_args
 
 from services.dispatcher.decide import fold
 from services.dispatcher.decide.floor import Floor
@@ -18,6 +19,9 @@ from shared.events import (
     WriterStarted,
 )
 from shared.ids import AccountId, ConversationId, Position
+
+_SAVED = frozenset(get_args(AccountEvent))
+"""Asked of every event first: a look into a set instead of a walk over a union."""
 
 
 class World:
@@ -41,7 +45,8 @@ class World:
         office = state.offices.get(account_id)
         if office is None:
             office = state.offices[account_id] = Office()
-        if isinstance(event, AccountEvent):
+        if type(event) in _SAVED:
+            event = cast("AccountEvent", event)
             directory.evolve(state.directory, event, position)
             if isinstance(event, AccountCreated | LabelSaved | LabelRemoved):
                 return
@@ -49,7 +54,7 @@ class World:
             self._floors.pop(account_id, None)
             self.unsettled[account_id] = None
             return
-        touched = fold.evolve(state, office, event, position, at_ns)
+        touched = fold.evolve(state, office, cast("fold.RoutedEvent", event), position, at_ns)
         if touched is fold.UNTOUCHED:
             return
         self.unsettled[account_id] = None
