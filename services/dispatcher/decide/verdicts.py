@@ -23,7 +23,7 @@ def verdicts(sheet: Sheet, track: Track) -> tuple[Verdict, ...]:
     roster = sheet.roster(pool)
     barred = sheet.barred(track)
     previous = _previous(sheet, track, roster)
-    free = [each for each in roster.candidates if each[-1] != barred]
+    free = [each for each in roster.best(len(roster.members)) if each[-1] != barred]
     if previous is not None:
         free = [previous, *(each for each in free if each != previous)]
     found = [_candidate(sheet, pool, each, is_previous=each is previous) for each in free]
