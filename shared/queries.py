@@ -294,6 +294,25 @@ class History(_Struct, frozen=True, kw_only=True):
     more: bool = False
 
 
+class FindReceived(ByAccount, frozen=True, kw_only=True):
+    """`received` → ReceivedRow: when a device of the recipient first acknowledged `since`, which is a position of the
+    conversation that they were given. "not_found": not among their account's next few thousand receipts."""
+
+    conversation_id: ConversationId
+    recipient_id: str
+    since: Position
+
+
+class ReceivedRow(_Struct, frozen=True, kw_only=True):
+    """A receipt as it lies in `events`."""
+
+    position: Position
+    at_ns: int
+    recipient_id: str
+    device_id: DeviceId
+    up_to: Position
+
+
 class ReadInbox(ByAccount, frozen=True, kw_only=True):
     """`inbox` → InboxPage: entries of one inbox after a position, in order, cut at `limit` or 512 KiB, and the
     receipts changed since in conversations that concern the owner."""

@@ -21,6 +21,7 @@ from shared.queries import (
     ConversationPage,
     ConversationRow,
     Counts,
+    FindReceived,
     GetContact,
     GetConversation,
     GetCounts,
@@ -39,6 +40,7 @@ from shared.queries import (
     NotePage,
     ReadHeads,
     ReadInbox,
+    ReceivedRow,
 )
 from shared.subjects import query_subject
 
@@ -105,6 +107,15 @@ class Asking:
     async def history(self, question: GetHistory) -> History:
         """The events of a conversation."""
         return (await self._ask("history", question, History)).result
+
+    async def received(self, question: FindReceived) -> ReceivedRow | None:
+        """The receipt by which a recipient first had something; None if there is none (to be found)."""
+        try:
+            return (await self._ask("received", question, ReceivedRow)).result
+        except Rejected as err:
+            if err.code == "not_found":
+                return None
+            raise
 
     async def counts(self, question: GetCounts) -> Counts:
         """Figures for badges."""

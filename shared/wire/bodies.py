@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -238,35 +238,6 @@ class Notes(_Out, frozen=True, kw_only=True):
 
     data: list[NoteView]
     more: bool
-
-
-class Step(_Out, frozen=True, kw_only=True):
-    """One step in the life of a message or conversation: when (null: only its position is known), at which position,
-    what, and why."""
-
-    position: int
-    at: str | None
-    what: str
-    by: str | None = None
-    detail: dict[str, Any] = {}
-
-
-class Timeline(_Out, frozen=True, kw_only=True):
-    """GET /messages/{id}/timeline."""
-
-    message_id: str
-    conversation_id: str
-    steps: list[Step]
-
-
-class Explained(_Out, frozen=True, kw_only=True):
-    """GET /conversations/{id}/explain: why this owner, what it waits for, every decision so far."""
-
-    conversation_id: str
-    status: str
-    owner: str | None
-    waiting_for: str
-    decisions: list[Step]
 
 
 class QueuePlace(_Out, frozen=True, kw_only=True):

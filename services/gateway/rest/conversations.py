@@ -136,7 +136,7 @@ async def show(call: Call[None, None]) -> Reply:
     return Reply(body=await _view(call, row), version=row.version)
 
 
-async def fetch(call: Call[None, None]) -> ConversationRow:
+async def fetch(call: Call[None, object]) -> ConversationRow:
     """The row of the conversation in the path, if the asker may see it."""
     conversation_id = ConversationId(call.id("conversation_id"))
     row = await call.parts.asking.conversation(

@@ -1,33 +1,151 @@
-"""Why this owner, what the conversation waits for, and every decision so far."""
+"""Why this owner, why not the others, what the conversation waits for and until when."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
+
+from services.gateway.rest import reasons
 from services.gateway.rest.conversations import fetch
+from services.gateway.rest.reasons import Names
 from services.gateway.rest.route import DESK, Call, Reply, Route
-from services.gateway.rest.story import Names, decisions, read_history, waiting_for
-from shared.wire.bodies import Explained
+from services.gateway.rest.story import Fact, decisions, explained, read_history
+from services.gateway.views import at
+from services.gateway.waiting import ask_then, ask_why
+from shared.errors import Rejected, Unavailable
+from shared.events import ConversationAssigned, ConversationQueued
+from shared.explaining import AskThen, Recalled, Standing
+from shared.ids import Position
+from shared.queries import ConversationRow
+from shared.wire.stories import CandidateView, Decision, Explained, RulingPolicy
 
 
-async def show(call: Call[None, None]) -> Reply:
-    """Folded from the conversation's own events; nothing is computed anew."""
+class ExplainQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`decision`: the position of the decision to look at; without it the one that made the owner."""
+
+    decision: Position = 0
+
+
+def names_of(call: Call[object, object]) -> Names:
+    """What the account's agents and teams are called."""
+    account = call.parts.directory.account(call.account_id)
+    views = call.parts.views
+    return Names(
+        agents={a: views.agent_name(call.account_id, a) or a for a in account.agents},
+        teams={t.team_id: t.name for t in account.teams.values()},
+    )
+
+
+async def show(call: Call[None, ExplainQuery]) -> Reply:
+    """What is known of the past is in the log; what comes next only the dispatcher knows."""
     row = await fetch(call)
     history = await read_history(
         call.parts, call.who, row.conversation_id, max(call.given.at_least, row.version)
     )
-    account = call.parts.directory.account(call.account_id)
-    names = Names(
-        agents={a: call.parts.views.agent_name(call.account_id, a) or a for a in account.agents},
-        teams={t.team_id: t.name for t in account.teams.values()},
-    )
+    names = names_of(call)
+    told = await _told(call, row)
     return Reply(
         body=Explained(
             conversation_id=row.conversation_id,
             status=row.status,
             owner=row.agent_id,
-            waiting_for=waiting_for(row, names),
+            owner_name=names.agent(row.agent_id) if row.agent_id else None,
+            summary=reasons.summary(row, told, names),
+            waiting_for=reasons.waiting_for(row, told, names),
+            as_of=told.position if told is not None else None,
+            policy=_policy(call, row),
+            place=(told.place or None) if told is not None else None,
+            needs=reasons.needs(told.needs) if told is not None else None,
+            candidates=_candidates(told, names),
+            next_steps=reasons.next_steps(told.nexts, names) if told is not None else None,
+            decision=await _decision(call, row, history, names),
             decisions=decisions(history, names),
         )
     )
+
+
+async def _told(call: Call[None, ExplainQuery], row: ConversationRow) -> Standing | None:
+    """How it stands, unless the dispatcher doesn't answer, or knows less than the log that the story is told from."""
+    parts = call.parts
+    try:
+        told = await ask_why(parts.bus, parts.shared.shard, row.account_id, row.conversation_id)
+    except Unavailable:
+        return None
+    return told if told.state is not None and told.position >= row.version else None
+
+
+def _candidates(told: Standing | None, names: Names) -> list[CandidateView] | None:
+    if told is None or not told.is_waiting:
+        return None
+    return reasons.candidates(told.verdicts, names)
+
+
+def _policy(call: Call[None, ExplainQuery], row: ConversationRow) -> RulingPolicy:
+    policy, version = call.parts.directory.account(call.account_id).policy_of(row.inbox_id)
+    return RulingPolicy(
+        policy_id=policy.policy_id if version else None,
+        name=policy.name,
+        version=version,
+        strategy=policy.strategy,
+    )
+
+
+async def _decision(
+    call: Call[None, ExplainQuery], row: ConversationRow, history: Sequence[Fact], names: Names
+) -> Decision | None:
+    fact = _wanted(call.query.decision, row, history)
+    if fact is None:
+        return None
+    event = fact.event
+    assert isinstance(event, ConversationAssigned | ConversationQueued)
+    recalled = await _recalled(call, row, fact.position)
+    winner = event.why.winner.agent_id if event.why.winner is not None else None
+    (step,) = decisions([fact], names)
+    is_exact = recalled.outcome == "exact"
+    return Decision(
+        position=fact.position,
+        at=at(fact.at_ns),
+        what=step.what,
+        text=step.text,
+        policy_version=event.why.policy_version,
+        state_position=event.why.state_position,
+        outcome=recalled.outcome,
+        note=reasons.note_of(recalled),
+        needs=reasons.needs(recalled.needs),
+        candidates=reasons.candidates(recalled.verdicts, names, winner=winner)
+        if is_exact
+        else None,
+        detail=explained(event.why, names),
+    )
+
+
+def _wanted(position: Position, row: ConversationRow, history: Sequence[Fact]) -> Fact | None:
+    """The decision asked for, else the newest assignment of what has an owner."""
+    found = [
+        fact
+        for fact in history
+        if isinstance(fact.event, ConversationAssigned)
+        or (position and isinstance(fact.event, ConversationQueued))
+    ]
+    if position:
+        found = [fact for fact in found if fact.position == position]
+        if not found:
+            raise Rejected("not_found", "there is no such decision", pointer="?decision")
+        return found[0]
+    return found[-1] if found and row.agent_id is not None else None
+
+
+async def _recalled(
+    call: Call[None, ExplainQuery], row: ConversationRow, position: Position
+) -> Recalled:
+    question = AskThen(
+        account_id=row.account_id, conversation_id=row.conversation_id, decision=position
+    )
+    try:
+        return await ask_then(call.parts.bus, call.parts.shared.shard, question)
+    except Unavailable:
+        return Recalled(outcome="unavailable")
 
 
 ROUTES = (
@@ -35,9 +153,10 @@ ROUTES = (
         method="GET",
         path="/conversations/{conversation_id}/explain",
         handler=show,
-        summary="Why this owner, what it waits for, and every decision so far",
+        summary="Why this owner, why not the others, what it waits for and until when",
         roles=DESK,
         tag="conversations",
+        query=ExplainQuery,
         gives=Explained,
     ),
 )

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from services.gateway.admission import Draft, clean_text
+from services.gateway.rest.explain import names_of
 from services.gateway.rest.route import (
     DESK,
     EVERYONE,
@@ -18,14 +19,23 @@ from services.gateway.rest.route import (
     forbidden,
     may_write,
 )
-from services.gateway.rest.story import message_steps, read_history
+from services.gateway.rest.story import message_steps, read_history, receipts_of, received_step
 from shared.errors import Rejected, Unavailable
 from shared.events import MessageEdited, MessageEvent, MessageRetracted
 from shared.ids import ConversationId, MessageId, Position, canonical
-from shared.queries import ConversationRow, GetConversation, GetMessage, ListMessages, MessageRow
-from shared.wire.bodies import EditMessage, Messages, Posted, PostMessage, Timeline
+from shared.queries import (
+    ConversationRow,
+    FindReceived,
+    GetConversation,
+    GetMessage,
+    ListMessages,
+    MessageRow,
+)
+from shared.wire.bodies import EditMessage, Messages, Posted, PostMessage
+from shared.wire.stories import Timeline
 
 _MOST_POSITION = 2**63 - 1
+_MOST_HOLDS = 20
 
 
 class MessagesQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -225,7 +235,22 @@ async def timeline(call: Call[None, None]) -> Reply:
     row = await _own(call)
     conversation = await _conversation(call, row.conversation_id)
     history = await read_history(call.parts, call.who, row.conversation_id, call.given.at_least)
-    steps = message_steps(history, row, conversation)
+    names = names_of(call)
+    steps = message_steps(history, row, names)
+    is_agent = row.author.kind == "visitor"
+    for hold in receipts_of(history, row, conversation)[:_MOST_HOLDS]:
+        found = await call.parts.asking.received(
+            FindReceived(
+                account_id=call.account_id,
+                conversation_id=row.conversation_id,
+                recipient_id=hold.recipient_id,
+                since=hold.since,
+                at_least=call.given.at_least,
+            )
+        )
+        if found is not None:
+            steps.append(received_step(found, names, is_agent=is_agent))
+    steps.sort(key=lambda step: step.position)
     return Reply(
         body=Timeline(message_id=row.message_id, conversation_id=row.conversation_id, steps=steps)
     )

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from services.gateway.parts import Parts
+from services.gateway.rest.reasons import WHY, Names, counted
 from services.gateway.tokens import Principal
 from services.gateway.views import at
 from shared.codec import decode_event
@@ -28,25 +29,21 @@ from shared.events import (
     MessageRetracted,
     Read,
     Scored,
+    StatusChanged,
 )
 from shared.ids import ConversationId, Position
-from shared.queries import ConversationRow, GetHistory, MessageRow
-from shared.wire.bodies import Step
+from shared.queries import ConversationRow, GetHistory, MessageRow, ReceivedRow
+from shared.wire.stories import Step
 
 _MOST_PAGES = 40
-_WHY = {
-    "queue": "it was this conversation's turn",
-    "claimed": "the agent claimed it",
-    "requested": "somebody asked for it",
-    "answered": "the agent answered it while nobody held it",
-    "lease_lapsed": "no device of the agent acknowledged it in time",
-    "agent_offline": "the agent was offline for too long",
-    "agent_removed": "the agent was removed",
-    "reopened": "it was opened again",
-    "waiting": "nobody could take it",
-    "deadline": "the answer was overdue",
-    "fallback": "it had waited long enough to ask another team",
-    "team_removed": "the team that it waited for was removed",
+
+
+_REFUSED = {
+    "already_assigned": "somebody has it already",
+    "unknown_agent": "there is no such agent",
+    "unknown_team": "there is no such team",
+    "not_allowed": "it is not allowed",
+    "not_waiting": "it is resolved",
 }
 
 
@@ -58,19 +55,11 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     event: Event
 
 
-class Names(msgspec.Struct, frozen=True, kw_only=True):
-    """What ids are called."""
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who may acknowledge a message, from a position on."""
 
-    agents: dict[str, str]
-    teams: dict[str, str]
-
-    def agent(self, agent_id: str) -> str:
-        """The agent's name, else the id of one that was removed."""
-        return self.agents.get(agent_id, agent_id)
-
-    def team(self, team_id: str | None) -> str:
-        """The team's name."""
-        return self.teams.get(team_id, team_id) if team_id else "any team"
+    recipient_id: str
+    since: Position
 
 
 async def read_history(
@@ -100,53 +89,73 @@ async def read_history(
     return facts
 
 
-def message_steps(
+def message_steps(history: Sequence[Fact], row: MessageRow, names: Names) -> list[Step]:
+    """Accepted, who held it, received, read, edited, retracted, answered, each with its reason."""
+    return [s for fact in history if (s := _message_step(fact, row, names)) is not None]
+
+
+def receipts_of(
     history: Sequence[Fact], row: MessageRow, conversation: ConversationRow
-) -> list[Step]:
-    """Accepted, who held it, received, read, edited, retracted, answered."""
-    steps = [s for fact in history if (s := _message_step(fact, row)) is not None]
-    own = "visitor" if row.author.kind == "visitor" else "agent"
-    for receipt in conversation.receipts:
-        is_other = receipt.recipient.kind != own
-        if is_other and receipt.received >= row.position:
-            detail: dict[str, Any] = {"up_to": receipt.received}
-            steps.append(
-                Step(
-                    position=receipt.position,
-                    at=None,
-                    what="received",
-                    by=receipt.recipient.id,
-                    detail=detail,
-                )
-            )
-    return sorted(steps, key=lambda s: s.position)
+) -> list[Hold]:
+    """Who may have received the message, and the position from which on: an agent was given it by an assignment, and
+    whatever they acknowledged before says nothing about it."""
+    if row.author.kind != "visitor":
+        return [Hold(recipient_id=conversation.contact_id, since=row.position)]
+    holds = []
+    owner: str | None = None
+    for fact in history:
+        if isinstance(fact.event, ConversationAssigned):
+            owner = fact.event.agent_id
+            if fact.position > row.position:
+                holds.append(Hold(recipient_id=owner, since=fact.position))
+        elif isinstance(fact.event, ConversationQueued):
+            owner = None
+        elif fact.position == row.position and owner is not None:
+            holds.append(Hold(recipient_id=owner, since=row.position))
+    return holds
 
 
-def _message_step(fact: Fact, row: MessageRow) -> Step | None:
+def received_step(found: ReceivedRow, names: Names, *, is_agent: bool) -> Step:
+    """A device of the recipient has it."""
+    who = names.agent(found.recipient_id) if is_agent else "the visitor"
+    return Step(
+        position=found.position,
+        at=at(found.at_ns),
+        what="received",
+        text=f"A device of {who} has it.",
+        by=found.recipient_id,
+        detail={"device_id": found.device_id, "up_to": found.up_to},
+    )
+
+
+def _message_step(fact: Fact, row: MessageRow, names: Names) -> Step | None:
     match fact.event:
         case MessagePosted(message_id=row.message_id) as e:
-            what = "accepted" if fact.position == row.position else "repeated"
-            return _step(fact, what, by=e.author.id, detail={"seen_up_to": e.seen_up_to})
+            is_first = fact.position == row.position
+            what = "accepted" if is_first else "repeated"
+            text = 'It is on disk in the log: the sender sees "sent".'
+            if not is_first:
+                text = "It was sent again under the same id and dropped as a repeat."
+            return _step(fact, what, text, by=e.author.id, detail={"seen_up_to": e.seen_up_to})
         case MessageEdited(message_id=row.message_id) as e:
-            return _step(fact, "edited", by=e.author.id, detail={"revision": e.revision})
+            text = f"Its text was changed (revision {e.revision})."
+            return _step(fact, "edited", text, by=e.author.id, detail={"revision": e.revision})
         case MessageRetracted(message_id=row.message_id) as e:
-            return _step(fact, "retracted", by=e.author.id)
+            return _step(fact, "retracted", "It was taken back.", by=e.author.id)
         case _ if fact.position < row.position:
             return None
-        case ConversationAssigned() as e:
-            detail = {"why": _WHY[e.why.trigger], "trigger": e.why.trigger}
-            return _step(fact, "assigned", by=e.agent_id, detail=detail)
-        case ConversationQueued() as e:
-            detail = {"why": _WHY[e.why.trigger], "trigger": e.why.trigger}
-            return _step(fact, "queued", detail=detail)
         case Read(up_to=up_to) as e if up_to >= row.position and e.recipient != row.author:
-            return _step(fact, "read", by=e.recipient.id, detail={"up_to": up_to})
+            who = names.agent(e.recipient.id) if e.recipient.kind == "agent" else "The visitor"
+            detail = {"up_to": up_to}
+            return _step(fact, "read", f"{who} has seen it.", by=e.recipient.id, detail=detail)
         case MessagePosted() as e if _answers(e, row):
-            return _step(fact, "answered", by=e.author.id, detail={"message_id": e.message_id})
-        case DeadlineMissed() as e:
-            return _step(fact, "deadline_missed", by=e.agent_id, detail={"deadline": e.deadline})
-        case Escalated():
-            return _step(fact, "escalated")
+            text = f"{names.agent(e.author.id)} answered, having seen it."
+            answer = {"message_id": e.message_id}
+            return _step(fact, "answered", text, by=e.author.id, detail=answer)
+        case MessagePosted():
+            return None
+        case _ if row.author.kind == "visitor":
+            return _decision(fact, names)
         case _:
             return None
 
@@ -171,32 +180,50 @@ def decisions(history: Sequence[Fact], names: Names) -> list[Step]:
 def _decision(fact: Fact, names: Names) -> Step | None:
     match fact.event:
         case ConversationAssigned() as e:
-            text = f"Assigned to {names.agent(e.agent_id)}: {_WHY[e.why.trigger]}."
-            return _step(fact, text, by=e.agent_id, detail=_explained(e.why, names))
+            text = f"Given to {names.agent(e.agent_id)}: {WHY[e.why.trigger]}.{_others(e.why)}"
+            return _step(fact, "assigned", text, by=e.agent_id, detail=explained(e.why, names))
         case ConversationQueued() as e:
-            text = f"Waits in the queue of {names.team(e.team_id)}: {_WHY[e.why.trigger]}."
-            detail = _explained(e.why, names) | {"waiting_since": e.waiting_since}
-            return _step(fact, text, detail=detail)
+            text = f"Waits in the queue of {names.team(e.team_id)}: {WHY[e.why.trigger]}.{_others(e.why)}"
+            detail = explained(e.why, names) | {"waiting_since": e.waiting_since}
+            return _step(fact, "queued", text, detail=detail)
         case AssignmentRequested() as e:
             wanted = names.agent(e.agent_id) if e.agent_id else names.team(e.team_id)
-            return _step(fact, f"Asked for {wanted}.", by=e.by.id)
+            text = f"{names.agent(e.by.id)} asked for {wanted}."
+            return _step(fact, "assignment_requested", text, by=e.by.id)
         case ClaimRequested() as e:
-            return _step(fact, f"Claimed by {names.agent(e.agent_id)}.", by=e.agent_id)
+            text = f"{names.agent(e.agent_id)} claimed it."
+            return _step(fact, "claim_requested", text, by=e.agent_id)
         case AssignmentRefused() as e:
             detail = {"request": e.request, "code": e.code}
-            return _step(fact, f"Refused: {e.code.replace('_', ' ')}.", detail=detail)
+            return _step(
+                fact, "refused", f"The wish was refused: {_REFUSED[e.code]}.", detail=detail
+            )
+        case StatusChanged() as e:
+            until = f" until {at(e.until_ns)}" if e.until_ns else ""
+            text = f"{names.agent(e.by.id)} set it to {e.status}{until}."
+            return _step(fact, "status_changed", text, by=e.by.id, detail={"status": e.status})
         case DeadlineMissed() as e:
-            text = f"The {e.deadline.replace('_', ' ')} is overdue."
-            return _step(fact, text, by=e.agent_id, detail={"waiting_since": e.waiting_since})
+            told = f" {names.agent(e.agent_id)} was reminded." if e.agent_id else ""
+            text = f"The {e.deadline.replace('_', ' ')} is overdue.{told}"
+            detail = {"deadline": e.deadline, "waiting_since": e.waiting_since}
+            return _step(fact, "deadline_missed", text, by=e.agent_id, detail=detail)
         case Escalated() as e:
-            text = "Escalated to the supervisors."
-            return _step(fact, text, detail={"waiting_since": e.waiting_since})
+            text = f"The supervisors were told: the {e.deadline} is long overdue."
+            return _step(fact, "escalated", text, detail={"waiting_since": e.waiting_since})
         case _:
             return None
 
 
-def _explained(why: Explanation, names: Names) -> dict[str, Any]:
+def _others(why: Explanation) -> str:
+    """What became of the other agents."""
+    text = counted(why)
+    return f" Of the others: {text}." if text and why.winner else f" ({text})" if text else ""
+
+
+def explained(why: Explanation, names: Names) -> dict[str, Any]:
+    """What was recorded with a decision."""
     return {
+        "why": WHY[why.trigger],
         "trigger": why.trigger,
         "policy_version": why.policy_version,
         "state_position": why.state_position,
@@ -216,22 +243,14 @@ def _scored(scored: Scored, names: Names) -> dict[str, Any]:
     }
 
 
-def waiting_for(row: ConversationRow, names: Names) -> str:
-    """What has to happen next, in words."""
-    match row.status:
-        case "queued":
-            return f"an agent of {names.team(row.team_id)} who is available and has room"
-        case "open":
-            return f"an answer of {names.agent(row.agent_id or '')}"
-        case "replied":
-            return "the visitor"
-        case "snoozed":
-            return f"{at(row.snoozed_until_ns)}, or the visitor"
-        case _:
-            return "nothing: it is resolved"
-
-
 def _step(
-    fact: Fact, what: str, *, by: str | None = None, detail: dict[str, Any] | None = None
+    fact: Fact, what: str, text: str, *, by: str | None = None, detail: dict[str, Any] | None = None
 ) -> Step:
-    return Step(position=fact.position, at=at(fact.at_ns), what=what, by=by, detail=detail or {})
+    return Step(
+        position=fact.position,
+        at=at(fact.at_ns),
+        what=what,
+        text=text,
+        by=by,
+        detail=detail or {},
+    )

@@ -22,6 +22,7 @@ from shared.errors import Malformed, Rejected, Unavailable
 from shared.ids import Position
 from shared.queries import (
     Answer,
+    FindReceived,
     GetContact,
     GetConversation,
     GetCounts,
@@ -46,6 +47,7 @@ _KINDS: dict[str, tuple[type[msgspec.Struct], Ask]] = {
     "message": (GetMessage, messages.get_message),
     "message_id": (LookUpMessageId, messages.look_up_message_id),
     "history": (GetHistory, messages.get_history),
+    "received": (FindReceived, messages.find_received),
     "inbox": (ReadInbox, inbox.read_inbox),
     "heads": (ReadHeads, inbox.read_heads),
     "counts": (GetCounts, conversations.get_counts),

@@ -11,9 +11,13 @@ from services.store.tables.read import (
     message,
     note,
 )
+from shared.codec import decode_event
 from shared.database import Connection
+from shared.errors import Malformed
+from shared.events import Received
 from shared.queries import (
     ContactRow,
+    FindReceived,
     GetContact,
     GetHistory,
     GetMessage,
@@ -26,10 +30,12 @@ from shared.queries import (
     MessagePage,
     MessageRow,
     NotePage,
+    ReceivedRow,
 )
 
 _MOST_ROWS = 500
 _ROW_BYTES = 400
+_MOST_RECEIPTS = 3_000
 
 
 def message_size(row: MessageRow) -> int:
@@ -130,3 +136,37 @@ async def get_history(connection: Connection, question: GetHistory) -> History |
         return None
     page, is_cut = cut(rows, limit, lambda x: 100 + len(x.payload))
     return History(rows=page, more=is_cut)
+
+
+async def find_received(connection: Connection, question: FindReceived) -> ReceivedRow | None:
+    """The recipient's first receipt that covers a position. Receipts name no conversation, so the next ones of the
+    account are read; one comes within seconds of what it acknowledges, or not before a device is there again."""
+    found = await connection.execute(
+        "SELECT position, at_ns, payload FROM truth.events WHERE shard = ("
+        "  SELECT shard FROM truth.events WHERE account_id = %(account)s"
+        "  AND conversation_id = %(conversation)s LIMIT 1)"
+        " AND position > %(since)s AND family = 'receipt' AND account_id = %(account)s"
+        " ORDER BY position LIMIT %(most)s",
+        {
+            "account": question.account_id,
+            "conversation": question.conversation_id,
+            "since": question.since,
+            "most": _MOST_RECEIPTS,
+        },
+    )
+    async for position, at_ns, payload in found:
+        try:
+            event = decode_event(payload)
+        except Malformed:
+            continue
+        if not isinstance(event, Received) or event.up_to < question.since:
+            continue
+        if event.recipient.id == question.recipient_id:
+            return ReceivedRow(
+                position=position,
+                at_ns=at_ns,
+                recipient_id=event.recipient.id,
+                device_id=event.device_id,
+                up_to=event.up_to,
+            )
+    return None

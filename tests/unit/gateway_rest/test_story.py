@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.gateway.rest.story import Fact, Names, decisions, message_steps, waiting_for
+import msgspec
+
+from services.gateway.rest.reasons import Names, waiting_for
+from services.gateway.rest.story import Fact, decisions, message_steps, receipts_of
 from shared.events import (
     AssignmentRefused,
     AssignmentRequested,
@@ -19,7 +22,7 @@ from shared.events import (
     Scored,
 )
 from shared.ids import AccountId, AgentId, ContactId, ConversationId, InboxId, MessageId, TeamId
-from shared.queries import ConversationRow, MessageRow, ReceiptRow
+from shared.queries import ConversationRow, MessageRow
 
 ACCOUNT = AccountId("a")
 CONVERSATION = ConversationId("c")
@@ -98,17 +101,24 @@ def test_a_message_is_followed_to_its_answer() -> None:
         Read(**OWN, recipient=agent, up_to=1),
         _posted("m2", agent, seen_up_to=1),
     )
-    receipt = ReceiptRow(**OWN, recipient=agent, received=3, read=1, position=4)
-    steps = message_steps(history, _message(), _conversation(receipts=(receipt,)))
-    assert [s.what for s in steps] == [
-        "accepted",
-        "queued",
-        "assigned",
-        "read",
-        "received",
-        "answered",
-    ]
+    steps = message_steps(history, _message(), NAMES)
+    assert [s.what for s in steps] == ["accepted", "queued", "assigned", "read", "answered"]
     assert steps[0].at == "1970-01-01T00:00:01.000Z"
+    assert [s.text for s in steps][-2:] == ["Ann has seen it.", "Ann answered, having seen it."]
+
+
+def test_only_a_receipt_of_what_was_given_counts() -> None:
+    """From the assignment on for who got it later, from the message on for who had the conversation; who had lost it
+    by then is not asked about. Of an agent's message the visitor is."""
+    bob = msgspec.structs.replace(_assigned(), agent_id=AgentId("bob"))
+    history = [
+        *_facts(_assigned(), _queued(), bob, _posted("m", VISITOR), _queued(), _assigned()),
+    ]
+    row = msgspec.structs.replace(_message(), position=4)
+    holds = receipts_of(history, row, _conversation())
+    assert [(h.recipient_id, h.since) for h in holds] == [("bob", 4), ("ann", 6)]
+    own = msgspec.structs.replace(row, author=Author(kind="agent", id="bob"))
+    assert [h.recipient_id for h in receipts_of(history, own, _conversation())] == ["v"]
 
 
 def test_what_does_not_concern_a_message_is_left_out() -> None:
@@ -122,22 +132,24 @@ def test_what_does_not_concern_a_message_is_left_out() -> None:
             _posted("early", Author(kind="agent", id=ANN), seen_up_to=0),
         ),
     ]
-    steps = message_steps(history, _message(), _conversation())
+    steps = message_steps(history, _message(), NAMES)
     assert [(s.position, s.what) for s in steps] == [(1, "accepted")]
 
 
 def test_a_repeat_in_the_log_is_called_one() -> None:
     """The first position is the message, a later one a repeat."""
     history = _facts(_posted("m", VISITOR), _posted("m", VISITOR))
-    steps = message_steps(history, _message(), _conversation())
+    steps = message_steps(history, _message(), NAMES)
     assert [s.what for s in steps] == ["accepted", "repeated"]
 
 
 def test_decisions_are_told_with_names_and_numbers() -> None:
     """Who, why, by which score, who else, how many each rule excluded; removed agents keep their id."""
     told = decisions(_facts(_queued(), _assigned()), NAMES)
-    assert told[0].what == "Waits in the queue of Desk: nobody could take it."
-    assert told[1].what == "Assigned to Ann: it was this conversation's turn."
+    assert [step.what for step in told] == ["queued", "assigned"]
+    assert told[0].text == "Waits in the queue of team Desk: nobody could take it."
+    given = "Given to Ann: it was this conversation's turn. Of the others: 2 not connected."
+    assert told[1].text == given
     detail = told[1].detail
     assert detail["winner"]["parts"] == {"previous_agent": 0.0, "load": 0.2}
     assert [r["name"] for r in detail["runners_up"]] == ["gone"]
@@ -156,17 +168,19 @@ def test_wishes_and_refusals_are_told() -> None:
         ),
         NAMES,
     )
-    assert [s.what for s in told] == [
-        "Claimed by Ann.",
-        "Refused: already assigned.",
-        "Asked for Desk.",
+    assert [s.text for s in told] == [
+        "Ann claimed it.",
+        "The wish was refused: somebody has it already.",
+        "Ann asked for team Desk.",
     ]
 
 
 def test_what_it_waits_for_is_said_for_every_status() -> None:
     """No status without words."""
     said = {
-        status: waiting_for(_conversation(status=status, agent_id=ANN, team_id=TeamId("t")), NAMES)
+        status: waiting_for(
+            _conversation(status=status, agent_id=ANN, team_id=TeamId("t")), None, NAMES
+        )
         for status in ("queued", "open", "replied", "snoozed", "resolved")
     }
     assert said["open"] == "an answer of Ann"

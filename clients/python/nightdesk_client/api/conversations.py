@@ -45,6 +45,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     at: str | None
     what: str
+    text: str = ""
     by: str | None = None
     detail: dict[str, Any] = {}
 
@@ -57,13 +58,48 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     steps: list[Step]
 
 
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """One agent: the rule that excludes them, or the parts of their score, lower first."""
+
+    agent_id: str
+    name: str
+    rule: str | None
+    text: str
+    parts: dict[str, float] = {}
+
+
+class NextStep(msgspec.Struct, frozen=True, kw_only=True):
+    """What happens next if nothing else does; `at` is None at once."""
+
+    what: str
+    at: str | None
+    text: str
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """One decision, with every candidate where it could be made again from the log (`outcome` "exact")."""
+
+    position: int
+    at: str
+    what: str
+    text: str
+    outcome: str
+    note: str
+    candidates: list[Candidate] | None = None
+
+
 class Explained(msgspec.Struct, frozen=True, kw_only=True):
-    """Why this owner, and what the conversation waits for."""
+    """Why this owner, and what the conversation waits for and until when. What is None is not known just now."""
 
     conversation_id: str
     status: str
     owner: str | None
+    summary: str
     waiting_for: str
+    place: int | None
+    candidates: list[Candidate] | None
+    next_steps: list[NextStep] | None
+    decision: Decision | None
     decisions: list[Step]
 
 
