@@ -20,6 +20,7 @@ import uvloop
 
 from deploy.dev.nats_server import NatsServer, NatsSettings
 from deploy.dev.postgres_server import PostgresServer, PostgresSettings
+from services.store.app import spare_collector
 from services.store.config import Config
 from services.store.fold import State
 from services.store.handlers.batch import Terms, prepare
@@ -162,6 +163,7 @@ def _cpu_s(postgres: PostgresServer) -> float:
 
 
 async def _measure(nats: NatsServer, postgres: PostgresServer, count: int, talks: int) -> None:
+    spare_collector()
     log = await bus.connect(bus.BusSettings(url=nats.url))
     await bus.ensure_stream(log, _SHARD, bus.StreamSettings())
     first = await _fill(log, count, talks)

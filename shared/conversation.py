@@ -149,7 +149,9 @@ def _posted(state: Conversation, event: MessagePosted, position: Position) -> No
 
 
 def _answer(state: Conversation, seen_up_to: Position) -> None:
-    state.unanswered = tuple(p for p in state.unanswered if p > seen_up_to)
+    unanswered = state.unanswered
+    if unanswered and unanswered[0] <= seen_up_to:
+        state.unanswered = tuple([p for p in unanswered if p > seen_up_to])
 
 
 def _status_changed(state: Conversation, event: StatusChanged, position: Position) -> None:

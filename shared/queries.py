@@ -27,8 +27,9 @@ from shared.ids import (
 )
 
 
-class _Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Settings of every struct here."""
+class _Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Settings of every struct here. Nothing here can hold itself, so the garbage collector need not look at it: it
+    would walk over every row of a batch again and again."""
 
 
 # ---------------------------------------------------------------- rows

@@ -5,6 +5,7 @@ filters over many subjects are slow, and ids are personal data.
 from __future__ import annotations
 
 import zlib
+from functools import lru_cache
 from typing import Literal, get_args
 
 Family = Literal[
@@ -41,6 +42,7 @@ def family_of(subject: str) -> str:
     return subject.rsplit(".", 1)[1]
 
 
+@lru_cache(maxsize=65536)
 def bucket_of(account_id: str) -> int:
     """The hint bucket of an account, 0..15; stable across processes and releases."""
     return zlib.crc32(account_id.encode()) % HINT_BUCKETS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 from services.store.config import Config
 from services.store.handlers.follow import Follower
@@ -20,8 +21,15 @@ from shared.runtime import Process
 _RETRY_S = 0.5
 
 
+def spare_collector() -> None:
+    """Let the cyclic garbage collector look less often. A batch makes tens of thousands of objects that hold no cycle
+    and live until its commit; looking at them again and again was a quarter of the store's processor time."""
+    gc.set_threshold(100_000, 20, 50)
+
+
 async def serve(process: Process[Config]) -> None:
     """Run until the process is asked to stop."""
+    spare_collector()
     if not await _guard_database(process):
         return
     bus = await open_log(process.shared, process.name, process.stopping)

@@ -16,6 +16,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     batch_entries: Annotated[
         int, msgspec.Meta(ge=1, le=10_000, description="events in one commit at most")
+    ] = 8000
+    behind_entries: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            description="events waiting in the log from which on a commit waits until it is full",
+        ),
     ] = 2000
     cache_rows: Annotated[
         int, msgspec.Meta(ge=1000, description="rows held in memory before they are dropped")

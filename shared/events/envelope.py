@@ -15,14 +15,14 @@ from shared.ids import AccountId, ConversationId, MessageId
 AuthorKind = Literal["visitor", "agent", "integration", "system"]
 
 
-class Author(msgspec.Struct, frozen=True, kw_only=True):
+class Author(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Who did it. `id` is a contact id for a visitor, an agent id, an API key id, or a service's name."""
 
     kind: AuthorKind
     id: str
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The readable outside of an event."""
 
     type: str

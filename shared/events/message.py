@@ -13,6 +13,7 @@ class MessagePosted(
     frozen=True,
     kw_only=True,
     omit_defaults=True,
+    gc=False,
     tag_field="type",
     tag="message_posted",
 ):
@@ -40,6 +41,7 @@ class MessageEdited(
     frozen=True,
     kw_only=True,
     omit_defaults=True,
+    gc=False,
     tag_field="type",
     tag="message_edited",
 ):
@@ -58,6 +60,7 @@ class MessageRetracted(
     frozen=True,
     kw_only=True,
     omit_defaults=True,
+    gc=False,
     tag_field="type",
     tag="message_retracted",
 ):

@@ -10,7 +10,13 @@ from shared.ids import AccountId, ConversationId, DeviceId, Position
 
 
 class Received(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="received"
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    tag_field="type",
+    tag="received",
 ):
     """A device of the recipient holds every entry of the recipient's inbox up to `up_to`."""
 
@@ -21,7 +27,13 @@ class Received(
 
 
 class Read(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="read"
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    tag_field="type",
+    tag="read",
 ):
     """The recipient has seen the conversation up to `up_to`, on any device."""
 

@@ -26,6 +26,7 @@ class Changes:
     """Collected by the fold. New rows in lists and dicts of their own; rows that replace an older one by key."""
 
     def __init__(self) -> None:
+        self.last: Position = 0
         self.message_ids: dict[MessageKey, tuple[Position, bytes]] = {}
         self.messages: dict[MessageKey, MessageRow] = {}
         self.edited: dict[MessageKey, MessageRow] = {}
@@ -40,6 +41,8 @@ class Changes:
         self.primaries: dict[AgentKey, Primary] = {}
         self.lists: dict[AccountId, set[str]] = {}
         self.quarantined: list[tuple[Record, str]] = []
+        self.crowded: set[str] = set()
+        """Inboxes that hold more unacknowledged entries in memory than they need to."""
         self.repeats = 0
         self.clashes: list[Record] = []
 
@@ -66,11 +69,21 @@ def note_owner(owners: dict[str, Owner], owner_id: str, account_id: AccountId) -
 
 
 def forget(state: State, committed: Changes) -> None:
-    """Drop from memory what is only held while it is not in the tables: ids and texts of messages. A text that a
-    later batch replaced stays until that batch is committed."""
+    """Drop from memory what is only held while it is not in the tables: ids and texts of messages, and what a crowded
+    inbox was given. A text that a later batch replaced stays until that batch is committed."""
     for key in committed.message_ids:
         state.message_ids.pop(key, None)
+    for owner_id in committed.crowded:
+        owner = state.owners.get(owner_id)
+        if owner is not None:
+            _forget_recent(owner, committed.last)
     for rows in (committed.messages, committed.edited):
         for message_key, row in rows.items():
             if state.messages.get(message_key) is row:
                 del state.messages[message_key]
+
+
+def _forget_recent(owner: Owner, committed: Position) -> None:
+    """A receipt that reaches below `complete_from` reads these entries from the tables."""
+    owner.recent = [x for x in owner.recent if x[0] > committed]
+    owner.complete_from = max(owner.complete_from, committed)

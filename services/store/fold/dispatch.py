@@ -34,6 +34,7 @@ def read_record(position: Position, at_ns: int, subject: str, payload: bytes) ->
 def fold(state: State, changes: Changes, record: Record) -> None:
     """Apply one event to the state and collect what it changes. The rows it `needed` must be in the state."""
     event = record.event
+    changes.last = record.position
     match event:
         case e.MessagePosted():
             messages.posted(state, changes, record, event)

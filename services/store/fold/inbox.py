@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
-from services.store.fold.changes import Step, note_owner
-from services.store.fold.state import Folded, Holding, row_of
+from services.store.fold.changes import Changes, Step, note_owner
+from services.store.fold.state import Folded, Holding, State, row_of
 from shared.ids import AgentId
 from shared.queries import Entry, EntryKind, MessageRow, NoteRow
 
+_MOST_RECENT = 4096
+"""Entries that nobody acknowledged and that are held in memory for one inbox, before the tables have to be asked."""
+
+
+def tell_new(state: State, changes: Changes, folded: Folded, row: MessageRow) -> None:
+    """A new message, to the contact and to the agent who holds the conversation. The path that every message takes."""
+    conversation = folded.state
+    position = row.position
+    given = (position, conversation.conversation_id)
+    for owner_id in (conversation.contact_id, conversation.agent_id):
+        if owner_id is None:
+            continue
+        owner = state.owners.get(owner_id)
+        if owner is None:
+            owner = note_owner(state.owners, owner_id, conversation.account_id)
+        entry = Entry(
+            owner_id=owner_id,
+            position=position,
+            prev=owner.head,
+            at_ns=row.at_ns,
+            kind="message",
+            conversation_id=row.conversation_id,
+            message=row,
+        )
+        owner.head = position
+        owner.recent.append(given)
+        if len(owner.recent) > _MOST_RECENT:
+            changes.crowded.add(owner_id)
+        changes.entries.append((row.account_id, entry))
+
 
 def tell_message(step: Step, folded: Folded, row: MessageRow, *, kind: EntryKind) -> None:
-    """To the contact and to the agent who holds the conversation, whoever wrote it."""
+    """What became of a message, to the contact and to the agent who holds the conversation, whoever did it."""
     conversation = folded.state
     for owner_id in (conversation.contact_id, conversation.agent_id):
         if owner_id is None:
@@ -25,8 +55,6 @@ def tell_message(step: Step, folded: Folded, row: MessageRow, *, kind: EntryKind
             message=row,
         )
         owner.head = step.record.position
-        if kind == "message":
-            owner.recent.append((step.record.position, conversation.conversation_id))
         step.changes.entries.append((conversation.account_id, entry))
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from services.store.fold.changes import Changes, Step
-from services.store.fold.inbox import tell_message
+from services.store.fold.inbox import tell_message, tell_new
 from services.store.fold.records import Record
 from services.store.fold.state import Folded, State
-from services.store.fold.touch import apply, touch
+from services.store.fold.touch import apply_message, touch
 from shared.conversation import is_crossed
 from shared.events import Author, Envelope, MessageEdited, MessagePosted, MessageRetracted
 from shared.ids import AccountId, MessageId, clash_id
@@ -50,9 +50,9 @@ def posted(state: State, changes: Changes, record: Record, event: MessagePosted)
         id_clash=is_clash,
         clash_of=event.message_id if is_clash else None,
     )
-    if apply(changes, folded, record, event):
+    if apply_message(changes, folded, record, event):
         changes.list_changed(folded)
-    _append(state, changes, folded, row, record)
+    _append(state, changes, folded, row)
 
 
 def unreadable(state: State, changes: Changes, record: Record, envelope: Envelope) -> bool:
@@ -68,7 +68,7 @@ def unreadable(state: State, changes: Changes, record: Record, envelope: Envelop
     row = _place_held(folded, envelope.message_id, record)
     folded.state.last_message = folded.state.last_entry = record.position
     touch(changes, folded, record)
-    _append(state, changes, folded, row, record)
+    _append(state, changes, folded, row)
     return True
 
 
@@ -101,13 +101,11 @@ def _is_first(
     return True
 
 
-def _append(
-    state: State, changes: Changes, folded: Folded, row: MessageRow, record: Record
-) -> None:
+def _append(state: State, changes: Changes, folded: Folded, row: MessageRow) -> None:
     folded.last_seq = row.seq
     key = (row.account_id, row.message_id)
     state.messages[key] = changes.messages[key] = row
-    tell_message(Step(state, changes, record), folded, row, kind="message")
+    tell_new(state, changes, folded, row)
 
 
 def edited(state: State, changes: Changes, record: Record, event: MessageEdited) -> None:

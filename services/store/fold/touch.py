@@ -6,7 +6,8 @@ from services.store.fold.changes import Changes
 from services.store.fold.records import Record
 from services.store.fold.state import Folded
 from shared.conversation import Conversation, ConversationFact, Status, evolve
-from shared.ids import AgentId, TeamId
+from shared.events import MessagePosted
+from shared.ids import AgentId, Position, TeamId
 
 
 def _shown(
@@ -22,11 +23,32 @@ def apply(changes: Changes, folded: Folded, record: Record, event: ConversationF
     unanswered = state.unanswered
     evolve(state, event, record.position)
     if state.unanswered is not unanswered:
-        times = dict(zip(unanswered, folded.unanswered_ns, strict=True))
-        times[record.position] = record.at_ns
-        folded.unanswered_ns = tuple([times[position] for position in state.unanswered])
+        folded.unanswered_ns = _times(folded, unanswered, record)
     touch(changes, folded, record)
     return _shown(state) != before
+
+
+def apply_message(changes: Changes, folded: Folded, record: Record, event: MessagePosted) -> bool:
+    """`apply` for a message, of all that lists show only the status can change by it."""
+    state = folded.state
+    before = state.status
+    unanswered = state.unanswered
+    evolve(state, event, record.position)
+    if state.unanswered is not unanswered:
+        folded.unanswered_ns = _times(folded, unanswered, record)
+    touch(changes, folded, record)
+    return state.status != before
+
+
+def _times(folded: Folded, before: tuple[Position, ...], record: Record) -> tuple[int, ...]:
+    """The log times of what is unanswered now. It is a queue: the newest joins at the end, answers cover the oldest;
+    a conversation that nobody answers for days must not cost more with every message."""
+    now = folded.state.unanswered
+    times = folded.unanswered_ns
+    if now and now[-1] == record.position:
+        now = now[:-1]
+        return (*times[len(before) - len(now) :], record.at_ns)
+    return times[len(before) - len(now) :]
 
 
 def touch(changes: Changes, folded: Folded, record: Record) -> None:

@@ -7,9 +7,10 @@ calls this throws the state away when a commit did not happen.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from itertools import chain
 
 import msgspec
@@ -20,8 +21,8 @@ from services.store.fold.needs import Needs
 from services.store.tables.load import load
 from services.store.tables.write import (
     Piece,
-    fold_pieces,
-    log_pieces,
+    fold_drafts,
+    log_drafts,
     make_partitions,
     write_edits,
     write_pieces,
@@ -36,7 +37,7 @@ from shared.queries import MessageRow
 REFUSED = "refused_by_database"
 _NO_ROW = (ValueError, struct.error, OverflowError, UnicodeError)
 _ROUNDS = 20
-_BREATH = 64
+_BREATH = 32
 """Events folded before the loop may send more of the batch that commits meanwhile; PostgreSQL would idle else."""
 
 
@@ -75,47 +76,83 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     is_log_written: bool = True
 
 
+class Folding:
+    """A batch that is being folded, stretch by stretch as the log comes in, while the one before it commits."""
+
+    def __init__(self, loader: Connection, state: State, terms: Terms) -> None:
+        self._loader = loader
+        self._state = state
+        self._terms = terms
+        self._entries: list[tuple[Delivery, Record]] = []
+        self._changes = Changes()
+
+    @property
+    def count(self) -> int:
+        """Events folded so far."""
+        return len(self._entries)
+
+    async def add(self, deliveries: list[Delivery]) -> None:
+        """Fold these too. Raises `Poisoned`, `Unavailable`; then the state is of no use any more."""
+        records = [_record(delivery, self._terms.poison) for delivery in deliveries]
+        self._entries += zip(deliveries, records, strict=True)
+        with self._poisoned():
+            for stretch in stretches(records):
+                await _load(self._loader, self._state, stretch)
+                await _fold(self._state, self._changes, stretch)
+
+    async def finish(self) -> Prepared:
+        """The rows of all that was folded. Raises `Poisoned`."""
+        with self._poisoned():
+            pieces = await _encode(self._entries, self._changes, self._terms)
+        last = self._entries[-1][0]
+        return Prepared(
+            first=self._entries[0][0].position,
+            last=last.position,
+            count=self.count,
+            last_at_ns=last.at_ns,
+            digest=digest(last),
+            pieces=pieces,
+            edited=list(self._changes.edited.values()),
+            changes=self._changes,
+        )
+
+    @contextlib.contextmanager
+    def _poisoned(self) -> Iterator[None]:
+        try:
+            yield
+        except (*_NO_ROW, psycopg.DataError) as err:
+            raise Poisoned(self._entries[-1][0].position, self.count) from err
+
+
 async def prepare(
     loader: Connection, state: State, deliveries: list[Delivery], terms: Terms
 ) -> Prepared:
-    """Fold a batch. Raises `Poisoned`, `Unavailable`."""
-    entries = [(delivery, _record(delivery, terms.poison)) for delivery in deliveries]
-    changes = Changes()
-    last = deliveries[-1]
-    try:
-        for stretch in stretches([record for _, record in entries]):
-            await _load(loader, state, stretch)
-            await _fold(state, changes, stretch)
-        pieces = await _encode(entries, changes, terms)
-    except (*_NO_ROW, psycopg.DataError) as err:
-        raise Poisoned(last.position, len(deliveries)) from err
-    return Prepared(
-        first=deliveries[0].position,
-        last=last.position,
-        count=len(deliveries),
-        last_at_ns=last.at_ns,
-        digest=digest(last),
-        pieces=pieces,
-        edited=list(changes.edited.values()),
-        changes=changes,
-    )
+    """Fold a batch that is there in whole. Raises `Poisoned`, `Unavailable`."""
+    folding = Folding(loader, state, terms)
+    await folding.add(deliveries)
+    return await folding.finish()
 
 
 async def _fold(state: State, changes: Changes, stretch: list[Record]) -> None:
-    for index, record in enumerate(stretch):
-        fold(state, changes, record)
-        if index % _BREATH == 0:
-            await asyncio.sleep(0)
+    for begin in range(0, len(stretch), _BREATH):
+        for record in stretch[begin : begin + _BREATH]:
+            fold(state, changes, record)
+        await asyncio.sleep(0)
 
 
 async def _encode(
     entries: list[tuple[Delivery, Record]], changes: Changes, terms: Terms
 ) -> list[Piece]:
     pieces = []
-    of_log = log_pieces(terms.shard, entries, changes) if terms.is_log_written else ()
-    for piece in chain(of_log, fold_pieces(changes)):
-        pieces.append(piece)
-        await asyncio.sleep(0)
+    of_log = log_drafts(terms.shard, entries, changes) if terms.is_log_written else ()
+    for draft in chain(of_log, fold_drafts(changes)):
+        if not draft.rows:
+            continue
+        chunks = []
+        for chunk in draft.chunks():
+            chunks.append(chunk)
+            await asyncio.sleep(0)
+        pieces.append(draft.piece(chunks))
     return pieces
 
 
@@ -135,6 +172,8 @@ async def _load(loader: Connection, state: State, stretch: list[Record]) -> None
         with lost_as_unavailable("reading what a batch touches"):
             crashpoint("store.batch.load")
             await load(loader, state, wanted)
+        if not wanted.leads_on:
+            return
     raise RuntimeError("the rows that a batch touches lead on and on")
 
 
@@ -199,7 +238,8 @@ class Writer:
     async def make_room(self, deliveries: list[Delivery]) -> None:
         """The partitions of `events` for these, and for the month after the last."""
         months = {}
-        for at_ns in (deliveries[0].at_ns, deliveries[-1].at_ns, deliveries[-1].at_ns + _MONTH_NS):
+        times = [delivery.at_ns for delivery in deliveries]
+        for at_ns in (*times, times[-1] + _MONTH_NS):
             day = dt.datetime.fromtimestamp(at_ns / 1e9, dt.UTC)
             months[day.year, day.month] = at_ns
         missing = [at_ns for month, at_ns in months.items() if month not in self._months]

@@ -18,7 +18,15 @@ from services.store.handlers.place import Place
 from services.store.handlers.poison import Poison
 from services.store.handlers.progress import Progress
 from shared import log
-from shared.bus import LogHole, LogReplaced, RangePurged, Reader, ReaderSettings, Start
+from shared.bus import (
+    CursorSettings,
+    LogHole,
+    LogReplaced,
+    RangePurged,
+    Reader,
+    ReaderSettings,
+    Start,
+)
 from shared.clock import new_id
 from shared.crashpoints import crashpoint
 from shared.database import (
@@ -32,6 +40,9 @@ from shared.database import (
 )
 from shared.errors import Refused, Unavailable
 
+_READ_ENTRIES = 1000
+_PULL_ENTRIES = 4000
+"""In one pull request; two are kept in flight, so that the log's server is never waited for."""
 _RETRY_FIRST_S = 0.05
 _RETRY_MOST_S = 2.0
 _WATCH_S = 0.25
@@ -135,7 +146,10 @@ class Follower:
 
     def _reader(self, checkpoint: Checkpoint) -> Reader:
         start = Start(position=checkpoint.position, digest=checkpoint.digest)
-        settings = ReaderSettings(batch_entries=self._place.config.batch_entries)
+        settings = ReaderSettings(
+            batch_entries=min(_READ_ENTRIES, self._place.config.batch_entries),
+            cursor=CursorSettings(pull_entries=_PULL_ENTRIES),
+        )
         return Reader(self._place.bus, self._shard, start, settings)
 
 

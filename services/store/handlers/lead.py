@@ -10,7 +10,7 @@ import msgspec
 
 from services.store import metrics
 from services.store.fold import State, forget
-from services.store.handlers.batch import Prepared, Terms, Writer, prepare
+from services.store.handlers.batch import Folding, Prepared, Terms, Writer
 from services.store.handlers.hints import Hints
 from services.store.handlers.place import Place
 from services.store.handlers.poison import Poison
@@ -21,6 +21,7 @@ from shared.database import Connection
 from shared.ids import Position
 
 _BEAT_S = 0.8
+_FOLDED_FOR_S = 0.5
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +45,9 @@ class Lead:
         self._poison = poison
         self._state = State()
         self._committed: Position = progress.position
+        self._folding: Folding | None = None
+        self._begun_at = 0.0
+        self._room: list[Delivery] = []
         self._under_way: asyncio.Task[None] | None = None
         self._done: list[Prepared] = []
         self._beaten_at = time.monotonic()
@@ -55,38 +59,64 @@ class Lead:
                 async for batch in batches:
                     if stopping.is_set():
                         break
-                    await self._take(batch)
-                    metrics.LAG_POSITIONS.set(reader.lag)
+                    await self._take(batch, reader.lag)
+                    metrics.LAG_POSITIONS.set(reader.lag + self._folded)
+            await self._commit_folded()
             await self._settle()
         finally:
             if self._under_way is not None:
                 self._under_way.cancel()
                 await asyncio.gather(self._under_way, return_exceptions=True)
 
-    async def _take(self, batch: Batch) -> None:
-        if not batch.deliveries:
-            await self._settle()
-            await self._beat()
-            if batch.at_end:
-                metrics.LAG_SECONDS.set(0)
-            return
-        for deliveries in self._poison.cut(batch.deliveries):
-            await self._one(deliveries)
-        metrics.LAG_SECONDS.set(max(0.0, (batch.now_ns - batch.deliveries[-1].at_ns) / 1e9))
+    @property
+    def _folded(self) -> int:
+        return 0 if self._folding is None else self._folding.count
 
-    async def _one(self, deliveries: list[Delivery]) -> None:
-        began_at = time.monotonic()
-        if self._state.size > self._place.config.cache_rows:
-            await self._settle()
-            self._state = State()
-        for batch in self._done:
-            forget(self._state, batch.changes)
-        self._done.clear()
-        terms = Terms(shard=self._place.shard, poison=self._poison.positions)
-        prepared = await prepare(self._loader, self._state, deliveries, terms)
+    async def _take(self, batch: Batch, lag: int) -> None:
+        if batch.deliveries:
+            for deliveries in self._poison.cut(batch.deliveries):
+                await self._fold(deliveries)
+                if self._is_due(lag):
+                    await self._commit_folded()
+            metrics.LAG_SECONDS.set(max(0.0, (batch.now_ns - batch.deliveries[-1].at_ns) / 1e9))
+            return
+        await self._commit_folded()
         await self._settle()
-        await self._writer.make_room(deliveries)
-        self._under_way = asyncio.create_task(self._commit(prepared, began_at))
+        await self._beat()
+        if batch.at_end:
+            metrics.LAG_SECONDS.set(0)
+
+    def _is_due(self, lag: int) -> bool:
+        """Whether what is folded is to be committed now. What is far behind waits until it is a full batch: a row that
+        many events change is then written once, and nobody waits for one event of so many. Never for long: the lease
+        is renewed by commits."""
+        is_behind = lag > self._place.config.behind_entries and not self._poison.is_careful
+        is_full = self._folded >= self._place.config.batch_entries
+        return is_full or not is_behind or time.monotonic() > self._begun_at + _FOLDED_FOR_S
+
+    async def _fold(self, deliveries: list[Delivery]) -> None:
+        if self._folding is None:
+            self._begun_at = time.monotonic()
+            if self._state.size > self._place.config.cache_rows:
+                await self._settle()
+                self._state = State()
+            for batch in self._done:
+                forget(self._state, batch.changes)
+            self._done.clear()
+            terms = Terms(shard=self._place.shard, poison=self._poison.positions)
+            self._folding = Folding(self._loader, self._state, terms)
+        await self._folding.add(deliveries)
+        self._room += [deliveries[0], deliveries[-1]]
+
+    async def _commit_folded(self) -> None:
+        folding, self._folding = self._folding, None
+        if folding is None:
+            return
+        prepared = await folding.finish()
+        await self._settle()
+        await self._writer.make_room(self._room)
+        self._room.clear()
+        self._under_way = asyncio.create_task(self._commit(prepared, self._begun_at))
 
     async def _commit(self, batch: Prepared, began_at: float) -> None:
         crashpoint("store.batch.prepared")

@@ -25,6 +25,8 @@ class Poison:
         self._full = batch_entries
         self._step = batch_entries
         self._careful_until: Position = 0
+        self.is_careful = False
+        """Whether what was cut last may hold what the database refuses: then each cut is a batch of its own."""
         self._limit = limit
         self._recent: deque[Position] = deque()
 
@@ -39,7 +41,8 @@ class Poison:
 
     def cut(self, deliveries: list[Delivery]) -> list[list[Delivery]]:
         """What was delivered, in the sizes that may be committed now."""
-        if deliveries[0].position > self._careful_until:
+        self.is_careful = deliveries[0].position <= self._careful_until
+        if not self.is_careful:
             self._step = self._full
         step = self._step
         return [deliveries[i : i + step] for i in range(0, len(deliveries), step)]

@@ -7,7 +7,7 @@ fold. Ids are canonical text in Python and 16 bytes in a row. ValueError or stru
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0"
@@ -17,12 +17,16 @@ NULL = b"\xff\xff\xff\xff"
 _LENGTH = struct.Struct(">i")
 _INT8 = struct.Struct(">iq")
 _ARRAY = struct.Struct(">iiiiii")
+_ARRAY_HEAD = struct.Struct(">iiiii")
 _EMPTY = struct.Struct(">iiii")
 _COLUMNS = struct.Struct(">h")
 _TRUE = b"\0\0\0\1\1"
 _FALSE = b"\0\0\0\1\0"
 _INT8_OID = 20
 _TEXT_OID = 25
+_UUID_OID = 2950
+_NO_INT8 = _EMPTY.pack(12, 0, 0, _INT8_OID)
+_NO_TEXT = _EMPTY.pack(12, 0, 0, _TEXT_OID)
 _UUID_LENGTH = b"\0\0\0\x10"
 
 
@@ -74,32 +78,38 @@ def word(value: str) -> bytes:
 
 def int8_array(numbers: Sequence[int]) -> bytes:
     """A bigint[] column."""
-    return _array(_INT8_OID, [int8(number) for number in numbers])
+    count = len(numbers)
+    if not count:
+        return _NO_INT8
+    values = [8] * (2 * count)
+    values[1::2] = numbers
+    return _ARRAY.pack(20 + 12 * count, 1, 0, _INT8_OID, count, 1) + _int8s(count).pack(*values)
+
+
+@lru_cache(maxsize=256)
+def _int8s(count: int) -> struct.Struct:
+    return struct.Struct(">" + "iq" * count)
 
 
 def text_array(values: Sequence[str]) -> bytes:
     """A text[] column."""
-    return _array(_TEXT_OID, [text(value) for value in values])
+    if not values:
+        return _NO_TEXT
+    content = b"".join([text(value) for value in values])
+    return _ARRAY.pack(20 + len(content), 1, 0, _TEXT_OID, len(values), 1) + content
 
 
-def _array(oid: int, items: list[bytes]) -> bytes:
-    if not items:
-        return _EMPTY.pack(12, 0, 0, oid)
-    content = b"".join(items)
-    return _ARRAY.pack(20 + len(content), 1, 0, oid, len(items), 1) + content
+def uuid_array(identifiers: Collection[str]) -> bytes:
+    """A uuid[] as a binary parameter, without the length in front. ValueError for what is no id."""
+    content = b"".join(map(some_uuid, identifiers))
+    return _ARRAY_HEAD.pack(1, 0, _UUID_OID, len(identifiers), 1) + content
 
 
-def row(*columns: bytes, count: int = 0) -> bytes:
-    """One row of encoded columns; `count` is their number when some were encoded together."""
-    return _COLUMNS.pack(count or len(columns)) + b"".join(columns)
+def row(*columns: bytes) -> bytes:
+    """One row of encoded columns."""
+    return _COLUMNS.pack(len(columns)) + b"".join(columns)
 
 
-def table(rows: Iterable[bytes]) -> bytes:
-    """The whole input of one COPY."""
-    return SIGNATURE + b"".join(rows) + TRAILER
-
-
-def array_literal(values: Iterable[object]) -> str:
-    """Ids or numbers as one parameter for `%s::uuid[]` or `%s::bigint[]`: a hundred times cheaper than a list,
-    which psycopg encodes element by element. What is no id makes PostgreSQL refuse the whole."""
-    return "{" + ",".join(map(str, values)) + "}"
+def array_literal(numbers: Iterable[int]) -> str:
+    """Numbers as one parameter for `%s::bigint[]`: cheaper than a list, which psycopg encodes element by element."""
+    return "{" + ",".join(map(str, numbers)) + "}"

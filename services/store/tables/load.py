@@ -8,6 +8,7 @@ from typing import Any
 from services.store.fold import Folded, Needs, Owner, State
 from services.store.fold.state import Holding, Primary
 from services.store.tables.copying import array_literal
+from services.store.tables.parameters import UuidArray
 from services.store.tables.read import CONTACT, MESSAGE, RECEIPT, contact, message, receipt
 from shared.conversation import Conversation
 from shared.database import Connection
@@ -61,9 +62,10 @@ def _statements(needs: Needs) -> list[tuple[Take, str, list[Any]]]:
 def _columns(statement: str, keys: Collection[tuple[Any, ...]]) -> list[Any]:
     columns = list(zip(*keys, strict=True))
     if statement is _RECEIPTS:
-        # The last one is text, which would need quoting.
-        return [array_literal(columns[0]), array_literal(columns[1]), list(columns[2])]
-    return [array_literal(column) for column in columns]
+        return [UuidArray(columns[0]), UuidArray(columns[1]), list(columns[2])]
+    if statement is _RECENTS:
+        return [UuidArray(columns[0]), array_literal(columns[1]), array_literal(columns[2])]
+    return [UuidArray(column) for column in columns]
 
 
 _KEYS = "unnest(%s::uuid[], %s::uuid[])"

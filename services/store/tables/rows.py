@@ -1,8 +1,14 @@
-"""What each row looks like in COPY: a column list and the function that follows it, a pair a table."""
+"""What each row looks like in COPY: a column list and the function that follows it, a pair a table.
+
+The tables that every message writes are encoded many rows a call, with everything that repeats kept encoded: this is
+the innermost loop of the store.
+"""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
+from functools import lru_cache
 
 from services.store.fold.records import Broken, Record
 from services.store.fold.state import AgentKey, Folded, Holding, HoldingKey, MessageKey, Primary
@@ -19,49 +25,70 @@ from services.store.tables.copying import (
     uuid,
     word,
 )
-from shared.bus import Delivery
+from shared.bus import Delivery, digest
 from shared.ids import AccountId, DeviceId, Position
 from shared.queries import ContactRow, Entry, MessageRow, NoteRow, ReceiptRow
 from shared.subjects import bucket_of
 
-_TIMES = struct.Struct(">iqiqiq")
-_MESSAGE_NUMBERS = struct.Struct(">iqiqiqiqiqi?i?i?i?i?")
-_ENTRY_NUMBERS = struct.Struct(">iqiqiqiqiqih")
+_EVENT_NUMBERS = struct.Struct(">hiqiqiq").pack
+_MESSAGE_NUMBERS = struct.Struct(">iqiqiqiqiq").pack
+_FLAGS = struct.Struct(">i?i?i?i?i?").pack
+_NO_FLAGS = _FLAGS(1, False, 1, False, 1, False, 1, False, 1, False)
+_ENTRY_NUMBERS = struct.Struct(">iqiqiqiqiqih").pack
+_PRINTED = struct.Struct(">iqi").pack
+_LENGTH = struct.Struct(">i").pack
 _INT2 = struct.Struct(">ih")
 # PostgreSQL counts microseconds from 2000-01-01.
 _PG_EPOCH_US = 946_684_800_000_000
 
+
+@lru_cache(maxsize=65536)
+def _pair(first: str, second: str) -> bytes:
+    return some_uuid(first) + some_uuid(second)
+
+
 EVENTS = (
     "position, at, at_ns, shard, family, subject, account_id, conversation_id, message_id,"
-    " payload, digest"
+    " digest, payload"
 )
 
 
-def event(shard: str, delivery: Delivery, record: Record, digest: bytes) -> bytes:
+def events(shard: str, entries: Sequence[tuple[Delivery, Record]]) -> bytes:
     """Ids that are no UUIDs are left out of their columns: the payload has them."""
-    about = record.event.envelope if isinstance(record.event, Broken) else record.event
-    at_us = record.at_ns // 1000 - _PG_EPOCH_US
-    return b"".join(
-        (
-            b"\0\x0b",
-            _TIMES.pack(8, record.position, 8, at_us, 8, record.at_ns),
-            word(shard),
-            word(record.family),
-            word(delivery.subject),
+    encoded: list[bytes] = []
+    for delivery, record in entries:
+        event = record.event
+        about = event.envelope if isinstance(event, Broken) else event
+        at_ns = record.at_ns
+        at_us = at_ns // 1000 - _PG_EPOCH_US
+        payload = delivery.payload
+        encoded += (
+            _EVENT_NUMBERS(11, 8, record.position, 8, at_us, 8, at_ns),
+            _subject(shard, record.family, delivery.subject),
             _id(getattr(about, "account_id", None)),
             _id(getattr(about, "conversation_id", None)),
             _id(getattr(about, "message_id", None)),
-            blob(delivery.payload),
-            blob(digest),
+            _DIGEST_LENGTH,
+            digest(delivery),
+            _LENGTH(len(payload)),
+            payload,
         )
-    )
+    return b"".join(encoded)
+
+
+_DIGEST_LENGTH = _LENGTH(16)
+
+
+@lru_cache(maxsize=1024)
+def _subject(shard: str, family: str, subject: str) -> bytes:
+    return word(shard) + word(family) + word(subject)
 
 
 def _id(identifier: str | None) -> bytes:
     if not identifier:
         return NULL
     try:
-        return uuid(identifier)
+        return some_uuid(identifier)
     except ValueError:
         return NULL
 
@@ -69,8 +96,17 @@ def _id(identifier: str | None) -> bytes:
 MESSAGE_IDS = "account_id, message_id, position, fingerprint"
 
 
-def message_id(key: MessageKey, position: Position, fingerprint: bytes) -> bytes:
-    return row(some_uuid(key[0]), some_uuid(key[1]), int8(position), blob(fingerprint))
+def message_ids(found: Sequence[tuple[MessageKey, tuple[Position, bytes]]]) -> bytes:
+    encoded: list[bytes] = []
+    for (account_id, message_id), (position, fingerprint) in found:
+        encoded += (
+            b"\0\4",
+            some_uuid(account_id),
+            some_uuid(message_id),
+            _PRINTED(8, position, len(fingerprint)),
+            fingerprint,
+        )
+    return b"".join(encoded)
 
 
 MESSAGES = (
@@ -80,43 +116,32 @@ MESSAGES = (
 )
 
 
-def message(found: MessageRow) -> bytes:
-    return b"".join(
-        (
+def messages(found: Sequence[MessageRow]) -> bytes:
+    encoded: list[bytes] = []
+    for x in found:
+        body = x.body
+        author = x.author
+        encoded += (
             b"\0\x13",
-            some_uuid(found.account_id),
-            some_uuid(found.conversation_id),
-            some_uuid(found.message_id),
-            _MESSAGE_NUMBERS.pack(
-                8,
-                found.seq,
-                8,
-                found.position,
-                8,
-                found.at_ns,
-                8,
-                found.seen_up_to,
-                8,
-                found.revision,
-                1,
-                found.automatic,
-                1,
-                found.crossed,
-                1,
-                found.retracted,
-                1,
-                found.unreadable,
-                1,
-                found.id_clash,
-            ),
-            uuid(found.device_id),
-            uuid(found.clash_of),
-            word(found.author.kind),
-            word(found.author.id),
-            word(found.content_type),
-            blob(found.body),
+            _pair(x.account_id, x.conversation_id),
+            some_uuid(x.message_id),
+            _MESSAGE_NUMBERS(8, x.seq, 8, x.position, 8, x.at_ns, 8, x.seen_up_to, 8, x.revision),
+            _flags(x),
+            NULL if x.device_id is None else some_uuid(x.device_id),
+            NULL if x.clash_of is None else some_uuid(x.clash_of),
+            word(author.kind),
+            word(author.id),
+            word(x.content_type),
+            _LENGTH(len(body)),
+            body,
         )
-    )
+    return b"".join(encoded)
+
+
+def _flags(x: MessageRow) -> bytes:
+    if not (x.automatic or x.crossed or x.retracted or x.unreadable or x.id_clash):
+        return _NO_FLAGS
+    return _FLAGS(1, x.automatic, 1, x.crossed, 1, x.retracted, 1, x.unreadable, 1, x.id_clash)
 
 
 NOTES = "account_id, conversation_id, note_id, position, at_ns, author_kind, author_id, body"
@@ -141,36 +166,25 @@ ENTRIES = (
 )
 
 
-def entry(account_id: AccountId, found: Entry) -> bytes:
-    about: str | None = None
-    if found.message is not None:
-        about = found.message.message_id
-    elif found.note is not None:
-        about = found.note.note_id
-    return b"".join(
-        (
+def entries(found: Sequence[tuple[AccountId, Entry]]) -> bytes:
+    encoded: list[bytes] = []
+    for account_id, x in found:
+        if x.message is not None:
+            about = some_uuid(x.message.message_id)
+        else:
+            about = NULL if x.note is None else some_uuid(x.note.note_id)
+        bucket = bucket_of(account_id)
+        encoded += (
             b"\0\x0b",
-            some_uuid(found.owner_id),
-            some_uuid(account_id),
-            some_uuid(found.conversation_id),
-            _ENTRY_NUMBERS.pack(
-                8,
-                found.position,
-                8,
-                found.prev,
-                8,
-                found.at_ns,
-                8,
-                found.from_seq,
-                8,
-                found.to_seq,
-                2,
-                bucket_of(account_id),
+            some_uuid(x.owner_id),
+            _pair(account_id, x.conversation_id),
+            _ENTRY_NUMBERS(
+                8, x.position, 8, x.prev, 8, x.at_ns, 8, x.from_seq, 8, x.to_seq, 2, bucket
             ),
-            uuid(about),
-            word(found.kind),
+            about,
+            word(x.kind),
         )
-    )
+    return b"".join(encoded)
 
 
 CONVERSATIONS = (
@@ -179,50 +193,44 @@ CONVERSATIONS = (
     " updated_ns, channel, language, priority, status, phase, team_id, agent_id,"
     " previous_agent_id, last_answer_agent_id, labels, unanswered, unanswered_ns"
 )
-_CONVERSATION_NUMBERS = struct.Struct(">" + "iq" * 12)
+_CONVERSATION_NUMBERS = struct.Struct(">" + "iq" * 12).pack
 
 
-def conversation(folded: Folded) -> bytes:
-    state = folded.state
-    return row(
-        some_uuid(state.account_id),
-        some_uuid(state.conversation_id),
-        some_uuid(state.inbox_id),
-        some_uuid(state.contact_id),
-        _conversation_numbers(folded),
-        word(state.channel),
-        word(state.language),
-        word(state.priority),
-        word(state.status),
-        word(state.phase),
-        uuid(state.team_id),
-        uuid(state.agent_id),
-        uuid(state.previous_agent_id),
-        text(state.last_answer_agent_id),
-        text_array(state.labels),
-        int8_array(state.unanswered),
-        int8_array(folded.unanswered_ns),
-        count=28,
-    )
+def conversations(found: Sequence[Folded]) -> bytes:
+    encoded: list[bytes] = []
+    for folded in found:
+        x = folded.state
+        encoded += (
+            b"\0\x1c",
+            _pair(x.account_id, x.conversation_id),
+            _pair(x.inbox_id, x.contact_id),
+            _conversation_numbers(folded),
+            _words(x.channel, x.language, x.priority, x.status, x.phase),
+            NULL if x.team_id is None else some_uuid(x.team_id),
+            NULL if x.agent_id is None else some_uuid(x.agent_id),
+            NULL if x.previous_agent_id is None else some_uuid(x.previous_agent_id),
+            NULL if x.last_answer_agent_id is None else word(x.last_answer_agent_id),
+            text_array(x.labels),
+            int8_array(x.unanswered),
+            int8_array(folded.unanswered_ns),
+        )
+    return b"".join(encoded)
+
+
+@lru_cache(maxsize=4096)
+def _words(*values: str) -> bytes:
+    return b"".join([word(value) for value in values])
 
 
 def _conversation_numbers(folded: Folded) -> bytes:
-    state = folded.state
-    numbers = (
-        state.started,
-        state.assigned,
-        state.snoozed_until_ns,
-        state.waiting_since,
-        state.last_message,
-        state.last_entry,
-        state.last_answer,
-        state.rating,
-        folded.last_seq,
-        folded.version,
-        folded.created_ns,
-        folded.updated_ns,
+    x = folded.state
+    # fmt: off
+    return _CONVERSATION_NUMBERS(
+        8, x.started, 8, x.assigned, 8, x.snoozed_until_ns, 8, x.waiting_since, 8, x.last_message,
+        8, x.last_entry, 8, x.last_answer, 8, x.rating, 8, folded.last_seq, 8, folded.version,
+        8, folded.created_ns, 8, folded.updated_ns,
     )
-    return _CONVERSATION_NUMBERS.pack(*[x for number in numbers for x in (8, number)])
+    # fmt: on
 
 
 CONTACTS = (

@@ -6,78 +6,148 @@ version anyway, and COPY is the cheaper way to write it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 
 from services.store.fold import Changes, Record
 from services.store.tables import rows
-from services.store.tables.copying import array_literal, table
-from shared.bus import Delivery, digest
+from services.store.tables.copying import SIGNATURE, TRAILER
+from services.store.tables.parameters import UuidArray
+from shared.bus import Delivery
 from shared.database import Connection
 from shared.queries import MessageRow
 
 
-class Piece(msgspec.Struct, frozen=True, kw_only=True):
-    """The rows for one table. `keys`: the key columns' values, a list a column, of rows that are replaced."""
+class Piece(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The rows for one table, in chunks. `keys`: the key columns' values of rows that are replaced."""
 
     table: str
     columns: str
-    content: bytes
     count: int
+    chunks: list[bytes]
     key_columns: tuple[tuple[str, str], ...] = ()
-    keys: tuple[str | list[str], ...] = ()
+    keys: tuple[UuidArray | list[str], ...] = ()
 
 
-def log_pieces(
-    shard: str, entries: list[tuple[Delivery, Record]], changes: Changes
-) -> Iterator[Piece]:
+class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A piece whose rows are encoded chunk by chunk, so that the one who drives it may see to something else."""
+
+    table: str
+    columns: str
+    rows: Sequence[Any]
+    encode: Callable[[Sequence[Any]], bytes]
+    keys: Iterable[tuple[str, ...]] = ()
+    key_columns: tuple[tuple[str, str], ...] = ()
+
+    def chunks(self) -> Iterator[bytes]:
+        """The input of COPY."""
+        yield SIGNATURE
+        for begin in range(0, len(self.rows), _CHUNK_ROWS):
+            yield self.encode(self.rows[begin : begin + _CHUNK_ROWS])
+        yield TRAILER
+
+    def piece(self, chunks: list[bytes]) -> Piece:
+        """What is written. ValueError: a key is no id."""
+        columns = zip(*self.keys, strict=True)
+        kinds = [kind for _, kind in self.key_columns]
+        keys = [
+            UuidArray(column) if kind == "uuid" else list(column)
+            for kind, column in zip(kinds, columns, strict=False)
+        ]
+        return Piece(
+            table=self.table,
+            columns=self.columns,
+            count=len(self.rows),
+            chunks=chunks,
+            key_columns=self.key_columns,
+            keys=tuple(keys),
+        )
+
+
+_CHUNK_ROWS = 128
+"""Encoded at once; about 0.2 ms."""
+
+
+def _each(encode: Callable[..., bytes]) -> Callable[[Sequence[Any]], bytes]:
+    return lambda found: b"".join([encode(*x) for x in found])
+
+
+def log_drafts(
+    shard: str, entries: Sequence[tuple[Delivery, Record]], changes: Changes
+) -> Iterator[Draft]:
     """Rows of `truth` for a stretch of the log."""
-    by_position = {delivery.position: delivery for delivery, _ in entries}
-    quarantine = [
-        rows.quarantined(shard, by_position[record.position], record, reason)
-        for record, reason in changes.quarantined
-    ]
-    yield _piece("truth.quarantine", rows.QUARANTINE, quarantine)
-    events = [rows.event(shard, delivery, record, digest(delivery)) for delivery, record in entries]
-    yield _piece("truth.events", rows.EVENTS, events)
-
-
-def fold_pieces(changes: Changes) -> Iterator[Piece]:
-    """Rows of the projections, a table at a time. To be exhausted before the state goes on changing."""
-    yield _piece(
-        "message_ids",
-        rows.MESSAGE_IDS,
-        [rows.message_id(key, *value) for key, value in changes.message_ids.items()],
+    if changes.quarantined:
+        by_position = {delivery.position: delivery for delivery, _ in entries}
+        yield Draft(
+            table="truth.quarantine",
+            columns=rows.QUARANTINE,
+            rows=[(shard, by_position[x.position], x, why) for x, why in changes.quarantined],
+            encode=_each(rows.quarantined),
+        )
+    yield Draft(
+        table="truth.events",
+        columns=rows.EVENTS,
+        rows=entries,
+        encode=lambda found: rows.events(shard, found),
     )
-    yield _piece("messages", rows.MESSAGES, [rows.message(x) for x in changes.messages.values()])
-    yield _piece("notes", rows.NOTES, [rows.note(x) for x in changes.notes])
-    yield _piece("entries", rows.ENTRIES, [rows.entry(*x) for x in changes.entries])
-    yield _piece(
-        "conversations",
-        rows.CONVERSATIONS,
-        [rows.conversation(x) for x in changes.conversations.values()],
+
+
+def fold_drafts(changes: Changes) -> Iterator[Draft]:
+    """Rows of the projections, a table at a time. To be exhausted before the state goes on changing."""
+    yield Draft(
+        table="message_ids",
+        columns=rows.MESSAGE_IDS,
+        rows=list(changes.message_ids.items()),
+        encode=rows.message_ids,
+    )
+    yield Draft(
+        table="messages",
+        columns=rows.MESSAGES,
+        rows=list(changes.messages.values()),
+        encode=rows.messages,
+    )
+    yield Draft(
+        table="notes",
+        columns=rows.NOTES,
+        rows=[(x,) for x in changes.notes],
+        encode=_each(rows.note),
+    )
+    yield Draft(table="entries", columns=rows.ENTRIES, rows=changes.entries, encode=rows.entries)
+    yield Draft(
+        table="conversations",
+        columns=rows.CONVERSATIONS,
+        rows=list(changes.conversations.values()),
+        encode=rows.conversations,
         keys=changes.conversations,
         key_columns=(("account_id", "uuid"), ("conversation_id", "uuid")),
     )
-    yield _piece(
-        "contacts",
-        rows.CONTACTS,
-        [rows.contact(x) for x in changes.contacts.values()],
+    yield from _rarer(changes)
+
+
+def _rarer(changes: Changes) -> Iterator[Draft]:
+    yield Draft(
+        table="contacts",
+        columns=rows.CONTACTS,
+        rows=[(x,) for x in changes.contacts.values()],
+        encode=_each(rows.contact),
         keys=changes.contacts,
         key_columns=(("account_id", "uuid"), ("contact_id", "uuid")),
     )
-    yield _piece(
-        "holdings",
-        rows.HOLDINGS,
-        [rows.holding(key, x) for key, x in changes.holdings.items()],
+    yield Draft(
+        table="holdings",
+        columns=rows.HOLDINGS,
+        rows=list(changes.holdings.items()),
+        encode=_each(rows.holding),
         keys=changes.holdings,
         key_columns=(("owner_id", "uuid"), ("conversation_id", "uuid")),
     )
-    yield _piece(
-        "receipts",
-        rows.RECEIPTS,
-        [rows.receipt(x) for x in changes.receipts.values()],
+    yield Draft(
+        table="receipts",
+        columns=rows.RECEIPTS,
+        rows=[(x,) for x in changes.receipts.values()],
+        encode=_each(rows.receipt),
         keys=changes.receipts,
         key_columns=(
             ("account_id", "uuid"),
@@ -85,43 +155,21 @@ def fold_pieces(changes: Changes) -> Iterator[Piece]:
             ("recipient_id", "text"),
         ),
     )
-    yield _piece(
-        "devices_received",
-        rows.DEVICES,
-        [rows.device(key, *x) for key, x in changes.devices.items()],
+    yield Draft(
+        table="devices_received",
+        columns=rows.DEVICES,
+        rows=[(key, *x) for key, x in changes.devices.items()],
+        encode=_each(rows.device),
         keys=changes.devices,
         key_columns=(("owner_id", "uuid"), ("device_id", "uuid")),
     )
-    yield _piece(
-        "primary_devices",
-        rows.PRIMARIES,
-        [rows.primary(key, x) for key, x in changes.primaries.items()],
+    yield Draft(
+        table="primary_devices",
+        columns=rows.PRIMARIES,
+        rows=list(changes.primaries.items()),
+        encode=_each(rows.primary),
         keys=changes.primaries,
         key_columns=(("account_id", "uuid"), ("agent_id", "uuid")),
-    )
-
-
-def _piece(
-    name: str,
-    columns: str,
-    encoded: list[bytes],
-    *,
-    keys: Iterable[tuple[str, ...]] = (),
-    key_columns: tuple[tuple[str, str], ...] = (),
-) -> Piece:
-    values = zip(*keys, strict=True)
-    return Piece(
-        table=name,
-        columns=columns,
-        content=table(encoded) if encoded else b"",
-        count=len(encoded),
-        key_columns=key_columns,
-        keys=tuple(
-            [
-                array_literal(column) if kind == "uuid" else list(column)
-                for (_, kind), column in zip(key_columns, values, strict=False)
-            ]
-        ),
     )
 
 
@@ -129,13 +177,12 @@ async def write_pieces(connection: Connection, pieces: Iterable[Piece]) -> None:
     """Delete what is replaced and copy the rows; inside the caller's transaction."""
     async with connection.cursor() as cursor:
         for piece in pieces:
-            if not piece.count:
-                continue
             if piece.keys:
                 await cursor.execute(_delete(piece), piece.keys)
             statement = f"COPY {piece.table} ({piece.columns}) FROM STDIN (FORMAT BINARY)"
             async with cursor.copy(statement.encode()) as copy:
-                await copy.write(piece.content)
+                for chunk in piece.chunks:
+                    await copy.write(chunk)
 
 
 def _delete(piece: Piece) -> bytes:

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.store.fold import Changes, Record, State, forget
+from services.store.fold import Changes, Record, State, forget, inbox
+from shared import events as e
 from tests.support.memory_tables import Tables, fold_all, fold_batch
-from tests.unit.store.worlds import logs
+from tests.unit.store.worlds import (
+    ACCOUNTS,
+    CONTACTS,
+    CONVERSATIONS,
+    DEVICES,
+    INBOX,
+    MESSAGES,
+    logs,
+    record,
+)
 
 _cuts = st.lists(st.tuples(st.integers(1, 7), st.sampled_from(["keep", "drop", "ahead"])))
 
@@ -105,8 +116,8 @@ def test_receipts_only_grow(records: list[Record]) -> None:
     """Folding more of the log never takes back that something was received or read."""
     tables, state = Tables(), State()
     before: dict[object, tuple[int, int]] = {}
-    for record in records:
-        tables.write(fold_batch(tables, state, [record]))
+    for event in records:
+        tables.write(fold_batch(tables, state, [event]))
         for key, row in tables.receipts.items():
             received, read = before.get(key, (0, 0))
             assert row.received >= received
@@ -120,3 +131,37 @@ def test_waiting_times_follow_the_waiting_positions(records: list[Record]) -> No
     """Every unanswered position has its own log time beside it."""
     for folded in fold_all(records).conversations.values():
         assert folded.unanswered_ns == tuple(p * 1_000 for p in folded.state.unanswered)
+
+
+def test_a_crowded_inbox_forgets_nothing() -> None:
+    """Entries that are dropped from memory, because too many are unacknowledged, count when a receipt comes."""
+    account, contact = ACCOUNTS[0], CONTACTS[0]
+    visitor = e.Author(kind="visitor", id=contact)
+    log: list[e.Event] = [
+        e.ConversationStarted(
+            account_id=account, conversation_id=x, inbox_id=INBOX, contact_id=contact, by=visitor
+        )
+        for x in CONVERSATIONS[:2]
+    ]
+    for number, talk in enumerate([CONVERSATIONS[0], CONVERSATIONS[0], CONVERSATIONS[1]]):
+        message = e.MessagePosted(
+            account_id=account,
+            conversation_id=talk,
+            message_id=MESSAGES[number],
+            author=visitor,
+            content_type="text",
+            body=b"",
+            fingerprint=b"f",
+        )
+        log.append(message)
+    log.append(
+        e.Received(account_id=account, recipient=visitor, device_id=DEVICES[0], up_to=len(log))
+    )
+    tables, state = Tables(), State()
+    with mock.patch.object(inbox, "_MOST_RECENT", 1):
+        for position, event in enumerate(log, 1):
+            changes = fold_batch(tables, state, [record(position, event)])
+            tables.write(changes)
+            forget(state, changes)
+    assert tables.receipts[account, CONVERSATIONS[0], contact].received == 4
+    assert tables.receipts[account, CONVERSATIONS[1], contact].received == 5
