@@ -17,6 +17,7 @@ import msgspec
 
 from services.gateway import metrics
 from services.gateway.asking import Asking
+from services.gateway.crossing import Crossing
 from services.gateway.keyring import Keys
 from shared import clock
 from shared.bus import Entry, GroupCommit
@@ -37,7 +38,7 @@ NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """A message that somebody wants to post; ids are canonical, rights are checked by the caller. `resend`: it may
-    have been sent before."""
+    have been sent before. `only_if_seen`: refused when others wrote after `seen_up_to`."""
 
     account_id: AccountId
     conversation_id: ConversationId
@@ -49,6 +50,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     seen_up_to: Position = 0
     resend: bool = False
     automatic: bool = False
+    only_if_seen: bool = False
 
 
 class Posted(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +113,7 @@ class Admission:
         self._shard = shard
         self.settings = settings or AdmissionSettings()
         self._known: dict[tuple[str, str], _Known] = {}
+        self._crossing = Crossing(asking)
         self._started_ms = clock.now_ns() // 1_000_000
         self.is_closed = False
 
@@ -118,7 +121,7 @@ class Admission:
         """Post a message and wait until it is durable. `before`: events of the family conversation that go in
         front of it in the same commit (the conversation's start); they are left out when the message is a repeat.
 
-        Rejected: "invalid", "too_large", "id_conflict" (the id was used for something else). Unavailable: it was
+        Rejected: "invalid", "too_large", "id_conflict" (the id was used for something else), "crossed". Unavailable: it was
         not stored. OutcomeUnknown: send the same id again.
         """
         future = await self.begin(draft, before=before)
@@ -143,7 +146,15 @@ class Admission:
             joined = self._join(draft, fingerprint)
             if joined is not None:
                 return joined
-        return self._submit(draft, fingerprint, before)
+        if draft.only_if_seen:
+            await self._crossing.check(
+                draft.account_id,
+                draft.conversation_id,
+                author=draft.author,
+                seen_up_to=draft.seen_up_to,
+            )
+            joined = self._join(draft, fingerprint)
+        return joined or self._submit(draft, fingerprint, before)
 
     async def append(self, key: str, family: Family, events: Sequence[Event]) -> list[Position]:
         """Append events of the families conversation, receipt or message (edits) and wait until they are durable.
@@ -273,6 +284,7 @@ class Admission:
             )
         )
         committed = self._commit.submit(entries)
+        self._crossing.began(draft.conversation_id, draft.author)
         answer: asyncio.Future[Posted] = asyncio.get_running_loop().create_future()
         known = _Known(fingerprint, answer)
         self._known[(draft.account_id, draft.message_id)] = known
@@ -290,6 +302,7 @@ class Admission:
         started_s: float,
     ) -> None:
         """The log has answered: tell whoever waits, and remember or forget the id."""
+        self._crossing.ended(draft.conversation_id, draft.author)
         answer, known.future = known.future, None
         error = None if done.cancelled() else done.exception()
         key = (draft.account_id, draft.message_id)

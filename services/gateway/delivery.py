@@ -17,6 +17,7 @@ from services.gateway import metrics
 from services.gateway.catch_up import CatchUp
 from services.gateway.handing import Handing
 from services.gateway.lists import Lists
+from services.gateway.looking_relay import LookingRelay
 from services.gateway.parts import Parts
 from services.gateway.sessions.registry import Registry
 from services.gateway.sessions.session import Session
@@ -63,7 +64,14 @@ class Delivery:
     """`start` before sessions are taken, `run` in a task."""
 
     def __init__(
-        self, parts: Parts, *, registry: Registry, handing: Handing, catch_up: CatchUp, lists: Lists
+        self,
+        parts: Parts,
+        *,
+        registry: Registry,
+        handing: Handing,
+        catch_up: CatchUp,
+        lists: Lists,
+        looking: LookingRelay,
     ) -> None:
         self._bus = parts.bus
         self._shard = parts.shared.shard
@@ -76,6 +84,7 @@ class Delivery:
         self._catch_up = catch_up
         self._primaries = handing.primaries
         self._lists = lists
+        self._looking = looking
         self._buckets = [Bucket(number) for number in range(HINT_BUCKETS)]
         self._epoch = ""
         self._deaf: set[Session] = set()
@@ -149,6 +158,7 @@ class Delivery:
             if entry.conversation is not None:
                 self._access.learn(entry.conversation)
             self._access.heard_entry(entry.conversation_id, entry.position)
+        self._looking.heard_entries(entries)
         ordered = sorted(entries, key=lambda e: (e.owner_id, e.position))
         for owner_id, group in groupby(ordered, key=lambda e: e.owner_id):
             sessions = self._registry.of_owner(owner_id)
@@ -271,6 +281,7 @@ class Delivery:
         bucket.to = max(bucket.to or 0, told.checkpoint)
         if bucket.missing_since == since:
             bucket.missing_since = None
+        self._looking.missed(bucket.number, told.checkpoint)
         for owner_id, head in told.result.heads.items():
             for session in self._registry.of_owner(owner_id):
                 if head > session.position:

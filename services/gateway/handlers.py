@@ -15,6 +15,7 @@ from aiohttp import WSMsgType, web
 
 from services.gateway import metrics
 from services.gateway.admission import Draft, Posted
+from services.gateway.crossing import check_strict
 from services.gateway.live import Live
 from services.gateway.looking_relay import only_agents
 from services.gateway.opening import Opening
@@ -211,6 +212,8 @@ class Handlers:
             await session.room
         conversation_id = ConversationId(canonical(frame.conversation_id, what="conversation_id"))
         message_id = MessageId(canonical(frame.message_id, what="message_id"))
+        if frame.only_if_seen:
+            check_strict(principal.kind, frame.seen_up_to)
         facts = await self._parts.access.may_post(principal, conversation_id)
         draft = Draft(
             account_id=principal.account_id,
@@ -222,6 +225,7 @@ class Handlers:
             content_type=frame.content_type,
             seen_up_to=self._seen(session, principal, frame.seen_up_to, facts.last_entry),
             resend=frame.resend,
+            only_if_seen=frame.only_if_seen,
         )
         future = await self._parts.admission.begin(draft)
         pending = _Pending(session, frame.id, future)

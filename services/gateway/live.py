@@ -66,8 +66,15 @@ def make_live(parts: Parts, *, may_expire: Callable[[], bool]) -> Live:
         asking=parts.asking, views=parts.views, handing=handing, readers=config.catch_up_readers
     )
     lists = Lists(registry, parts.directory, flush_s=config.changes_flush_s)
-    delivery = Delivery(parts, registry=registry, handing=handing, catch_up=catch_up, lists=lists)
     looking = LookingRelay(parts, registry=registry)
+    delivery = Delivery(
+        parts,
+        registry=registry,
+        handing=handing,
+        catch_up=catch_up,
+        lists=lists,
+        looking=looking,
+    )
     typing = TypingRelay(parts, registry=registry, looking=looking)
     parts.directory.on_event(registry.on_account_event)
     return Live(

@@ -25,9 +25,10 @@ from shared.commands import Looker, Looking
 from shared.crashpoints import crashpoint
 from shared.errors import Rejected
 from shared.events import Author
-from shared.ids import AccountId, AgentId, ConversationId
+from shared.ids import AccountId, AgentId, ConversationId, Position
+from shared.queries import Entry
 from shared.subjects import HINT_BUCKETS, bucket_of, ephemeral_subject
-from shared.wire.frames import LookingNow
+from shared.wire.frames import LookingNow, Moved
 from shared.wire.views import LookerView
 
 MOST_AT_ONCE = 8
@@ -101,6 +102,49 @@ class LookingRelay:
             for look in self._looks.get(conversation_id, {}).values()
             if self._may_see(look.session, look.facts)
         ]
+
+    def heard_entries(self, entries: Iterable[Entry]) -> None:
+        """What the store committed: told to who looks at a conversation and gets no entry of it."""
+        if not self._looks:
+            return
+        moved: dict[tuple[ConversationId, Position], list[Entry]] = {}
+        for entry in entries:
+            if entry.conversation_id in self._looks:
+                moved.setdefault((entry.conversation_id, entry.position), []).append(entry)
+        for (conversation_id, _), same in moved.items():
+            told = {entry.owner_id for entry in same}
+            for session in self.watchers(conversation_id):
+                if session.owner_id not in told:
+                    self._move(session, same[0])
+
+    def missed(self, bucket: int, position: Position) -> None:
+        """Entries of these accounts may not have been heard."""
+        for conversation_id in tuple(self._looks):
+            for session in self.watchers(conversation_id):
+                principal = session.principal
+                if principal is not None and bucket_of(principal.account_id) == bucket:
+                    frame = Moved(
+                        conversation_id=conversation_id, position=position, kind="unknown"
+                    )
+                    session.send(to_json(frame))
+
+    def _move(self, session: Session, entry: Entry) -> None:
+        principal = session.principal
+        assert principal is not None
+        is_shown = entry.message is not None and self._views.is_covered([entry])
+        session.send(
+            to_json(
+                Moved(
+                    conversation_id=entry.conversation_id,
+                    position=entry.position,
+                    kind=entry.kind if entry.message is None or is_shown else "unknown",
+                    message=self._views.message(entry.message, principal)
+                    if entry.message is not None and is_shown
+                    else None,
+                )
+            )
+        )
+        metrics.SENT.labels("moved").inc()
 
     async def hear(self, note: Looking) -> None:
         """Another gateway's word."""

@@ -133,13 +133,15 @@ class StartConversation(_In, frozen=True, kw_only=True):
 
 
 class PostMessage(_In, frozen=True, kw_only=True):
-    """POST /conversations/{id}/messages. `Idempotency-Key`, when given, must be the `message_id`."""
+    """POST /conversations/{id}/messages. `Idempotency-Key`, when given, must be the `message_id`. `only_if_seen` (agents,
+    with `seen_up_to`): 409 `crossed` when somebody else wrote after that, and nothing is posted."""
 
     message_id: str
     text: Text
     content_type: Literal["text"] = "text"
     resend: bool = False
     seen_up_to: int | None = None
+    only_if_seen: bool = False
 
 
 class EditMessage(_In, frozen=True, kw_only=True):

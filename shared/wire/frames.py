@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from shared.wire.views import AuthorView, EntryView, LookerView, ReceiptView
+from shared.wire.views import AuthorView, EntryView, LookerView, MessageView, ReceiptView
 
 SUBPROTOCOL = "nightdesk.v1"
 MAX_FRAME_BYTES = 65_536
@@ -53,7 +53,9 @@ class Hello(_In, frozen=True, kw_only=True, tag="hello"):
 class Send(_In, frozen=True, kw_only=True, tag="send"):
     """Post a message. `message_id` is made by the sender (UUIDv7); say `resend` when it may have been sent before.
     `seen_up_to` (agents): position of the last entry of the conversation that the author had been shown; left out,
-    everything stored when the frame arrives counts as seen."""
+    everything stored when the frame arrives counts as seen. `only_if_seen` (agents, with `seen_up_to`): refused with
+    `crossed` when somebody else wrote after that. Two that are sent at two gateways in the same moment may still both
+    be posted; the later is then marked `crossed`."""
 
     id: int
     conversation_id: str
@@ -62,6 +64,7 @@ class Send(_In, frozen=True, kw_only=True, tag="send"):
     content_type: Literal["text"] = "text"
     resend: bool = False
     seen_up_to: int | None = None
+    only_if_seen: bool = False
 
 
 class Received(_In, frozen=True, kw_only=True, tag="received"):
@@ -171,6 +174,17 @@ class LookingNow(_Out, frozen=True, kw_only=True, tag="looking"):
     agents: list[LookerView]
 
 
+class Moved(_Out, frozen=True, kw_only=True, tag="moved"):
+    """For agents: something happened in a conversation that this device looks at and its agent does not hold. `kind` is
+    that of an inbox entry, `message` stands with a message. May be lost, and "unknown" says that something may have
+    been: then read the conversation again."""
+
+    conversation_id: str
+    position: int
+    kind: str
+    message: MessageView | None = None
+
+
 class Alert(_Out, frozen=True, kw_only=True, tag="alert"):
     """This device became the one that alerts; there is something unacknowledged at `position`."""
 
@@ -185,5 +199,5 @@ class Bye(_Out, frozen=True, kw_only=True, tag="bye"):
 
 
 ServerFrame = (
-    Welcome | Ok | Err | Entries | Receipts | Changed | TypingNow | LookingNow | Alert | Bye
+    Welcome | Ok | Err | Entries | Receipts | Changed | TypingNow | LookingNow | Moved | Alert | Bye
 )

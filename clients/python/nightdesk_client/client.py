@@ -133,16 +133,19 @@ class Client:
         *,
         message_id: str = "",
         seen_up_to: int | None = None,
+        only_if_seen: bool = False,
     ) -> Sent:
         """Post a message; returns once it is durable, however many connections that takes.
 
-        `seen_up_to` is filled with what this device was shown of the conversation. Raises `SendRefused`.
+        `seen_up_to` is filled with what this device was shown of the conversation. With `only_if_seen` an agent's answer
+        is refused (code "crossed") when somebody else wrote after that. Raises `SendRefused`.
         """
         draft = Draft(
             conversation_id=conversation_id,
             message_id=message_id or new_id(),
             text=text,
             seen_up_to=seen_up_to or self._feed.seen_up_to(conversation_id),
+            only_if_seen=only_if_seen,
         )
         sent = await self._sender.send(draft)
         self._rest.saw(sent.position)

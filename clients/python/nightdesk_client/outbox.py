@@ -21,6 +21,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     message_id: str
     text: str
     seen_up_to: int | None = None
+    only_if_seen: bool = False
 
 
 class Outbox(Protocol):

@@ -99,6 +99,7 @@ class Sender:
             text=draft.text,
             resend=pending.may_be_stored,
             seen_up_to=draft.seen_up_to,
+            only_if_seen=draft.only_if_seen,
         )
 
     async def on_ok(self, frame: Ok) -> None:

@@ -142,6 +142,7 @@ class Send(_Out, frozen=True, kw_only=True, tag="send"):
     text: str
     resend: bool = False
     seen_up_to: int | None = None
+    only_if_seen: bool = False
 
 
 class Received(_Out, frozen=True, kw_only=True, tag="received"):
@@ -247,6 +248,15 @@ class LookingNow(_Frame, frozen=True, kw_only=True, tag="looking"):
     agents: list[Looker]
 
 
+class Moved(_Frame, frozen=True, kw_only=True, tag="moved"):
+    """Something happened in a conversation that this device looks at and its agent does not hold."""
+
+    conversation_id: str
+    position: int
+    kind: str
+    message: Message | None = None
+
+
 class Alert(_Frame, frozen=True, kw_only=True, tag="alert"):
     """This device became the one that makes itself heard."""
 
@@ -260,8 +270,10 @@ class Bye(_Frame, frozen=True, kw_only=True, tag="bye"):
     retry_after_ms: int
 
 
-Frame = Welcome | Ok | Err | Entries | Receipts | Changed | TypingNow | LookingNow | Alert | Bye
-Signal = Receipts | Changed | TypingNow | LookingNow | Alert
+Frame = (
+    Welcome | Ok | Err | Entries | Receipts | Changed | TypingNow | LookingNow | Moved | Alert | Bye
+)
+Signal = Receipts | Changed | TypingNow | LookingNow | Moved | Alert
 _KNOWN = {
     "welcome",
     "ok",
@@ -271,6 +283,7 @@ _KNOWN = {
     "changed",
     "typing",
     "looking",
+    "moved",
     "alert",
     "bye",
 }

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from services.gateway.admission import Draft, clean_text
+from services.gateway.crossing import check_strict
 from services.gateway.rest.explain import names_of
 from services.gateway.rest.route import (
     DESK,
@@ -97,6 +98,8 @@ async def post(call: Call[PostMessage, None]) -> Reply:
             pointer="/message_id",
         )
     clean_text(body.text)
+    if body.only_if_seen:
+        check_strict(call.who.kind, body.seen_up_to)
     await may_write(call, conversation_id)
     posted = await call.parts.admission.post(
         Draft(
@@ -108,6 +111,7 @@ async def post(call: Call[PostMessage, None]) -> Reply:
             content_type=body.content_type,
             resend=body.resend,
             seen_up_to=await seen_up_to(call, conversation_id, body.seen_up_to),
+            only_if_seen=body.only_if_seen,
         )
     )
     answer = Posted(message_id=message_id, position=posted.position, repeated=posted.repeated)
@@ -277,7 +281,7 @@ ROUTES = (
         takes=PostMessage,
         gives=Posted,
         status=201,
-        errors=("idempotency_mismatch", "id_conflict", "unknown"),
+        errors=("idempotency_mismatch", "id_conflict", "crossed", "unknown"),
         body_limit_bytes=MESSAGE_LIMIT_BYTES,
     ),
     Route(

@@ -116,3 +116,18 @@ async def test_the_timeline_tells_each_step(office: Office) -> None:
     assert [s["what"] for s in steps] == ["accepted", "edited", "answered"]
     assert all(s["at"].endswith("Z") for s in steps)
     assert (await visitor.get(f"/messages/{message_id}/timeline")).status == 403
+
+
+async def test_a_strict_answer_by_rest(office: Office) -> None:
+    """409 `crossed` when the visitor wrote again unseen; it is for agents, and only with `seen_up_to`."""
+    visitor, _ = await office.arrive()
+    conversation_id, first = await office.start(visitor)
+    path = f"/conversations/{conversation_id}/messages"
+    again = await visitor.post(path, {"message_id": new_id(), "text": "hurry"})
+    body = {"message_id": new_id(), "text": "Yes.", "only_if_seen": True}
+    refused = await office.ann.post(path, {**body, "seen_up_to": int(first.position)})
+    assert (refused.status, refused.code) == (409, "crossed")
+    assert (await office.ann.post(path, body)).json["errors"][0]["pointer"] == "/only_if_seen"
+    assert (await visitor.post(path, {**body, "seen_up_to": 1})).status == 400
+    done = await office.ann.post(path, {**body, "seen_up_to": int(again.position)})
+    assert done.status == 201
