@@ -64,14 +64,7 @@ class Delivery:
     """`start` before sessions are taken, `run` in a task."""
 
     def __init__(
-        self,
-        parts: Parts,
-        *,
-        registry: Registry,
-        handing: Handing,
-        catch_up: CatchUp,
-        lists: Lists,
-        looking: LookingRelay,
+        self, parts: Parts, *, registry: Registry, handing: Handing, catch_up: CatchUp, lists: Lists
     ) -> None:
         self._bus = parts.bus
         self._shard = parts.shared.shard
@@ -84,7 +77,7 @@ class Delivery:
         self._catch_up = catch_up
         self._primaries = handing.primaries
         self._lists = lists
-        self._looking = looking
+        self._looking: LookingRelay | None = None
         self._buckets = [Bucket(number) for number in range(HINT_BUCKETS)]
         self._epoch = ""
         self._deaf: set[Session] = set()
@@ -93,6 +86,10 @@ class Delivery:
     def known(self, account_id: AccountId) -> Position:
         """The store is known to hold everything of the account up to here; 0 when nothing was heard yet."""
         return self._buckets[bucket_of(account_id)].to or 0
+
+    def tell(self, looking: LookingRelay) -> None:
+        """Have who looks at conversations told what is heard of them."""
+        self._looking = looking
 
     async def start(self) -> None:
         """Listen to every bucket: also accounts without sessions teach us facts."""
@@ -158,7 +155,8 @@ class Delivery:
             if entry.conversation is not None:
                 self._access.learn(entry.conversation)
             self._access.heard_entry(entry.conversation_id, entry.position)
-        self._looking.heard_entries(entries)
+        if self._looking is not None:
+            self._looking.heard_entries(entries)
         ordered = sorted(entries, key=lambda e: (e.owner_id, e.position))
         for owner_id, group in groupby(ordered, key=lambda e: e.owner_id):
             sessions = self._registry.of_owner(owner_id)
@@ -281,7 +279,8 @@ class Delivery:
         bucket.to = max(bucket.to or 0, told.checkpoint)
         if bucket.missing_since == since:
             bucket.missing_since = None
-        self._looking.missed(bucket.number, told.checkpoint)
+        if self._looking is not None:
+            self._looking.missed(bucket.number, told.checkpoint)
         for owner_id, head in told.result.heads.items():
             for session in self._registry.of_owner(owner_id):
                 if head > session.position:

@@ -67,14 +67,8 @@ def make_live(parts: Parts, *, may_expire: Callable[[], bool]) -> Live:
     )
     lists = Lists(registry, parts.directory, flush_s=config.changes_flush_s)
     looking = LookingRelay(parts, registry=registry)
-    delivery = Delivery(
-        parts,
-        registry=registry,
-        handing=handing,
-        catch_up=catch_up,
-        lists=lists,
-        looking=looking,
-    )
+    delivery = Delivery(parts, registry=registry, handing=handing, catch_up=catch_up, lists=lists)
+    delivery.tell(looking)
     typing = TypingRelay(parts, registry=registry, looking=looking)
     parts.directory.on_event(registry.on_account_event)
     return Live(

@@ -53,9 +53,6 @@ class Stage:
             handing=handing,
             catch_up=catch_up,  # type: ignore[arg-type]
             lists=lists,
-            looking=SimpleNamespace(  # type: ignore[arg-type]
-                heard_entries=lambda _: None, missed=lambda *_: None
-            ),
         )
         self.bucket = self.delivery._buckets[bucket_of(ACCOUNT)]
 
