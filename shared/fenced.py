@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -43,6 +44,10 @@ class Tail(msgspec.Struct, kw_only=True):
     claimed_ns: int = 0
 
 
+def _nothing_more(_events: Sequence[Event]) -> None:
+    """A writer that does nothing while it waits."""
+
+
 class FencedFamily:
     """One process's part in writing one family of one shard."""
 
@@ -58,6 +63,9 @@ class FencedFamily:
         self.subject = event_subject(shard, family)
         self.writer = writer
         self.tail = Tail()
+        self.on_flight: Callable[[Sequence[Event]], None] = _nothing_more
+        """Called with events that are on their way to the log, while its answer is waited for. What is decided there
+        may be given to a later `step`, when what is on its way was folded."""
         self._bus = bus
         self._shard = shard
         self._appender = FencedWriter(bus, shard, self.subject)
@@ -116,7 +124,9 @@ class FencedFamily:
         payloads = [codec.encode_event(event) for event in events]
         try:
             crashpoint("fenced.append")
-            positions = await self._appender.append(payloads, expected=self.tail.position)
+            positions = await self._appender.append(
+                payloads, expected=self.tail.position, on_written=partial(self.on_flight, events)
+            )
             crashpoint("fenced.appended")
         except (FenceLost, FenceBusy) as err:
             self._must_ask = True

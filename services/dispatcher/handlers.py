@@ -10,8 +10,9 @@ import msgspec
 import structlog
 
 from services.dispatcher import metrics
+from services.dispatcher.ahead import Ahead
 from services.dispatcher.config import Config
-from services.dispatcher.decide import Settings, State, World, decide, estimate, spread
+from services.dispatcher.decide import UNTOUCHED, Settings, State, World, decide, estimate, spread
 from services.dispatcher.evidence import Watch
 from shared import codec
 from shared.bus import Batch, Bus, CoreMessage, Delivery
@@ -19,7 +20,7 @@ from shared.clock import monotonic_s
 from shared.commands import AskQueue
 from shared.crashpoints import crashpoint
 from shared.errors import Malformed
-from shared.events import ConversationAssigned, RoutingEvent
+from shared.events import ConversationAssigned, Event, RoutingEvent
 from shared.events.conversation import Priority
 from shared.fenced import Act, FencedFamily, Step, Tail
 from shared.ids import Position
@@ -62,6 +63,8 @@ class Desk:
         self._bus = bus
         self._family = family
         family.tail = folded.tail
+        family.on_flight = self.look_ahead
+        self._ahead = Ahead()
         self._config = config
         self._watch = Watch(reconnects=bus.reconnects)
         self._measured_s = float("-inf")
@@ -86,7 +89,28 @@ class Desk:
         return codec.pack(Folded(state=self.world.state, tail=self._family.tail))
 
     def decide(self, now_ns: int) -> Sequence[RoutingEvent]:
-        """One round."""
+        """One round: what was prepared while the last one was on its way, else what the state says now."""
+        if not self._family.is_active:
+            self._ahead.drop()
+        events = self._ahead.take() or self._round(now_ns)
+        if events:
+            for name, count in Counter(type(event).__name__ for event in events).items():
+                metrics.DECIDED.labels(name).inc(count)
+        else:
+            metrics.WAITING.set(self.world.waiting())
+            metrics.LIMBO.set(self.world.limbo())
+            self._measure(monotonic_s())
+        return events
+
+    def look_ahead(self, events: Sequence[Event]) -> None:
+        """These are on their way. If they fill a round there is more: decide that while the log writes."""
+        flying = [event for event in events if isinstance(event, RoutingEvent)]
+        self._ahead.fly(flying)
+        now_ns = self.act.now_ns
+        if len(flying) == self.world.settings.round_events and now_ns is not None:
+            self._ahead.prepare(self._round(now_ns))
+
+    def _round(self, now_ns: int) -> Sequence[RoutingEvent]:
         began_s = monotonic_s()
         evidence = self._watch.look(
             end=self.world.state.position,
@@ -95,21 +119,23 @@ class Desk:
             reconnects=self._bus.reconnects,
             silence_s=self._config.store_silence_s,
         )
-        events = decide(self.world, now_ns, evidence=evidence, writer=self._family.writer)
+        events: Sequence[RoutingEvent] = decide(
+            self.world,
+            now_ns,
+            evidence=evidence,
+            writer=self._family.writer,
+            flying=self._ahead.flying,
+        )
         if planted("decision_without_reason"):
             events = [_without_reason(event) for event in events]
         if events:
             metrics.ROUND.observe(monotonic_s() - began_s)
-            for name, count in Counter(type(event).__name__ for event in events).items():
-                metrics.DECIDED.labels(name).inc(count)
-        else:
-            metrics.WAITING.set(self.world.waiting())
-            metrics.LIMBO.set(self.world.limbo())
-            self._measure(began_s)
         return events
 
     def note(self, step: Step) -> None:
         """Count what became of a round."""
+        if step in ("lost", "unknown", "unavailable"):
+            self._ahead.drop()
         metrics.STEPS.labels(step).inc()
         metrics.IS_ACTIVE.set(self._family.is_active)
 
@@ -169,5 +195,9 @@ class Desk:
         self._family.fold(delivery, event)
         if isinstance(event, ConversationAssigned):
             self._count_wait(event, delivery.at_ns)
-        self.world.evolve(event, delivery.position, delivery.at_ns)
+        touched = self.world.evolve(event, delivery.position, delivery.at_ns)
+        if isinstance(event, RoutingEvent) and event.writer == self._family.writer:
+            self._ahead.landed()
+        elif touched is not UNTOUCHED:
+            self._ahead.cross(touched, self.world.owners(event.account_id, touched))
         return True

@@ -37,6 +37,10 @@ class RawClient(Client):
         if queue.empty():
             queue.put_nowait(asyncio.get_running_loop().create_future())
 
+    async def hand_over(self) -> None:
+        """Wait until the socket has taken what was queued, all but a little; at once when there is no connection."""
+        await self._flush_pending(force_flush=True)
+
     def forget_unsent(self) -> None:
         """Drop frames that were queued for a lost connection.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from shared.bus import metrics
 from shared.bus.acks import AckInbox
@@ -53,10 +53,17 @@ class FencedWriter:
         self._acks = AckInbox(bus)
         self._turn = asyncio.Lock()
 
-    async def append(self, payloads: Sequence[bytes], *, expected: int) -> list[int]:
+    async def append(
+        self,
+        payloads: Sequence[bytes],
+        *,
+        expected: int,
+        on_written: Callable[[], None] | None = None,
+    ) -> list[int]:
         """Append all of `payloads` or none and return their positions.
 
         `expected`: position of the last event of the family that the caller has folded, 0 for none.
+        `on_written` is called once, when the server has most of it and before it answers.
         FenceLost, FenceBusy, Unavailable, Malformed: nothing was stored. OutcomeUnknown: fold to the
         end of the log and look for your own events before anything else is decided.
         """
@@ -65,7 +72,8 @@ class FencedWriter:
             await self._acks.open()
             ack = PubAck()
             for _ in range(_ATTEMPTS):
-                ack = await self._attempt(payloads, expected)
+                ack = await self._attempt(payloads, expected, on_written)
+                on_written = None
                 positions = ack.positions(self._stream, len(payloads))
                 if positions is not None:
                     metrics.FENCED.labels("stored").inc()
@@ -85,7 +93,9 @@ class FencedWriter:
         if any(len(payload) > limit for payload in payloads):
             raise Malformed(f"an entry is larger than {limit} bytes", code="too_large")
 
-    async def _attempt(self, payloads: Sequence[bytes], expected: int) -> PubAck:
+    async def _attempt(
+        self, payloads: Sequence[bytes], expected: int, on_written: Callable[[], None] | None
+    ) -> PubAck:
         if not self._bus.is_connected:
             raise Unavailable("not connected to the log", code="disconnected")
         answered: asyncio.Future[PubAck | None] = asyncio.get_running_loop().create_future()
@@ -105,6 +115,9 @@ class FencedWriter:
         self._bus.client.write(frames)
         try:
             async with asyncio.timeout(self._ack_timeout_s):
+                if on_written is not None:
+                    await self._bus.client.hand_over()
+                    on_written()
                 ack = await answered
         except TimeoutError:
             ack = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import pytest
@@ -27,8 +27,11 @@ class Log:
         self.fault: NightdeskError | None = None
         self.stores_although_unknown = False
 
-    async def append(self, payloads: Sequence[bytes], *, expected: int) -> list[int]:
+    async def append(
+        self, payloads: Sequence[bytes], *, expected: int, on_written: Callable[[], None]
+    ) -> list[int]:
         """As `FencedWriter.append`."""
+        on_written()
         fault, self.fault = self.fault, None
         if fault is not None and not self.stores_although_unknown:
             raise fault

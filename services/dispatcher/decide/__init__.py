@@ -9,6 +9,7 @@ from __future__ import annotations
 from services.dispatcher.decide.estimate import estimate
 from services.dispatcher.decide.explain import explain
 from services.dispatcher.decide.fairness import spread
+from services.dispatcher.decide.fold import UNTOUCHED, Touched
 from services.dispatcher.decide.invariants import faults
 from services.dispatcher.decide.past import Past
 from services.dispatcher.decide.rounds import decide
@@ -17,11 +18,13 @@ from services.dispatcher.decide.state import VERSION, State
 from services.dispatcher.decide.world import World
 
 __all__ = [
+    "UNTOUCHED",
     "VERSION",
     "Evidence",
     "Past",
     "Settings",
     "State",
+    "Touched",
     "World",
     "decide",
     "estimate",

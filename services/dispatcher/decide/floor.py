@@ -3,8 +3,10 @@ piece by piece and can be rebuilt from it at any time with the same result."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
+from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 
@@ -49,6 +51,13 @@ class Holding:
         """So many more conversations of a channel fill the capacity."""
         self.held += by
         self.channels[channel] = self.channels.get(channel, 0) + by
+
+
+class Reservation(NamedTuple):
+    """Assignments to an agent that are drafted or on their way: their channels, and where the last will lie."""
+
+    extra: Sequence[str]
+    last_assigned: Position
 
 
 _NOWHERE = _View()
@@ -155,19 +164,22 @@ class Floor:
         if agent_id not in self._reserved:
             self._show(agent_id, after)
 
-    def reserve(self, agent_id: AgentId, *, extra: Sequence[str], last_assigned: Position) -> None:
+    def reserve(self, agent_id: AgentId, reservation: Reservation) -> None:
         """Let the rosters show the agent with drafted assignments, until `release`."""
-        standing = self.standing(agent_id, extra=extra, last_assigned=last_assigned)
+        standing = self.standing(agent_id, reservation)
         if standing is not None:
             self._reserved[agent_id] = None
             self._show(agent_id, standing)
 
-    def release(self) -> None:
-        """Let the rosters show what is folded. Moves nobody who stands by now as they were reserved."""
-        for agent_id in self._reserved:
-            if self._shown[agent_id] != self.standings[agent_id]:
+    def release(self, kept: Mapping[AgentId, Reservation] = MappingProxyType({})) -> None:
+        """Let the rosters show what is folded, and what is `kept`. Moves nobody who stands by now as they were
+        reserved."""
+        reserved, self._reserved = self._reserved, {}
+        for agent_id in reserved:
+            if agent_id not in kept:
                 self._show(agent_id, self.standings[agent_id])
-        self._reserved.clear()
+        for agent_id, reservation in kept.items():
+            self.reserve(agent_id, reservation)
 
     def shown(self, agent_id: AgentId) -> Standing | None:
         """How the agent stands in the rosters."""
@@ -175,16 +187,18 @@ class Floor:
 
     def _show(self, agent_id: AgentId, standing: Standing) -> None:
         before = self._shown.get(agent_id)
+        if standing == before:
+            return
         self._shown[agent_id] = standing
         if before is None or not standing.is_behind(before):
             for roster in self._rosters.get(agent_id, ()):
                 roster.move(agent_id)
 
     def standing(
-        self, agent_id: AgentId, *, extra: Sequence[str] = (), last_assigned: Position = 0
+        self, agent_id: AgentId, reservation: Reservation | None = None
     ) -> Standing | None:
-        """How the agent stands with assignments more than are folded, `extra` their channels; None for one who doesn't
-        exist."""
+        """How the agent stands, with assignments more than are folded; None for one who doesn't exist."""
+        extra, last_assigned = ((), 0) if reservation is None else reservation
         profile = self.account.agents.get(agent_id)
         if profile is None:
             return None

@@ -3,10 +3,12 @@ after the round; what became of it is read back from the log."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from services.dispatcher.decide.due import SECOND_NS
-from services.dispatcher.decide.floor import Floor
+from services.dispatcher.decide.floor import Floor, Reservation
 from services.dispatcher.decide.pool import Pool, Roster, Standing
 from services.dispatcher.decide.settings import Evidence
 from services.dispatcher.decide.state import NEVER, Track, team_of
@@ -46,9 +48,18 @@ def bar_rule(track: Track) -> str:
 
 
 class Sheet:
-    """See the module. `ahead`: events that the round has drafted for other accounts before."""
+    """See the module. `ahead`: events that will lie in the log before the first drafted here; `flying`: those of this
+    account that are on their way, with their positions."""
 
-    def __init__(self, floor: Floor, moment: Moment, budget: int, *, ahead: int = 0) -> None:
+    def __init__(
+        self,
+        floor: Floor,
+        moment: Moment,
+        budget: int,
+        *,
+        ahead: int = 0,
+        flying: Sequence[tuple[Position, RoutingEvent]] = (),
+    ) -> None:
         self.floor = floor
         self.moment = moment
         self.budget = budget
@@ -56,7 +67,7 @@ class Sheet:
         self.handled: set[ConversationId] = set()
         self._extra: dict[AgentId, list[str]] = {}
         self._ahead = ahead
-        floor.release()
+        floor.release(self._carry(flying))
 
     @property
     def is_full(self) -> bool:
@@ -199,9 +210,21 @@ class Sheet:
             track = self.floor.office.tracks[event.conversation_id]
             self._reserve(event.agent_id, track.conversation.channel)
 
+    def _carry(self, flying: Sequence[tuple[Position, RoutingEvent]]) -> dict[AgentId, Reservation]:
+        """What is in flight counts as drafted, though not against the budget."""
+        kept: dict[AgentId, Reservation] = {}
+        for position, event in flying:
+            self.handled.add(event.conversation_id)
+            if isinstance(event, ConversationAssigned):
+                track = self.floor.office.tracks[event.conversation_id]
+                extra = self._extra.setdefault(event.agent_id, [])
+                extra.append(track.conversation.channel)
+                kept[event.agent_id] = Reservation(extra, position)
+        return kept
+
     def _reserve(self, agent_id: AgentId, channel: str) -> None:
         extra = self._extra.setdefault(agent_id, [])
         extra.append(channel)
         # Where it will lie if nobody else appends meanwhile: then nothing moves when it is read back.
         position = self.moment.position + self._ahead + len(self.events)
-        self.floor.reserve(agent_id, extra=extra, last_assigned=position)
+        self.floor.reserve(agent_id, Reservation(extra, position))

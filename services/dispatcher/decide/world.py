@@ -18,7 +18,7 @@ from shared.events import (
     LabelSaved,
     WriterStarted,
 )
-from shared.ids import AccountId, ConversationId, Position
+from shared.ids import AccountId, AgentId, ConversationId, Position
 
 _SAVED = frozenset(get_args(AccountEvent))
 """Asked of every event first: a look into a set instead of a walk over a union."""
@@ -34,13 +34,13 @@ class World:
         self._floors: dict[AccountId, Floor] = {}
         self._alarms: list[tuple[int, AccountId, ConversationId]] = []
 
-    def evolve(self, event: Event, position: Position, at_ns: int) -> None:
-        """Fold one event."""
+    def evolve(self, event: Event, position: Position, at_ns: int) -> fold.Touched | None:
+        """Fold one event. What it touched; None: whatever depends on the configuration."""
         state = self.state
         state.position = position
         state.at_ns = at_ns
         if isinstance(event, WriterStarted):
-            return
+            return fold.UNTOUCHED
         account_id = event.account_id
         office = state.offices.get(account_id)
         if office is None:
@@ -49,18 +49,29 @@ class World:
             event = cast("AccountEvent", event)
             directory.evolve(state.directory, event, position)
             if isinstance(event, AccountCreated | LabelSaved | LabelRemoved):
-                return
+                return fold.UNTOUCHED
             # Who may take what has changed: everything derived is made again, once, when it is next needed.
             self._floors.pop(account_id, None)
             self.unsettled[account_id] = None
-            return
+            return None
         touched = fold.evolve(state, office, cast("fold.RoutedEvent", event), position, at_ns)
         if touched is fold.UNTOUCHED:
-            return
+            return touched
         self.unsettled[account_id] = None
         floor = self._floors.get(account_id)
         if floor is not None:
             self._follow(account_id, floor, touched)
+        return touched
+
+    def owners(self, account_id: AccountId, touched: fold.Touched | None) -> list[AgentId]:
+        """Who has the conversations that were touched."""
+        tracks = self.state.offices[account_id].tracks
+        found = (
+            [tracks[each].conversation.agent_id for each in touched.conversations]
+            if touched
+            else []
+        )
+        return [agent_id for agent_id in found if agent_id is not None]
 
     def skip(self, position: Position, at_ns: int) -> None:
         """Pass over an event that can't be read."""

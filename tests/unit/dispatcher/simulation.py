@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.dispatcher.decide import Evidence, Settings, State, World, decide, faults
+from services.dispatcher.decide import Evidence, Settings, State, Touched, World, decide, faults
 from shared import codec
 from shared.events import ConversationAssigned, ConversationQueued, Event, RoutingEvent
 from shared.ids import AgentId, Position
@@ -23,6 +23,7 @@ class Simulation:
         self.now_ns = START_NS
         self.stored: Position | None = None
         self.fresh_ns = 0
+        self.touched: Touched | None = None
 
     @property
     def position(self) -> Position:
@@ -35,7 +36,7 @@ class Simulation:
         # Through the codec, as in life: nothing may hang on the identity of an object.
         event = codec.decode_event(codec.encode_event(event))
         self.log.append((position, self.now_ns, event))
-        self.world.evolve(event, position, self.now_ns)
+        self.touched = self.world.evolve(event, position, self.now_ns)
         return position
 
     def tell(self, *events: Event) -> Position:

@@ -78,7 +78,7 @@ class Life:
 
     def live(self) -> None:
         """Something happens."""
-        for event in self._happening():
+        for event in self.happening():
             self.simulation.append(event)
 
     def pass_time(self) -> None:
@@ -93,7 +93,7 @@ class Life:
         capacity = self.dice.randint(0, 4)
         return desk.agent(name, capacity=capacity, skills=skills, channels=channels)
 
-    def _happening(self) -> list[Event]:
+    def happening(self) -> list[Event]:
         dice, agent = self.dice, self.dice.choice(AGENTS)
         position = self.simulation.position
         kind = dice.randrange(17) if self.names else 0

@@ -1,0 +1,79 @@
+"""Decisions on their way, and the round that is decided on top of them while the log has not answered yet. Pure.
+
+What is in flight reserves capacity and is an overlay, never state. The round ahead of it is appended only after all of
+the flight was folded, fenced by what was folded, and only as far as nobody said anything about its conversations and
+agents meanwhile: the rest is decided again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Sequence
+
+from services.dispatcher.decide import Touched
+from shared.events import ConversationAssigned, RoutingEvent
+from shared.ids import AgentId, ConversationId
+
+
+class Ahead:
+    """`flying`: appended and not folded yet, in log order."""
+
+    def __init__(self) -> None:
+        self.flying: deque[RoutingEvent] = deque()
+        self._prepared: Sequence[RoutingEvent] = ()
+        self._conversations: set[ConversationId] = set()
+        self._agents: set[AgentId] = set()
+
+    def fly(self, events: Sequence[RoutingEvent]) -> None:
+        """These are on their way to the log."""
+        self.drop()
+        self.flying.extend(events)
+
+    def prepare(self, events: Sequence[RoutingEvent]) -> None:
+        """These were decided on top of what flies."""
+        self._prepared = events
+
+    def landed(self) -> None:
+        """The first that flies was folded."""
+        if self.flying:
+            self.flying.popleft()
+
+    def cross(self, touched: Touched | None, owners: Collection[AgentId] = ()) -> None:
+        """Somebody else's event was folded and touched this; None: everything. `owners` have what was touched, and
+        with it perhaps less room."""
+        if not self._prepared:
+            return
+        if touched is None:
+            self._prepared = ()
+            return
+        self._conversations.update(touched.conversations)
+        self._agents.update(owners)
+        if touched.agent_id is not None:
+            self._agents.add(touched.agent_id)
+
+    def standing(self) -> Sequence[RoutingEvent]:
+        """What still holds of the prepared round: up to the first that was crossed, because those behind it counted on
+        what it reserved."""
+        prepared = self._prepared
+        count = next(
+            (n for n, event in enumerate(prepared) if self._is_crossed(event)), len(prepared)
+        )
+        return prepared[:count]
+
+    def take(self) -> Sequence[RoutingEvent]:
+        """What still holds, to be appended now."""
+        standing = self.standing()
+        self.drop()
+        return standing
+
+    def drop(self) -> None:
+        """Nothing flies and nothing is prepared: refused, or taken, or unknown."""
+        self.flying.clear()
+        self._prepared = ()
+        self._conversations.clear()
+        self._agents.clear()
+
+    def _is_crossed(self, event: RoutingEvent) -> bool:
+        if event.conversation_id in self._conversations:
+            return True
+        return isinstance(event, ConversationAssigned) and event.agent_id in self._agents
