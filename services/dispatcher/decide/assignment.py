@@ -3,6 +3,7 @@ that nobody can take now blocks nobody behind it whom somebody can take."""
 
 from __future__ import annotations
 
+from collections.abc import Container
 from heapq import heapify, heappop, heappush
 
 from services.dispatcher.decide.pool import PARTS, Candidate, Pool, Roster
@@ -17,7 +18,8 @@ _Head = tuple[int, Position, ConversationId, int, Pool]
 
 def hand_out(sheet: Sheet) -> bool:
     """Draft assignments until nobody is free for anything that waits. False: the sheet was full before that."""
-    heads = [head for pool in sheet.floor.pools.values() if (head := _head(pool, 0, 0)) is not None]
+    pools, handled = sheet.floor.pools.values(), sheet.handled
+    heads = [head for pool in pools if (head := _head(pool, 0, 0, handled)) is not None]
     heapify(heads)
     while heads:
         if sheet.is_full:
@@ -26,9 +28,8 @@ def hand_out(sheet: Sheet) -> bool:
         roster = sheet.roster(pool)
         if not roster.candidates:
             continue
-        if conversation_id not in sheet.handled:
-            _try(sheet, pool, roster, sheet.floor.office.tracks[conversation_id])
-        following = _head(pool, rank, place + 1)
+        _try(sheet, pool, roster, sheet.floor.office.tracks[conversation_id])
+        following = _head(pool, rank, place + 1, handled)
         if following is not None:
             heappush(heads, following)
     return True
@@ -46,12 +47,14 @@ def record_waiting(sheet: Sheet) -> bool:
     return True
 
 
-def _head(pool: Pool, rank: int, place: int) -> _Head | None:
-    """The first waiting conversation from a place on, over the lines of lower priority too."""
+def _head(pool: Pool, rank: int, place: int, handled: Container[ConversationId]) -> _Head | None:
+    """The first waiting conversation from a place on, over the lines of lower priority too, that is not `handled`."""
     for number in range(rank, len(pool.lines)):
-        if place < len(pool.lines[number]):
-            since, conversation_id = pool.lines[number].at(place)
-            return (number, since, conversation_id, place, pool)
+        line = pool.lines[number]
+        for at in range(place, len(line)):
+            since, conversation_id = line.at(at)
+            if conversation_id not in handled:
+                return (number, since, conversation_id, at, pool)
         place = 0
     return None
 

@@ -56,7 +56,7 @@ class Holding:
 class Reservation(NamedTuple):
     """Assignments to an agent that are drafted or on their way: their channels, and where the last will lie."""
 
-    extra: Sequence[str]
+    extra: tuple[str, ...]
     last_assigned: Position
 
 
@@ -80,7 +80,8 @@ class Floor:
         self.holdings: dict[AgentId, Holding] = {}
         self.standings: dict[AgentId, Standing] = {}
         self._shown: dict[AgentId, Standing] = {}
-        self._reserved: dict[AgentId, None] = {}
+        self._reserved: dict[AgentId, Reservation] = {}
+        self._changed: set[AgentId] = set()
         self.supply = Supply(account)
         self._classes: dict[DemandClass, Pool] = {}
         self._rosters: dict[AgentId, list[Roster]] = {}
@@ -161,14 +162,16 @@ class Floor:
         if after is None or after == self.standings.get(agent_id):
             return
         self.standings[agent_id] = after
-        if agent_id not in self._reserved:
+        if agent_id in self._reserved:
+            self._changed.add(agent_id)
+        else:
             self._show(agent_id, after)
 
     def reserve(self, agent_id: AgentId, reservation: Reservation) -> None:
         """Let the rosters show the agent with drafted assignments, until `release`."""
         standing = self.standing(agent_id, reservation)
         if standing is not None:
-            self._reserved[agent_id] = None
+            self._reserved[agent_id] = reservation
             self._show(agent_id, standing)
 
     def release(self, kept: Mapping[AgentId, Reservation] = MappingProxyType({})) -> None:
@@ -179,7 +182,11 @@ class Floor:
             if agent_id not in kept:
                 self._show(agent_id, self.standings[agent_id])
         for agent_id, reservation in kept.items():
-            self.reserve(agent_id, reservation)
+            if reserved.get(agent_id) == reservation and agent_id not in self._changed:
+                self._reserved[agent_id] = reservation
+            else:
+                self.reserve(agent_id, reservation)
+        self._changed.clear()
 
     def shown(self, agent_id: AgentId) -> Standing | None:
         """How the agent stands in the rosters."""

@@ -65,7 +65,7 @@ class Sheet:
         self.budget = budget
         self.events: list[RoutingEvent] = []
         self.handled: set[ConversationId] = set()
-        self._extra: dict[AgentId, list[str]] = {}
+        self._extra: dict[AgentId, tuple[str, ...]] = {}
         self._ahead = ahead
         floor.release(self._carry(flying))
 
@@ -217,14 +217,13 @@ class Sheet:
             self.handled.add(event.conversation_id)
             if isinstance(event, ConversationAssigned):
                 track = self.floor.office.tracks[event.conversation_id]
-                extra = self._extra.setdefault(event.agent_id, [])
-                extra.append(track.conversation.channel)
+                extra = (*self._extra.get(event.agent_id, ()), track.conversation.channel)
+                self._extra[event.agent_id] = extra
                 kept[event.agent_id] = Reservation(extra, position)
         return kept
 
     def _reserve(self, agent_id: AgentId, channel: str) -> None:
-        extra = self._extra.setdefault(agent_id, [])
-        extra.append(channel)
+        extra = self._extra[agent_id] = (*self._extra.get(agent_id, ()), channel)
         # Where it will lie if nobody else appends meanwhile: then nothing moves when it is read back.
         position = self.moment.position + self._ahead + len(self.events)
         self.floor.reserve(agent_id, Reservation(extra, position))
