@@ -20,7 +20,7 @@ from services.gateway.asking import Asking
 from services.gateway.crossing import Crossing
 from services.gateway.keyring import Keys
 from shared import clock
-from shared.bus import Entry, GroupCommit
+from shared.bus import Entry, GroupCommit, Positions
 from shared.codec import encode_event
 from shared.crashpoints import crashpoint
 from shared.errors import NightdeskError, OutcomeUnknown, Rejected, Unavailable
@@ -114,6 +114,7 @@ class Admission:
         self.settings = settings or AdmissionSettings()
         self._known: dict[tuple[str, str], _Known] = {}
         self._crossing = Crossing(asking)
+        self._searches: set[asyncio.Task[None]] = set()
         self._started_ms = clock.now_ns() // 1_000_000
         self.is_closed = False
 
@@ -181,7 +182,7 @@ class Admission:
         What came of each; what has no definite outcome in time is an `OutcomeUnknown`."""
         subject = event_subject(self._shard, family)
         outcomes: dict[str, Position | NightdeskError] = {}
-        waiting: dict[str, asyncio.Future[list[Position]]] = {}
+        waiting: dict[str, asyncio.Future[Positions]] = {}
         for key, event in events.items():
             try:
                 entry = Entry(subject=subject, payload=encode_event(event), key=key)
@@ -298,25 +299,59 @@ class Admission:
         self,
         draft: Draft,
         known: _Known,
-        done: asyncio.Future[list[Position]],
+        done: asyncio.Future[Positions],
         started_s: float,
     ) -> None:
-        """The log has answered: tell whoever waits, and remember or forget the id."""
+        """The log has answered: tell whoever waits, unless it may hold the message twice."""
         self._crossing.ended(draft.conversation_id, draft.author)
-        answer, known.future = known.future, None
         error = None if done.cancelled() else done.exception()
-        key = (draft.account_id, draft.message_id)
-        if answer is None:
-            return
         if done.cancelled() or error is not None:
-            self._known.pop(key, None)
             failure = error or OutcomeUnknown("the log has not answered before this process ended")
+            self._fail(draft, known, failure)
+        elif done.result().may_repeat:
+            task = asyncio.create_task(self._find_first(draft, known, done.result()[-1], started_s))
+            self._searches.add(task)
+            task.add_done_callback(self._searches.discard)
+        else:
+            self._accept(draft, known, done.result()[-1], started_s)
+
+    async def _find_first(
+        self, draft: Draft, known: _Known, position: Position, started_s: float
+    ) -> None:
+        """An attempt before the one that was answered may have been stored, too: readers count the first of the two,
+        and only the store knows it. As long as it can't say, the position is as unknown as it was."""
+        try:
+            row = await self._asking.message_id(
+                LookUpMessageId(
+                    account_id=draft.account_id, message_id=draft.message_id, at_least=position
+                )
+            )
+        except NightdeskError:
+            self._fail(draft, known, OutcomeUnknown("its place in the log is not known yet"))
+            return
+        is_ours = row is not None and row.fingerprint == known.fingerprint
+        first = row.position if row is not None and is_ours else position
+        if first != position:
+            metrics.REPEATS.labels("resent").inc()
+        self._accept(draft, known, first, started_s)
+
+    def _fail(self, draft: Draft, known: _Known, failure: BaseException) -> None:
+        """Tell whoever waits, and forget the id."""
+        answer, known.future = known.future, None
+        if answer is not None:
+            self._known.pop((draft.account_id, draft.message_id), None)
             code = failure.code if isinstance(failure, NightdeskError) else "failed"
             metrics.APPENDED.labels("message", code).inc()
             answer.set_exception(failure)
             answer.exception()
+
+    def _accept(self, draft: Draft, known: _Known, position: Position, started_s: float) -> None:
+        """Tell whoever waits, and remember the id."""
+        answer, known.future = known.future, None
+        key = (draft.account_id, draft.message_id)
+        if answer is None:
             return
-        known.position = done.result()[-1]
+        known.position = position
         known.at_s = clock.monotonic_s()
         # Moved to the end, so that the oldest acknowledged ids are found first.
         self._known.pop(key, None)
@@ -341,7 +376,7 @@ class Admission:
             del self._known[key]
 
 
-def _outcome(future: asyncio.Future[list[Position]]) -> Position | NightdeskError:
+def _outcome(future: asyncio.Future[Positions]) -> Position | NightdeskError:
     if not future.done() or future.cancelled():
         return OutcomeUnknown("the log has not answered in time")
     error = future.exception()

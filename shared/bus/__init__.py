@@ -11,7 +11,7 @@ from shared.bus.connection import Bus, BusSettings, CoreMessage, Handler, Subscr
 from shared.bus.cursor import CursorSettings
 from shared.bus.delivery import Delivery, digest
 from shared.bus.fence import FenceBusy, FencedWriter, FenceLost
-from shared.bus.flight import CommitSettings, Entry
+from shared.bus.flight import CommitSettings, Entry, Positions
 from shared.bus.reader import (
     Batch,
     LogHole,
@@ -48,6 +48,7 @@ __all__ = [
     "Handler",
     "LogHole",
     "LogReplaced",
+    "Positions",
     "RangePurged",
     "Reader",
     "ReaderSettings",

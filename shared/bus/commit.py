@@ -19,7 +19,7 @@ import structlog
 from shared.bus import metrics
 from shared.bus.acks import AckInbox
 from shared.bus.connection import Bus
-from shared.bus.flight import CommitSettings, Entry, Flight, Submission
+from shared.bus.flight import CommitSettings, Entry, Flight, Positions, Submission
 from shared.bus.streams import stream_name, stream_state
 from shared.bus.wire import HEADER_ALLOWANCE_BYTES
 from shared.errors import Malformed, OutcomeUnknown, Unavailable
@@ -47,18 +47,18 @@ class GroupCommit:
         self.inflight = 0
         self.fill = 0.0
 
-    def submit(self, entries: Sequence[Entry]) -> asyncio.Future[list[int]]:
-        """Queue `entries` and return a future of their positions, in order. Never waits.
+    def submit(self, entries: Sequence[Entry]) -> asyncio.Future[Positions]:
+        """Queue `entries` and return a future of their `Positions`, in order. Never waits.
 
         Unavailable, at once: queue full, log nearly full, connection down for long, draining; nothing
         was done. Malformed: an entry or the whole is too large. The future fails with Unavailable
         (a definite no) or, when `run` is cancelled, OutcomeUnknown.
         """
-        future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Positions] = asyncio.get_running_loop().create_future()
         submission = Submission(entries, future)
         self._check(submission)
         if not submission.entries:
-            future.set_result([])
+            future.set_result(Positions())
             return future
         future.add_done_callback(_retrieve)
         self._queue.append(submission)
@@ -67,7 +67,7 @@ class GroupCommit:
         self._arrived.set()
         return future
 
-    async def append(self, entries: Sequence[Entry], *, timeout_s: float) -> list[int]:
+    async def append(self, entries: Sequence[Entry], *, timeout_s: float) -> Positions:
         """Submit and wait. OutcomeUnknown after `timeout_s`: the entries go on until it is known."""
         future = self.submit(entries)
         done, _ = await asyncio.wait({future}, timeout=timeout_s)
@@ -234,7 +234,7 @@ class GroupCommit:
             await asyncio.sleep(self._settings.fill_check_s)
 
 
-def _retrieve(future: asyncio.Future[list[int]]) -> None:
+def _retrieve(future: asyncio.Future[Positions]) -> None:
     """Mark an exception as seen: the caller may have stopped waiting, which is no fault."""
     if not future.cancelled():
         future.exception()

@@ -46,12 +46,19 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     key: str
 
 
+class Positions(list[int]):
+    """Where entries stand, in order. `may_repeat`: an earlier attempt of theirs had no known outcome, so the same
+    entries may stand further ahead in the log, too, and readers count the first."""
+
+    may_repeat = False
+
+
 class Submission:
     """Entries that one caller submitted together, and the future it waits on."""
 
     __slots__ = ("entries", "future", "keys", "size_bytes")
 
-    def __init__(self, entries: Sequence[Entry], future: asyncio.Future[list[int]]) -> None:
+    def __init__(self, entries: Sequence[Entry], future: asyncio.Future[Positions]) -> None:
         self.entries = tuple(entries)
         self.future = future
         self.keys = frozenset(entry.key for entry in self.entries)
@@ -103,6 +110,7 @@ class Flight:
         self._stream = stream
         self._replies: list[str] = []
         self._positions: list[int] | None = None
+        self._stored_by = 0
         self._is_unknown = False
         self._is_over = False
         self._answered = asyncio.Event()
@@ -176,6 +184,7 @@ class Flight:
         positions = None if ack is None else ack.positions(self._stream, len(self.entries))
         if positions is not None and self._positions is None:
             self._positions = positions
+            self._stored_by = number
         elif number == len(self._replies) - 1:
             self._answer = ack
         else:
@@ -205,7 +214,9 @@ class Flight:
         for each in self.submissions:
             end = start + len(each.entries)
             if not each.future.done():
-                each.future.set_result(positions[start:end])
+                found = Positions(positions[start:end])
+                found.may_repeat = self._is_unknown and self._stored_by > 0
+                each.future.set_result(found)
             start = end
         metrics.APPENDED.labels("stored").inc(start)
         self._is_over = True

@@ -17,7 +17,7 @@ from services.gateway.admission import (
     clean_text,
 )
 from shared import clock
-from shared.bus import Entry
+from shared.bus import Entry, Positions
 from shared.codec import decode_event
 from shared.crypto import KeyRing, MasterKey, new_stored_key
 from shared.errors import OutcomeUnknown, Rejected, Unavailable
@@ -39,14 +39,14 @@ class Log:
     """Stands for group commit: keeps what was submitted until the test answers."""
 
     def __init__(self) -> None:
-        self.submitted: list[tuple[list[Entry], asyncio.Future[list[int]]]] = []
+        self.submitted: list[tuple[list[Entry], asyncio.Future[Positions]]] = []
 
-    def submit(self, entries: Sequence[Entry]) -> asyncio.Future[list[int]]:
-        future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+    def submit(self, entries: Sequence[Entry]) -> asyncio.Future[Positions]:
+        future: asyncio.Future[Positions] = asyncio.get_running_loop().create_future()
         self.submitted.append((list(entries), future))
         return future
 
-    async def append(self, entries: Sequence[Entry], *, timeout_s: float) -> list[int]:
+    async def append(self, entries: Sequence[Entry], *, timeout_s: float) -> Positions:
         return await asyncio.wait_for(self.submit(entries), timeout_s)
 
 
@@ -56,12 +56,15 @@ class Memory:
     def __init__(self) -> None:
         self.rows: dict[str, MessageIdRow] = {}
         self.asked: list[str] = []
+        self.is_away = False
 
     async def end_of_log(self) -> int:
         return 0
 
     async def message_id(self, question: LookUpMessageId) -> MessageIdRow | None:
         self.asked.append(question.message_id)
+        if self.is_away:
+            raise Unavailable("the store is away")
         return self.rows.get(question.message_id)
 
 
@@ -109,7 +112,7 @@ async def test_a_repeat_in_flight_joins_and_a_later_one_is_answered_from_memory(
     post = draft()
     first, second = await bench.admission.begin(post), await bench.admission.begin(post)
     ((_, committed),) = bench.log.submitted
-    committed.set_result([41])
+    committed.set_result(Positions([41]))
     assert (await first).position == (await second).position == 41
     third = await bench.admission.post(post)
     assert (third.position, third.repeated) == (41, True)
@@ -124,7 +127,7 @@ async def test_an_unknown_outcome_stays_open_until_it_is_known() -> None:
         await bench.admission.post(post)
     again = await bench.admission.begin(post)
     ((_, committed),) = bench.log.submitted
-    committed.set_result([7])
+    committed.set_result(Positions([7]))
     assert (await again).position == 7
 
 
@@ -137,7 +140,7 @@ async def test_a_definite_no_frees_the_id() -> None:
     with pytest.raises(Unavailable):
         await future
     again = await bench.admission.begin(post)
-    bench.log.submitted[1][1].set_result([8])
+    bench.log.submitted[1][1].set_result(Positions([8]))
     assert (await again).position == 8
 
 
@@ -170,7 +173,7 @@ async def test_what_memory_cannot_know_is_looked_up(message_id: str | None, rese
     future = await bench.admission.begin(post)
     assert bench.memory.asked == [post.message_id]
     (entries, committed) = bench.log.submitted[0]
-    committed.set_result([5])
+    committed.set_result(Positions([5]))
     await future
     event = decode_event(entries[0].payload)
     assert isinstance(event, MessagePosted)
@@ -207,7 +210,7 @@ async def test_the_memory_of_ids_is_bounded() -> None:
     await bench.admission.begin(draft(message_id=open_id))
     for number in range(50):
         future = await bench.admission.begin(draft())
-        bench.log.submitted[-1][1].set_result([number + 1])
+        bench.log.submitted[-1][1].set_result(Positions([number + 1]))
         await future
     assert len(bench.admission._known) <= 12
     assert (ACCOUNT, open_id) in bench.admission._known
@@ -229,7 +232,7 @@ async def test_a_conversation_starts_in_front_of_its_message() -> None:
     assert [e.subject for e in entries] == ["nd.ev.0.conversation", "nd.ev.0.message"]
     assert {e.key for e in entries} == {post.conversation_id}
     assert "秘密".encode() not in entries[1].payload
-    committed.set_result([1, 2])
+    committed.set_result(Positions([1, 2]))
     assert (await future).position == 2
 
 
@@ -243,3 +246,54 @@ def test_clean_text_is_storable(text: str) -> None:
         return
     assert cleaned == text
     cleaned.encode("utf-8")
+
+
+def twice(position: int) -> Positions:
+    """The log's yes to a second attempt, after a first of unknown outcome."""
+    found = Positions([position])
+    found.may_repeat = True
+    return found
+
+
+def fingerprint_in(bench: Bench) -> bytes:
+    """Of the message that the log was given last."""
+    event = decode_event(bench.log.submitted[-1][0][-1].payload)
+    assert isinstance(event, MessagePosted)
+    return event.fingerprint
+
+
+async def test_a_message_that_may_stand_twice_has_its_first_position() -> None:
+    """Readers count the first; whoever is told the other one would look for their message in the wrong place."""
+    bench = Bench()
+    post = draft()
+    answer = await bench.admission.begin(post)
+    bench.memory.rows[post.message_id] = MessageIdRow(position=3, fingerprint=fingerprint_in(bench))
+    bench.log.submitted[0][1].set_result(twice(9))
+    assert (await answer).position == 3
+    assert (await (await bench.admission.begin(post))).position == 3
+
+
+async def test_as_long_as_nobody_knows_the_first_it_is_unknown() -> None:
+    """Without the store no position is told; the same id sent again finds the first."""
+    bench = Bench()
+    post = draft()
+    answer = await bench.admission.begin(post)
+    bench.memory.is_away = True
+    bench.log.submitted[0][1].set_result(twice(9))
+    with pytest.raises(OutcomeUnknown):
+        await answer
+    bench.memory.is_away = False
+    bench.memory.rows[post.message_id] = MessageIdRow(position=3, fingerprint=fingerprint_in(bench))
+    again = await bench.admission.begin(draft(message_id=post.message_id, resend=True))
+    assert (await again).position == 3
+    assert len(bench.log.submitted) == 1
+
+
+async def test_one_that_stands_once_keeps_its_position() -> None:
+    """The attempt of unknown outcome was not stored after all."""
+    bench = Bench()
+    post = draft()
+    answer = await bench.admission.begin(post)
+    bench.memory.rows[post.message_id] = MessageIdRow(position=9, fingerprint=fingerprint_in(bench))
+    bench.log.submitted[0][1].set_result(twice(9))
+    assert (await answer).position == 9
