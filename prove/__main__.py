@@ -6,65 +6,97 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import chain
 
 from prove import bugs, ledger, plan, points
 from prove.campaign import SILENCE_S, Campaign, Settings
-from prove.site import open_site
+from prove.site import Extent, Site, open_site
 
 _ROUNDS = 3
 """How often each crash point is tried."""
-_NEVER = ("partitions, full disks and jumps of the clock", "mail")
+_NEVER = ("mail", "jumps of the servers' own clocks")
 
 
 def main() -> int:
     """0 when no promise was broken."""
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1, 1_000_000))
-    seconds = float(os.environ.get("SECONDS") or (3600 if os.environ.get("POINTS") else 600))
+    seconds = float(os.environ.get("SECONDS") or (3600 if _is_set("POINTS") else 600))
     began = time.monotonic()
 
     def tell(text: str) -> None:
         print(f"{time.monotonic() - began:7.1f} s  {text}", flush=True)
 
     tell(f"seed {seed}")
-    if os.environ.get("BUGS"):
+    if _is_set("BUGS"):
         return _show_teeth(seed, tell)
-    is_points = bool(os.environ.get("POINTS"))
-    settings = Settings(seed=seed, seconds=seconds, silence_s=1.0 if is_points else SILENCE_S)
-    is_three = bool(os.environ.get("R3"))
-    has_disks = not is_points and not os.environ.get("KILLS")
-    with open_site(seed=f"site {seed}", replicas=3 if is_three else 1, has_disks=has_disks) as site:
+    settings, extent = _wanted(seed, seconds)
+    with open_site(seed=f"site {seed}", extent=extent) as site:
         tell(f"running, logs in {site.stack.directory.logs}")
-        extent = plan.Extent(
-            nats=plan.THREE if is_three else plan.ONE,
-            is_kills_only=bool(os.environ.get("KILLS")),
-            has_power=not site.no_power,
-        )
-        faults = plan.faults(seed, extent)
-        if is_points:
-            faults = chain.from_iterable(points.traps(seed + turn) for turn in range(_ROUNDS))
-        result = Campaign(site, settings, tell).run(faults)
-        result.not_run += [] if is_three else ["three nats-servers (R3=1 runs them)"]
-        result.not_run += list(_NEVER)
-        if site.no_power:
-            result.not_run.append(f"power loss: {site.no_power}")
-        if is_points:
-            result.not_run += points.never_reached(site.sprung)
+        result = Campaign(site, settings, tell).run(_faults(seed, site))
+        result.not_run += _not_run(site)
     ledger.show(result)
     ledger.write(result)
     return 1 if result.findings.total else 0
 
 
+def _is_set(name: str) -> bool:
+    return os.environ.get(name, "") not in ("", "0")
+
+
+def _wanted(seed: int, seconds: float) -> tuple[Settings, Extent]:
+    """Three servers of the log, machines of their own and disks, unless the run is one of kills or crash points."""
+    is_small = _is_set("POINTS") or _is_set("KILLS")
+    is_three = _is_set("R3") or not (is_small or _is_set("R1"))
+    settings = Settings(
+        seed=seed, seconds=seconds, silence_s=1.0 if _is_set("POINTS") else SILENCE_S
+    )
+    return settings, Extent(
+        replicas=3 if is_three else 1, has_disks=not is_small, has_network=not is_small
+    )
+
+
+def _faults(seed: int, site: Site) -> Iterator[plan.Fault]:
+    if _is_set("POINTS"):
+        return chain.from_iterable(points.traps(seed + turn) for turn in range(_ROUNDS))
+    return plan.faults(
+        seed,
+        plan.Extent(
+            nats=tuple(site.broker.servers),
+            is_kills_only=_is_set("KILLS"),
+            has_power=not site.no_power,
+            has_network=not site.network.why_not,
+        ),
+    )
+
+
+def _not_run(site: Site) -> list[str]:
+    found = list(_NEVER)
+    if site.no_power:
+        found.append(f"power losses, full disks: {site.no_power}")
+    if site.network.why_not:
+        found.append(f"partitions: {site.network.why_not}")
+    if site.broker.replicas == 1:
+        found.append("three nats-servers")
+    if _is_set("KILLS"):
+        found.append("anything but kills")
+    if _is_set("POINTS"):
+        found += points.never_reached(site.sprung)
+    return found
+
+
 def _show_teeth(seed: int, tell: Callable[[str], None]) -> int:
     """Every planted bug must be caught, and the control run must find nothing."""
-    is_wrong = False
+    tried = []
     for caught in bugs.run(seed, tell, only=os.environ["BUGS"]):
-        found = ", ".join(f"{name} {count}" for name, count in sorted(caught.broken.items()))
-        is_wrong = is_wrong or bool(found) != bool(caught.bug.name)
-        outcome = "caught" if found else "not caught"
-        tell(f"    {outcome if caught.bug.name else 'control'}: {found or 'nothing found'}")
-    return 1 if is_wrong else 0
+        tell(f"    {caught.outcome}: {caught.found}")
+        tried.append(caught)
+    print(f"\n  {'planted bug':<30} {'':<11} found as")
+    for caught in tried:
+        print(f"  {caught.bug.name or caught.bug.what:<30} {caught.outcome:<11} {caught.found}")
+    count = sum(caught.is_right and bool(caught.bug.name) for caught in tried)
+    print(f"\n{count} of {sum(bool(caught.bug.name) for caught in tried)} caught", flush=True)
+    return 0 if all(caught.is_right for caught in tried) else 1
 
 
 if __name__ == "__main__":

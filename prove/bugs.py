@@ -13,7 +13,7 @@ from deploy.dev.errors import StackError
 from prove.campaign import Campaign, Settings
 from prove.evidence import Unreadable
 from prove.plan import Deed, Fault
-from prove.site import open_site
+from prove.site import Extent, open_site
 
 _SECONDS = 75.0
 _BUG = "NIGHTDESK_PLANTED_BUG"
@@ -34,6 +34,24 @@ class Caught(msgspec.Struct, frozen=True, kw_only=True):
 
     bug: Bug
     broken: Mapping[str, int]
+
+    @property
+    def found(self) -> str:
+        """For people."""
+        texts = (f"{name} {count}" for name, count in sorted(self.broken.items()))
+        return ", ".join(texts) or "nothing"
+
+    @property
+    def outcome(self) -> str:
+        """In a word or two."""
+        if not self.bug.name:
+            return "clean" if self.is_right else "NOT CLEAN"
+        return "caught" if self.is_right else "NOT CAUGHT"
+
+    @property
+    def is_right(self) -> bool:
+        """A bug is found, the control is not."""
+        return bool(self.broken) == bool(self.bug.name)
 
 
 def _do(deed: Deed, *victims: str, for_s: float = 0.0, is_silent: bool = True) -> Fault:
@@ -79,14 +97,39 @@ _HINTS = (
     _trap("store", "store.hints.before", passes=2),
     _trap("store", "store.hints.before", passes=5),
 )
-_STALE_STORE = (
-    _do("pause", "store-1", for_s=6.0, is_silent=False),
-    _do("pause", "store-2", for_s=6.0, is_silent=False),
-    _freeze("store", "store.batch.prepared", passes=2),
-    _freeze("store", "store.batch.begin", passes=1),
+# The stale store wakes before the one that took over has written anything: what it writes, no key refuses.
+_STALE_STORE = tuple(
+    Fault(
+        deed="trap",
+        victims=("store-1", "store-2"),
+        after_s=1.0,
+        for_s=15.0,
+        is_silent=True,
+        traps={
+            "store-1": f"store.batch.prepared:{passes}:stop",
+            "store-2": "store.batch.begin:1:stop",
+        },
+    )
+    for passes in (2, 3, 1)
 )
 _STALE_ROUTING = tuple(_freeze("dispatcher", "fenced.append", passes=n) for n in (2, 1, 3))
 _ROUTING = tuple(_do("kill", "dispatcher-1", "dispatcher-2", is_silent=False) for _ in range(4))
+_PAUSED_ROUTING = tuple(
+    _do("pause", "dispatcher-1", "dispatcher-2", for_s=8.0, is_silent=False) for _ in range(3)
+)
+_NO_TABLES = (_do("away", "postgres", for_s=30.0, is_silent=False),)
+_JUMP = tuple(
+    Fault(
+        deed="clock",
+        victims=("dispatcher-1", "dispatcher-2"),
+        after_s=2.0,
+        for_s=8.0,
+        is_silent=False,
+        by_s=600.0,
+    )
+    for _ in range(2)
+)
+_CALM = (_do("kill", "presence-1", is_silent=False), _do("kill", "presence-2"))
 
 _POWER = (
     _do("power", "nats", is_silent=False),
@@ -94,8 +137,11 @@ _POWER = (
     _do("power", "nats", "postgres"),
 )
 
+_STALL = (*_JUMP[:1], *_PAUSED_ROUTING[:2], *_NO_TABLES, _STALE_STORE[0])
+
 BUGS = (
     Bug(name="", what="control: no bug", faults=(*_GATEWAYS[:1], *_LOG[1:2], *_HINTS[:1])),
+    Bug(name="", what="control: clocks, pauses, tables away", faults=_STALL),
     Bug(name="", what="control: power loss", faults=_POWER, needs_power=True),
     Bug(
         name="lazy_sync",
@@ -122,6 +168,24 @@ BUGS = (
     ),
     Bug(name="reconnect_from_end", what="a reader begins at the end again", faults=_LOG + _LOG),
     Bug(name="missing_fence", what="no expected last sequence", faults=_STALE_ROUTING),
+    Bug(
+        name="expected_asked",
+        what="the expected sequence asked for instead of folded",
+        faults=_STALE_ROUTING,
+    ),
+    Bug(name="cursor_trusted", what="a consumer never doubted", faults=_LOG),
+    Bug(name="overtaking", what="a later message does not wait for an earlier one", faults=_LOG),
+    Bug(name="unknown_is_no", what="'not stored' where nobody knows", faults=_LOG + _LOG),
+    Bug(name="push_without_seq", what="messages shown without number", faults=_CALM),
+    Bug(name="left_not_told", what="nobody is told what they lost", faults=_CALM + _ROUTING),
+    Bug(name="readable_fingerprint", what="a fingerprint that tells the text", faults=_CALM),
+    Bug(name="conversation_forgotten", what="a conversation nobody queued", faults=_CALM),
+    Bug(
+        name="lease_in_the_dark",
+        what="leases judged while the tables are away",
+        faults=_NO_TABLES,
+    ),
+    Bug(name="process_clock", what="leases judged by the process's clock", faults=_JUMP),
     Bug(name="hint_is_truth", what="a gap in the hints believed", faults=_HINTS),
     Bug(name="no_empty_hint", what="silence of the store believed", faults=_HINTS),
     Bug(name="hint_left_out", what="an entry left out of its hint", faults=_GATEWAYS[:1]),
@@ -133,7 +197,7 @@ BUGS = (
     Bug(
         name="timer_before_log_end",
         what="decisions in the middle of the log",
-        faults=_ROUTING + _STALE_ROUTING,
+        faults=_PAUSED_ROUTING,
     ),
 )
 
@@ -151,8 +215,7 @@ def run(seed: int, tell: Callable[[str], None], *, only: str = "") -> Iterator[C
         with open_site(
             seed=f"{bug.name} {seed}",
             settings=settings,
-            sync=bug.sync,
-            has_disks=bug.needs_power,
+            extent=Extent(sync=bug.sync, has_disks=bug.needs_power),
         ) as site:
             if bug.needs_power and site.no_power:
                 tell(f"    not run: {site.no_power}")

@@ -12,13 +12,13 @@ import msgspec
 
 from deploy.dev.errors import StackError
 from deploy.dev.run_directory import ROOT
-from prove.checker import Findings, judge, missing
-from prove.crowd import Crowd
+from prove.checker import Circumstances, Findings, judge, missing
+from prove.crowd import LEASE_S, Crowd
 from prove.diary import Said
 from prove.evidence import LogEntry, Tables, Unreadable, read_log, read_tables
 from prove.folded import fold
 from prove.people import Place
-from prove.plan import Fault
+from prove.plan import DEAF_DEVICES, Fault
 from prove.site import Site
 
 SILENCE_S = 10.0
@@ -30,6 +30,10 @@ _LOOK_S = 0.25
 _LONGEST = 3
 _TAKEOVER_S = 1.5
 _FROZEN_S = 4.5
+_THAW_S = 0.7
+_MOST_MB = 400
+# A dispatcher may have looked at what the store had said just before it fell silent.
+_KNOWN_AFTER_S = 4.0
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +53,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, kw_only=True):
-    """What a run came to."""
+    """What a run came to. `unknown`: messages without an outcome when the last fault was over; `unresolved`: those that
+    never got one. `longest_pause_s`: how long at most nobody was told "sent" while people wrote. `largest_mb`: the most
+    memory that one service held."""
 
     seed: int
     seconds: float = 0.0
@@ -59,6 +65,10 @@ class Result(msgspec.Struct, kw_only=True):
     refused: int = 0
     log_entries: int = 0
     repeats_in_log: int = 0
+    unknown: int = 0
+    unresolved: int = 0
+    longest_pause_s: float = 0.0
+    largest_mb: int = 0
     longest_send_s: float = 0.0
     longest_sends: list[str] = []
     longest_recovery_s: float = 0.0
@@ -76,6 +86,7 @@ class Campaign:
         self._tell = tell
         self._began = time.monotonic()
         self._log: list[LogEntry] = []
+        self._dark: list[tuple[float, float]] = []
         self._result = Result(seed=settings.seed)
         place = Place(gateways=tuple(site.gateways), inbox_key=site.inbox_key)
         self.crowd = Crowd(
@@ -101,6 +112,8 @@ class Campaign:
         result.deaths = sum(self._site.deaths.values())
         for text in (*self.crowd.failures(), *self._site.refused):
             result.findings.add("ended", text)
+        for text in self._site.tracebacks():
+            result.findings.add("fault of ours", text)
         return result
 
     def _is_decided(self) -> bool:
@@ -113,17 +126,26 @@ class Campaign:
         if fault.is_silent and fault.deed != "trap":
             self.crowd.silence()
         self._make(fault)
+        began_s = time.time()
         if fault.deed == "trap":
             self._spring(fault)
         else:
             self._tend_for(fault.for_s)
-        if fault.deed == "choke":
-            self._each(fault, self._site.kill)
-        self._each(fault, self._site.bring_back)
+        if fault.deed in ("away", "pause") and "postgres" in fault.victims:
+            self._dark.append((began_s + _KNOWN_AFTER_S, time.time()))
+        self._end(fault)
+        self._weigh()
         if fault.is_silent:
             self._result.silences += 1
             self._listen(fault)
             self.crowd.begin()
+
+    def _weigh(self) -> None:
+        """A service that grows and grows has no limit to what it keeps."""
+        for name, size_mb in self._site.sizes_mb().items():
+            self._result.largest_mb = max(self._result.largest_mb, size_mb)
+            if size_mb > _MOST_MB:
+                self._result.findings.add("grew", f"{name} holds {size_mb} MB")
 
     def _make(self, fault: Fault) -> None:
         match fault.deed:
@@ -139,6 +161,29 @@ class Campaign:
                 self._site.cut_power(fault.victims)
             case "trap":
                 self._set_traps(fault)
+            case "part":
+                for one, other in fault.pairs:
+                    self._site.network.part(one, other)
+            case "fill":
+                self._each(fault, self._site.fill_disk)
+            case "clock":
+                self._each(fault, lambda name: self._site.jump(name, fault.by_s))
+            case "deaf":
+                self.crowd.deafen(DEAF_DEVICES)
+
+    def _end(self, fault: Fault) -> None:
+        match fault.deed:
+            case "choke":
+                self._each(fault, self._site.kill)
+            case "part":
+                self._site.network.heal()
+            case "fill":
+                self._each(fault, self._site.free_disk)
+            case "clock":
+                self._each(fault, lambda name: self._site.jump(name, 0))
+            case "deaf":
+                self.crowd.undeafen()
+        self._each(fault, self._site.bring_back)
 
     def _each(self, fault: Fault, do: Callable[[str], None]) -> None:
         for name in fault.victims:
@@ -162,8 +207,10 @@ class Campaign:
         if self._site.frozen:
             self._tend_for(_FROZEN_S)
         self.crowd.silence()
-        self._site.thaw()
-        self._tend_for(0.5)
+        for name in sorted(self._site.frozen):
+            # One after the other: whoever froze first is the stale one, and the other still stands still then.
+            self._site.thaw(name)
+            self._tend_for(_THAW_S)
         self._site.disarm()
 
     def _listen(self, fault: Fault) -> None:
@@ -203,6 +250,7 @@ class Campaign:
         """Silence, every device on, everything read; then judge."""
         self._tell("drain")
         self.crowd.silence()
+        self._result.unknown = len(self.crowd.diary.unknown())
         self._wait_ready("everything")
         self.crowd.come_back()
         self.crowd.add_fresh_devices()
@@ -213,7 +261,12 @@ class Campaign:
         self._tell("verdict")
         diary = self.crowd.diary
         result = self._result
-        found = judge(diary, self._log, tables, list(diary.screens))
+        circumstances = Circumstances(
+            dark=tuple(self._dark),
+            lease_s=LEASE_S,
+            is_prompt=self._site.broker.replicas == 1 and not self._site.sprung,
+        )
+        found = judge(diary, self._log, tables, circumstances)
         for promise, texts in result.findings.broken.items():
             found.broken.setdefault(promise, [])[:0] = texts
         result.findings = found
@@ -226,6 +279,8 @@ class Campaign:
         accepted = diary.accepted()
         result.accepted = len(accepted)
         result.refused = sum(bool(said.refused) for said in diary.said.values())
+        result.unresolved = len(diary.unknown())
+        result.longest_pause_s = round(self.crowd.longest_pause_s(), 1)
         result.log_entries = len(self._log)
         messages = fold(self._log).messages
         result.repeats_in_log = sum(len(x) - 1 for x in messages.values())

@@ -16,6 +16,8 @@ from prove.evidence import LogEntry, Tables
 from prove.folded import Folded, fold
 
 FENCED = frozenset({"account", "presence", "routing"})
+OLD_S = 3.0
+"""A decision may miss what came in the moment before it; what is older than this it must have looked at."""
 
 
 class Findings(msgspec.Struct, kw_only=True):
@@ -52,11 +54,28 @@ PROMISES = (
     "unexplained",
     "written past the fence",
     "judged too early",
+    "decided on an old state",
+    "readable",
     "stuck in silence",
     "not ready",
     "tables differ",
     "ended",
+    "fault of ours",
+    "grew",
 )
+
+
+class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
+    """What the run itself knows of its faults. `dark`: times (as the log's) in which the tables could not be asked.
+    `lease_s`: what an owner has to acknowledge an assignment.
+    `is_prompt`: nothing can have held an append up on its way, so that a decision on an old state is a fault."""
+
+    dark: tuple[tuple[float, float], ...] = ()
+    lease_s: float = 0.0
+    is_prompt: bool = False
+
+
+CALM = Circumstances()
 
 
 def missing(diary: Diary, folded: Folded, screens: Iterable[Screen]) -> list[str]:
@@ -79,20 +98,54 @@ def missing(diary: Diary, folded: Folded, screens: Iterable[Screen]) -> list[str
 
 
 def judge(
-    diary: Diary, log: Sequence[LogEntry], tables: Tables, screens: Sequence[Screen]
+    diary: Diary,
+    log: Sequence[LogEntry],
+    tables: Tables,
+    circumstances: Circumstances = CALM,
 ) -> Findings:
-    """Everything that can be said once all is drained. `screens`: those that are on and should be up to date."""
+    """Everything that can be said once all is drained and every device is on and should be up to date."""
     findings = Findings()
+    screens = list(diary.screens)
     folded = fold(log)
     _stored(findings, diary, folded, tables)
     _shown(findings, diary, folded, screens)
     _order(findings, diary, folded)
+    _numbers(findings, screens, tables)
     _routing(findings, folded, screens)
     _fence(findings, log)
     _tables(findings, folded, tables, end=log[-1].position if log else 0)
+    _judged(findings, folded, log, circumstances)
+    _opaque(findings, diary, log)
+    return findings
+
+
+def _judged(
+    findings: Findings, folded: Folded, log: Sequence[LogEntry], circumstances: Circumstances
+) -> None:
     for text in folded.too_early:
         findings.add("judged too early", text)
-    return findings
+    for position, at_s, lasted_s in folded.lapses:
+        if lasted_s < circumstances.lease_s:
+            findings.add("judged too early", f"a lease at {position}, after {lasted_s:.1f} s")
+        if any(since_s <= at_s <= until_s for since_s, until_s in circumstances.dark):
+            findings.add("judged too early", f"a lease at {position}, while the tables were away")
+    if not circumstances.is_prompt or not log:
+        return
+    first = log[0].position
+    for position, looked_at in folded.decided:
+        unseen = log[looked_at + 1 - first]
+        age_s = log[position - first].at_s - unseen.at_s
+        if age_s > OLD_S:
+            text = f"at {position}, {age_s:.0f} s after {looked_at + 1}, which it did not look at"
+            findings.add("decided on an old state", text)
+
+
+def _opaque(findings: Findings, diary: Diary, log: Sequence[LogEntry]) -> None:
+    """The log holds nothing of what people wrote in a form that the broker could read."""
+    for entry in log:
+        said = diary.said.get(str(entry.event.get("message_id", "")))
+        if said is not None and said.text.encode() in entry.raw:
+            findings.add("readable", f"the text of {said.message_id} at {entry.position}")
 
 
 def _stored(findings: Findings, diary: Diary, folded: Folded, tables: Tables) -> None:
@@ -160,6 +213,16 @@ def _order(findings: Findings, diary: Diary, folded: Folded) -> None:
             last[shown.conversation_id] = (shown.life, shown.position)
 
 
+def _numbers(findings: Findings, screens: Sequence[Screen], tables: Tables) -> None:
+    """The number of a message within its conversation is the same on every screen as in the tables."""
+    numbers = {row.message_id: row.seq for row in tables.messages}
+    for screen in screens:
+        for shown in screen.shown:
+            if shown.seq != numbers.get(shown.message_id, shown.seq):
+                text = f"{screen.name}: {shown.message_id} as number {shown.seq}"
+                findings.add("out of order", text)
+
+
 def _routing(findings: Findings, folded: Folded, screens: Sequence[Screen]) -> None:
     for conversation_id in folded.started:
         if conversation_id in folded.said_in and conversation_id not in folded.routed:
@@ -194,6 +257,9 @@ def _fence(findings: Findings, log: Sequence[LogEntry]) -> None:
 def _tables(findings: Findings, folded: Folded, tables: Tables, *, end: int) -> None:
     if tables.checkpoint != end:
         findings.add("tables differ", f"checkpoint {tables.checkpoint}, the log ends at {end}")
+    if tables.events != (end, end):
+        rows, positions = tables.events
+        findings.add("tables differ", f"{rows} events at {positions} positions, the log has {end}")
     if tables.quarantined:
         findings.add("tables differ", f"{tables.quarantined} events in quarantine")
     numbers: dict[str, tuple[int, int]] = {}

@@ -1,20 +1,28 @@
-"""The log's servers: the embedded one, or three as one cluster (R3), for what only shows with replicas.
-
-The cluster has no users, unlike the embedded server: who may write what has tests of its own.
-"""
+"""The log's servers: the embedded one, or three as one cluster (R3), for what only shows with replicas."""
 
 from __future__ import annotations
 
 import http.client
 import os
-from pathlib import Path
+import secrets
+import shutil
 from typing import Protocol
 
+import msgspec
+
 from deploy.dev.errors import StackError
-from deploy.dev.nats_server import NatsServer, NatsSettings, nats_binary
-from deploy.dev.ports import LOOPBACK, free_port
+from deploy.dev.nats_server import (
+    OPERATOR,
+    USERS,
+    USERS_FILE,
+    NatsServer,
+    NatsSettings,
+    nats_binary,
+)
+from deploy.dev.ports import free_port
 from deploy.dev.process import ChildProcess, ProcessSpec, wait_until
 from deploy.dev.run_directory import RunDirectory
+from prove.network import Machines
 
 _HEALTHY_S = 30.0
 NODES = ("nats-1", "nats-2", "nats-3")
@@ -73,24 +81,35 @@ class Three:
 
     replicas = 3
 
-    def __init__(self, directory: RunDirectory) -> None:
-        routes = {name: free_port() for name in NODES}
+    def __init__(self, directory: RunDirectory, machines: Machines, *, sync: str) -> None:
+        routes = [f"{machines.address(name)}:{free_port()}" for name in NODES]
+        self._passwords = {user: "k" + secrets.token_hex(16) for user in USERS}
         self._nodes = {
-            name: Node(name, directory.path / name, directory.log(name), routes=routes)
-            for name in NODES
+            name: Node(
+                name,
+                directory,
+                machines,
+                Cluster(
+                    routes=routes, own=routes[number], passwords=self._passwords, sync_interval=sync
+                ),
+            )
+            for number, name in enumerate(NODES)
         }
         self.servers: dict[str, Server] = dict(self._nodes)
 
     @property
     def url(self) -> str:
-        return ",".join(node.url for node in self._nodes.values())
+        """The operator's."""
+        return self.url_of(OPERATOR)
 
     @property
     def monitor_url(self) -> str:
-        return self._nodes[NODES[0]].monitor_url
+        return ",".join(node.monitor_url for node in self._nodes.values())
 
-    def url_of(self, _kind: str) -> str:
-        return self.url
+    def url_of(self, kind: str) -> str:
+        """A service's, with every node."""
+        user = f"{kind}:{self._passwords[kind]}"
+        return ",".join(f"nats://{user}@{node.address}" for node in self._nodes.values())
 
     def start(self) -> None:
         """Start all and wait until they have a leader. Raises StackError."""
@@ -107,27 +126,40 @@ class Three:
 Broker = One | Three
 
 
+class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+    """What the nodes have in common, and the route address of one of them."""
+
+    routes: list[str]
+    own: str
+    passwords: dict[str, str]
+    sync_interval: str
+
+
 class Node:
     """One node on one directory; `start` after `kill` finds the same data and ports."""
 
-    def __init__(self, name: str, directory: Path, log: Path, *, routes: dict[str, int]) -> None:
+    def __init__(
+        self, name: str, directory: RunDirectory, machines: Machines, cluster: Cluster
+    ) -> None:
         self._name = name
-        self._directory = directory
-        self._log = log
-        self._routes = routes
+        self._directory = directory.path / name
+        self._log = directory.log(name)
+        self._machines = machines
+        self._cluster = cluster
+        self._host = machines.address(name)
         self._port = free_port()
         self._monitor_port = free_port()
         self._process: ChildProcess | None = None
 
     @property
-    def url(self) -> str:
-        """Its address for clients."""
-        return f"nats://{LOOPBACK}:{self._port}"
+    def address(self) -> str:
+        """For clients."""
+        return f"{self._host}:{self._port}"
 
     @property
     def monitor_url(self) -> str:
         """Where it tells its settings."""
-        return f"http://{LOOPBACK}:{self._monitor_port}"
+        return f"http://{self._host}:{self._monitor_port}"
 
     @property
     def pid(self) -> int | None:
@@ -138,14 +170,20 @@ class Node:
         self._directory.mkdir(exist_ok=True)
         config = self._directory / "nats.conf"
         config.write_text(self._config())
-        self._process = ChildProcess.start(
-            ProcessSpec(
-                name=self._name,
-                argv=[str(nats_binary()), "--config", str(config)],
-                log=self._log,
-                env={"PATH": os.defpath},
+        shutil.copyfile(USERS_FILE, self._directory / "users.conf")
+        passwords = {
+            f"NIGHTDESK_NATS_{user.upper()}_PASSWORD": password
+            for user, password in self._cluster.passwords.items()
+        }
+        with self._machines.inside(self._name):
+            self._process = ChildProcess.start(
+                ProcessSpec(
+                    name=self._name,
+                    argv=[str(nats_binary()), "--config", str(config)],
+                    log=self._log,
+                    env={"PATH": os.defpath, **passwords},
+                )
             )
-        )
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -154,7 +192,7 @@ class Node:
 
     def is_healthy(self) -> bool:
         """Whether JetStream on this node works and is up to date."""
-        connection = http.client.HTTPConnection(LOOPBACK, self._monitor_port, timeout=1)
+        connection = http.client.HTTPConnection(self._host, self._monitor_port, timeout=1)
         try:
             connection.request("GET", "/healthz")
             return connection.getresponse().status == http.HTTPStatus.OK
@@ -164,19 +202,24 @@ class Node:
             connection.close()
 
     def _config(self) -> str:
-        routes = ", ".join(f"nats-route://{LOOPBACK}:{port}" for port in self._routes.values())
+        routes = ", ".join(f"nats-route://{address}" for address in self._cluster.routes)
+        # A peer that went silent is given up after seconds, as docs/how-to/own-servers.md asks for.
         return f"""
 server_name: "{self._name}"
-listen: "{LOOPBACK}:{self._port}"
-http: "{LOOPBACK}:{self._monitor_port}"
+listen: "{self._host}:{self._port}"
+http: "{self._host}:{self._monitor_port}"
 max_payload: 1MB
 max_pending: 128MB
 write_deadline: "10s"
+ping_interval: "2s"
+ping_max: 2
+include "users.conf"
 jetstream {{
   store_dir: "{self._directory}/jetstream"
-  sync_interval: always
+  sync_interval: {self._cluster.sync_interval}
+  strict: true
   max_file_store: 64GB
   limits {{ batch {{ max_inflight_per_stream: 500, max_inflight_total: 5000, timeout: "10s" }} }}
 }}
-cluster {{ name: "prove", listen: "{LOOPBACK}:{self._routes[self._name]}", routes: [{routes}] }}
+cluster {{ name: "prove", listen: "{self._cluster.own}", ping_interval: "2s", routes: [{routes}] }}
 """

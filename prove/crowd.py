@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
+from itertools import pairwise
 from typing import Any, TypeVar
 
-from nightdesk_client import Staff
-from prove.diary import Diary
+from nightdesk_client import NightdeskClientError, Staff
+from prove.deaf import DeafDevice
+from prove.diary import Diary, now_s
 from prove.people import AgentPerson, Hours, Person, Place, VisitorPerson
 
 T = TypeVar("T")
@@ -16,6 +18,8 @@ T = TypeVar("T")
 _EMAIL = "lin@demo.example"
 _PASSWORD = "nightdesk-demo"
 _CALL_S = 120.0
+# Short, so that a dispatcher which judges when it must not is found out within a fault.
+LEASE_S = 12
 
 
 class Crowd:
@@ -30,6 +34,8 @@ class Crowd:
         self._visitors: list[VisitorPerson] = []
         self._agents: list[AgentPerson] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._turns: list[tuple[float, bool]] = []
+        self._deaf: list[DeafDevice] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="people", daemon=True)
 
@@ -44,10 +50,12 @@ class Crowd:
 
     def begin(self) -> None:
         """People write."""
+        self._turns.append((now_s(), True))
         self._loop.call_soon_threadsafe(self._hours.begin)
 
     def silence(self) -> None:
         """Nobody begins a message."""
+        self._turns.append((now_s(), False))
         self._loop.call_soon_threadsafe(self._hours.silence)
 
     def failures(self) -> list[str]:
@@ -58,6 +66,17 @@ class Crowd:
             if task.done() and not task.cancelled() and task.exception() is not None
         ]
 
+    def longest_pause_s(self) -> float:
+        """How long at most nobody was told "sent" while people wrote."""
+        told = sorted(said.told_s for said in self.diary.accepted())
+        longest_s = 0.0
+        for (since_s, is_writing), (until_s, _) in pairwise(self._turns):
+            if is_writing:
+                inside = [at_s for at_s in told if since_s < at_s < until_s]
+                marks = [since_s, *inside, until_s]
+                longest_s = max(longest_s, *(b - a for a, b in pairwise(marks)))
+        return longest_s
+
     def come_back(self) -> None:
         """Nobody moves any more, every device is switched on."""
         self._call(self._settle())
@@ -65,6 +84,14 @@ class Crowd:
     def add_fresh_devices(self) -> None:
         """A device without any memory for everybody: what it shows is what the service can still tell."""
         self._call(self._freshen())
+
+    def deafen(self, count: int) -> None:
+        """So many more devices of these people, none of which ever reads."""
+        self._call(self._connect_deaf(count))
+
+    def undeafen(self) -> None:
+        """They go, without a word."""
+        self._call(self._disconnect_deaf())
 
     def close(self) -> None:
         """Everybody goes."""
@@ -95,7 +122,9 @@ class Crowd:
             ]
             members = {agent.agent_id: 0 for agent in made}
             team = await admin.account.create_team(key="prove-team", name="Prove", members=members)
-            policy = await admin.account.create_policy(key="prove-policy", name="Prove")
+            policy = await admin.account.create_policy(
+                key="prove-policy", name="Prove", assignment_lease_s=LEASE_S
+            )
             inbox = await admin.account.create_inbox(
                 key="prove-inbox",
                 name="Prove",
@@ -149,7 +178,27 @@ class Crowd:
         for person in self.people:
             await person.add_device("fresh")
 
+    async def _connect_deaf(self, count: int) -> None:
+        for number in range(count):
+            person = self.people[number % len(self.people)]
+            client = person.devices[0].client
+            if client is None:
+                continue
+            try:
+                device = DeafDevice(person.gateway(), await client.token())
+                self._deaf.append(device)
+                await device.open()
+            except (NightdeskClientError, RuntimeError, OSError, TimeoutError):
+                # A gateway that is away takes no deaf device either.
+                continue
+
+    async def _disconnect_deaf(self) -> None:
+        for device in self._deaf:
+            device.close()
+        self._deaf.clear()
+
     async def _leave(self) -> None:
+        await self._disconnect_deaf()
         for task in self._tasks:
             task.cancel()
         for agent in self._agents:

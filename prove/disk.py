@@ -1,11 +1,12 @@
 """A disk that can lose power: an ext4 image on a loop device that forgets everything that was not fsynced.
 
 `cut` shuts the file system down as a power loss does (FS_IOC_SHUTDOWN without a flush of the journal); after the
-server is killed, `again` mounts what the disk really holds. Needs root and loop devices.
+server is killed, `again` mounts what the disk really holds. `fill` leaves no room. Needs root and loop devices.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import struct
@@ -16,6 +17,8 @@ _SHUTDOWN = 0x8004587D
 _WITHOUT_FLUSH = 2
 _SIZE_BYTES = 3 * 1024**3
 _TIMEOUT_S = 30
+_FILLER = "filler"
+_PIECES = (64 * 1024**2, 1024**2, 4096)
 
 
 class NoDisk(Exception):
@@ -36,7 +39,7 @@ class Disk:
         self._mount_point.mkdir(parents=True, exist_ok=True)
         with self._image.open("wb") as file:
             file.truncate(_SIZE_BYTES)
-        _run("mkfs.ext4", "-q", "-F", str(self._image))
+        _run("mkfs.ext4", "-q", "-F", "-m", "0", str(self._image))
         self._mount()
         self._mount_point.chmod(0o711)
 
@@ -52,6 +55,20 @@ class Disk:
         """The power is back; whoever wrote here must be dead."""
         self._unmount()
         self._mount()
+
+    def fill(self) -> None:
+        """Not a byte is left; what was written stays."""
+        with (self._mount_point / _FILLER).open("wb") as file:
+            end = 0
+            for piece in _PIECES:
+                with contextlib.suppress(OSError):
+                    while True:
+                        os.posix_fallocate(file.fileno(), end, piece)
+                        end += piece
+
+    def free(self) -> None:
+        """Somebody made room."""
+        (self._mount_point / _FILLER).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Unmount; the image is the caller's to remove."""

@@ -20,12 +20,13 @@ class Unreadable(Exception):
 
 
 class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of the log. `event` is the decoded MessagePack, empty when it can't be read."""
+    """One entry of the log. `event` is the decoded MessagePack of `raw`, empty when it can't be read."""
 
     position: int
     family: str
     at_s: float
     event: dict[str, Any]
+    raw: bytes = b""
 
 
 class StoredMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,9 +50,10 @@ class StoredConversation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tables(msgspec.Struct, frozen=True, kw_only=True):
-    """The tables as of one moment."""
+    """The tables as of one moment. `events`: rows of the log's memory, and how many positions they have."""
 
     checkpoint: int
+    events: tuple[int, int]
     quarantined: int
     ids: dict[str, int]
     messages: list[StoredMessage]
@@ -100,6 +102,7 @@ def _entry(raw: Any) -> LogEntry:
         family=raw.subject.rsplit(".", 1)[1],
         at_s=raw.metadata.timestamp.timestamp(),
         event=event if isinstance(event, dict) else {},
+        raw=raw.data,
     )
 
 
@@ -119,6 +122,7 @@ def _read_tables(url: str) -> Tables:
             return connection.execute(statement.encode()).fetchall()
 
         checkpoint = rows("SELECT coalesce(max(position), 0) FROM projection.checkpoint")
+        events = rows("SELECT count(*), count(DISTINCT position) FROM truth.events")
         quarantined = rows("SELECT count(*) FROM truth.quarantine")
         ids = rows("SELECT message_id::text, position FROM truth.message_ids")
         messages = rows(
@@ -131,6 +135,7 @@ def _read_tables(url: str) -> Tables:
         )
     return Tables(
         checkpoint=checkpoint[0][0],
+        events=(events[0][0], events[0][1]),
         quarantined=quarantined[0][0],
         ids=dict(ids),
         messages=[

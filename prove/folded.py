@@ -11,18 +11,23 @@ from prove.evidence import LogEntry
 
 
 class Folded(msgspec.Struct, kw_only=True):
-    """`messages`: positions by id, repeats included. `owners`: present owner by conversation, None in a queue."""
+    """`messages`: positions by id, repeats included. `owners`: present owner by conversation, None in a queue.
+    `lapses`: positions and times of leases that were called lapsed, and the seconds they had lasted. `decided`: decisions and the position each looked
+    at."""
 
     messages: dict[str, list[int]] = {}
     started: dict[str, int] = {}
     said_in: set[str] = set()
     owners: dict[str, str | None] = {}
     assigned: dict[str, int] = {}
+    assigned_s: dict[str, float] = {}
     routed: set[str] = set()
     answered: dict[str, int] = {}
     received: dict[str, list[tuple[int, int]]] = {}
     unexplained: list[str] = []
     too_early: list[str] = []
+    lapses: list[tuple[int, float, float]] = []
+    decided: list[tuple[int, int]] = []
     last: int = 0
 
 
@@ -49,6 +54,7 @@ def _fold_one(folded: Folded, entry: LogEntry) -> None:
             _lease(folded, entry, conversation_id)
             folded.owners[conversation_id] = str(event["agent_id"])
             folded.assigned[conversation_id] = entry.position
+            folded.assigned_s[conversation_id] = entry.at_s
             folded.routed.add(conversation_id)
         case "conversation_queued":
             _explain(folded, entry)
@@ -66,6 +72,8 @@ def _explain(folded: Folded, entry: LogEntry) -> None:
     is_assigned = entry.event.get("type") == "conversation_assigned"
     has_choice = bool(why.get("winner") or why.get("requested_by")) or not is_assigned
     has_choice = has_choice or why.get("trigger") not in ("queue", None)
+    if why.get("state_position"):
+        folded.decided.append((entry.position, int(why["state_position"])))
     if not why.get("trigger") or not why.get("state_position") or not has_choice:
         folded.unexplained.append(f"decision at {entry.position}")
     elif int(why["state_position"]) >= entry.position:
@@ -78,6 +86,8 @@ def _lease(folded: Folded, entry: LogEntry, conversation_id: str) -> None:
     owner = folded.owners.get(conversation_id)
     if why.get("trigger") != "lease_lapsed" or owner is None:
         return
+    lasted_s = entry.at_s - folded.assigned_s.get(conversation_id, 0.0)
+    folded.lapses.append((entry.position, entry.at_s, lasted_s))
     looked_at = int(why.get("state_position", 0))
     assigned = folded.assigned.get(conversation_id, 0)
     for position, up_to in folded.received.get(owner, []):

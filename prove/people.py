@@ -38,6 +38,8 @@ _WORDS = [
     "where",
 ]
 
+_BREATHS = (1, 1, 1, 3)
+
 
 def _nowhere(_url: str, _options: Options) -> NoReturn:
     raise RuntimeError("this person has not arrived yet")
@@ -154,7 +156,9 @@ class VisitorPerson(Person):
                 await asyncio.sleep(self.chance.expovariate(1 / pause_s))
                 await self._hours.wait()
                 device = self.chance.choice([d for d in self.devices if d.client] or self.devices)
-                await device.say(self.message(conversation_id))
+                # Sometimes three lines in one breath: none of them may overtake another.
+                lines = [self.message(conversation_id) for _ in range(self.chance.choice(_BREATHS))]
+                await asyncio.gather(*(device.say(line) for line in lines))
 
     async def _begin(self, conversation_id: str) -> None:
         await self._hours.wait()

@@ -16,11 +16,15 @@ from deploy.dev.run_directory import ROOT
 from prove.plan import Fault
 
 _CALL = re.compile(r'crashpoint\(\s*"([a-z_.]+)"\s*\)')
+_READING = ("shared/bus/reader.py", "shared/bus/cursor.py", "shared/opening.py")
+_FOLDING = ("shared/fenced.py", "shared/snapshot.py", "shared/following.py")
+_ONCE = (".start.", "opening.", "snapshot.connect")
+"""Passed once in the life of a process."""
 _OWN = {
-    "gateway": ("services/gateway", "shared/bus"),
-    "store": ("services/store",),
-    "dispatcher": ("services/dispatcher", "shared/fenced.py", "shared/snapshot.py"),
-    "presence": ("services/presence", "shared/fenced.py", "shared/snapshot.py"),
+    "gateway": ("services/gateway", "shared/bus", "shared/opening.py"),
+    "store": ("services/store", *_READING),
+    "dispatcher": ("services/dispatcher", *_READING, *_FOLDING),
+    "presence": ("services/presence", *_READING, *_FOLDING),
 }
 _PASSES = (1, 2, 5)
 _FROZEN = 0.4
@@ -75,7 +79,8 @@ def traps(seed: int) -> Iterator[Fault]:
 
 
 def _trap(chance: random.Random, point: Point, *, is_frozen: bool) -> str:
-    return f"{point.name}:{chance.choice(_PASSES)}" + (":stop" if is_frozen else "")
+    passes = 1 if any(part in point.name for part in _ONCE) else chance.choice(_PASSES)
+    return f"{point.name}:{passes}" + (":stop" if is_frozen else "")
 
 
 def never_reached(sprung: Collection[str]) -> list[str]:

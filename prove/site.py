@@ -6,12 +6,14 @@ runs in the main thread, because children are started from there only.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
 import signal
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,19 +23,23 @@ import psutil
 
 from deploy.dev.addresses import ServerAddresses
 from deploy.dev.errors import StackError
+from deploy.dev.os_user import make_enterable
 from deploy.dev.ports import free_port
-from deploy.dev.postgres_cluster import wipe_cluster
-from deploy.dev.postgres_server import PostgresServer
+from deploy.dev.postgres_cluster import make_cluster, wipe_cluster
+from deploy.dev.postgres_server import PostgresServer, PostgresSettings
 from deploy.dev.process import tail
 from deploy.dev.run_directory import RunDirectory
 from deploy.dev.service_process import ServiceProcess
 from deploy.dev.stack import Stack
-from prove.cluster import Broker, One, Server, Three
+from prove.cluster import NODES, Broker, One, Server, Three
 from prove.disk import Disk, NoDisk
+from prove.network import SUBNET, Machines, machines
 
 KINDS = ("gateway", "presence", "store", "dispatcher")
+PROCESSES = tuple(f"{kind}-{number}" for kind in KINDS for number in (1, 2))
 CRASH_POINT = "NIGHTDESK_CRASH_POINT"
-_READY_S = 60.0
+CLOCK = "NIGHTDESK_CLOCK_OFFSET_FILE"
+_READY_S = 90.0
 _LOOK_S = 0.05
 
 
@@ -41,10 +47,17 @@ class Site:
     """Names are `gateway-1` … `dispatcher-2`, `nats` (or `nats-1` to `nats-3`), `postgres`."""
 
     def __init__(
-        self, stack: Stack, *, seed: str, settings: dict[str, str] | None = None, broker: Broker
+        self,
+        stack: Stack,
+        *,
+        seed: str,
+        settings: dict[str, str] | None = None,
+        broker: Broker,
+        network: Machines,
     ) -> None:
         self.stack = stack
         self.broker = broker
+        self.network = network
         self.no_power = "not asked for"
         """Why power losses can't be tried here; empty when they can."""
         self._disks: dict[str, Disk] = {}
@@ -80,7 +93,7 @@ class Site:
         if has_disks:
             self._open_disks()
         self.broker.start()
-        stack.start_postgres()
+        self._start_postgres()
         # Passwords and configuration were written without the care that data get.
         os.sync()
         stack.servers = ServerAddresses(
@@ -98,6 +111,23 @@ class Site:
         stack.environment["NIGHTDESK_GATEWAY_URL"] = self.gateways[0]
         seeded = stack.run_command("seed")
         self.inbox_key = next(line.split()[1] for line in seeded if line.startswith("inbox"))
+
+    def _start_postgres(self) -> None:
+        path = self.stack.directory.path
+        settings = PostgresSettings(
+            directory=make_enterable(path / "postgres"),
+            log=self.stack.directory.log("postgres"),
+            host=self.network.address("postgres"),
+        )
+        cluster = make_cluster(settings.directory, log=settings.log, durable=True)
+        with (cluster.data / "pg_hba.conf").open("a") as who_may_come:
+            who_may_come.write(f"host all all {SUBNET} scram-sha-256\n")
+        self.stack.postgres = PostgresServer(settings)
+        self._start_server("postgres")
+
+    def _start_server(self, name: str) -> None:
+        with self.network.inside(name):
+            self.servers[name].start()
 
     def _open_disks(self) -> None:
         path = self.stack.directory.path
@@ -123,19 +153,41 @@ class Site:
             self.kill(name)
             self._disks[name].again()
 
+    def fill_disk(self, name: str) -> None:
+        """No room is left where this server writes."""
+        self._disks[name].fill()
+
+    def free_disk(self, name: str) -> None:
+        """There is room again. nats-server takes no more until it is started again, so somebody does that."""
+        self._disks[name].free()
+        self.kill(name)
+
+    def jump(self, name: str, seconds: float) -> None:
+        """The clock of this service is so far from the true time from now on."""
+        self._clock(name).write_text(str(seconds))
+
+    def _clock(self, name: str) -> Path:
+        return self.stack.directory.path / f"{name}.clock"
+
     def _add(self, kind: str, number: int) -> None:
         name = f"{kind}-{number}"
         environment = self.stack.environment | self._settings
         environment["NIGHTDESK_NATS_URL"] = self.broker.url_of(kind)
+        environment[CLOCK] = str(self._clock(name))
         if kind == "gateway":
-            port = free_port()
-            self.gateways.append(f"http://127.0.0.1:{port}")
+            port, host = free_port(), self.network.address(name)
+            self.gateways.append(f"http://{host}:{port}")
+            environment["NIGHTDESK_GATEWAY_HOST"] = host
             environment["NIGHTDESK_GATEWAY_PORT"] = str(port)
             environment["NIGHTDESK_GATEWAY_PUBLIC_URL"] = self.gateways[-1]
             environment["NIGHTDESK_GATEWAY_PROCESSES"] = "2"
         log = self.stack.directory.log(name)
         self._services[name] = ServiceProcess(kind, env=environment, log=log)
-        self._services[name].start()
+        self._start_service(name)
+
+    def _start_service(self, name: str) -> None:
+        with self.network.inside(name):
+            self._services[name].start()
 
     def wait_ready(self, *, timeout_s: float = _READY_S) -> None:
         """Until every service says that it is ready. Raises StackError."""
@@ -154,7 +206,8 @@ class Site:
         if not self.broker.is_healthy():
             return "the log's servers are not healthy"
         for name, service in self._services.items():
-            why = "ended" if not service.is_running else service.why_not_ready()
+            with self.network.inside(name):
+                why = "ended" if not service.is_running else service.why_not_ready()
             if why is not None:
                 return f"{name}: {why}"
         return None
@@ -181,7 +234,7 @@ class Site:
             environment[CRASH_POINT] = trap
         service.spec = msgspec.structs.replace(service.spec, env=environment)
         (self._armed.add if trap else self._armed.discard)(name)
-        service.start()
+        self._start_service(name)
 
     def set_trap(self, name: str, point: str) -> None:
         """Start it again, to kill itself at a crash point."""
@@ -207,12 +260,11 @@ class Site:
         """Who stopped itself at its crash point."""
         return {name for name in self._armed if self._is_stopped(name)}
 
-    def thaw(self) -> None:
-        """They go on where they stopped."""
-        for name in self.frozen:
-            self._note_sprung(name)
-            self._armed.discard(name)
-            self._services[name].kill(signal.SIGCONT)
+    def thaw(self, name: str) -> None:
+        """It goes on where it stopped."""
+        self._note_sprung(name)
+        self._armed.discard(name)
+        self._services[name].kill(signal.SIGCONT)
 
     def _is_stopped(self, name: str) -> bool:
         pid = self._services[name].pid
@@ -245,7 +297,7 @@ class Site:
         if name in self._down:
             self._down.discard(name)
             if name in self.servers:
-                self.servers[name].start()
+                self._start_server(name)
 
     def pause(self, name: str) -> None:
         """SIGSTOP to the process and all its children; connections stay open, nothing answers."""
@@ -257,9 +309,31 @@ class Site:
         for each in family:
             _signal(each, signal.SIGSTOP)
 
+    def sizes_mb(self) -> dict[str, int]:
+        """How much memory each service holds."""
+        found = {}
+        for name, service in self._services.items():
+            with contextlib.suppress(psutil.Error):
+                if service.pid is not None:
+                    found[name] = psutil.Process(service.pid).memory_info().rss // 1024**2
+        return found
+
+    def tracebacks(self) -> list[str]:
+        """Errors that no service expected: the last line of each traceback in their logs, and how often."""
+        found: Counter[str] = Counter()
+        for name in self._services:
+            log = self._services[name].spec.log
+            lines = log.read_bytes().splitlines() if log.exists() else []
+            for line in (x for x in lines if b'"exception"' in x):
+                with contextlib.suppress(msgspec.DecodeError):
+                    entry = msgspec.json.decode(line, type=dict[str, object])
+                    last = str(entry.get("exception", "")).strip().splitlines()[-1]
+                    found[f"{name}: {entry.get('event')}: {last}"] += 1
+        return [f"{text} ({count} times)" for text, count in sorted(found.items())]
+
     def log_tail(self, name: str, *, lines: int = 20) -> list[str]:
-        """The end of a process's log."""
-        return tail(self.stack.directory.log(name), lines=lines)
+        """The end of a service's log."""
+        return tail(self._services[name].spec.log, lines=lines)
 
     def close(self) -> None:
         """End everything at once."""
@@ -272,6 +346,7 @@ class Site:
         self.stack.kill()
         for disk in self._disks.values():
             disk.close()
+        self.network.close()
 
     def _note_death(self, name: str) -> None:
         if name in self._armed:
@@ -282,23 +357,37 @@ class Site:
             self.refused.append(f"{name}: {said[0]}")
 
 
+class Extent(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of a site is wanted. `has_disks`: ones that can lose power or fill up; `has_network`: machines that can
+    be cut apart. Neither where the machine can't."""
+
+    replicas: int = 1
+    sync: str = "always"
+    has_disks: bool = False
+    has_network: bool = False
+
+
+SMALL = Extent()
+
+
 @contextmanager
 def open_site(
-    *,
-    seed: str,
-    settings: dict[str, str] | None = None,
-    sync: str = "always",
-    replicas: int = 1,
-    has_disks: bool = False,
+    *, seed: str, settings: dict[str, str] | None = None, extent: Extent = SMALL
 ) -> Iterator[Site]:
     """A site in a temporary directory, gone afterwards unless NIGHTDESK_PROVE_KEEP is set."""
     path = Path(tempfile.mkdtemp(prefix="nightdesk-prove-"))
     path.chmod(0o711)
     directory = RunDirectory(path)
-    broker = One(directory, sync=sync) if replicas == 1 else Three(directory)
-    site = Site(Stack(directory), seed=seed, settings=settings, broker=broker)
+    names = (*NODES, "postgres", *PROCESSES)
+    network = machines(names, is_wanted=extent.has_network and extent.replicas > 1)
+    broker: Broker
+    if extent.replicas == 1:
+        broker = One(directory, sync=extent.sync)
+    else:
+        broker = Three(directory, network, sync=extent.sync)
+    site = Site(Stack(directory), seed=seed, settings=settings, broker=broker, network=network)
     try:
-        site.open(has_disks=has_disks)
+        site.open(has_disks=extent.has_disks)
         yield site
     finally:
         site.close()

@@ -24,6 +24,7 @@ from shared.crashpoints import crashpoint
 from shared.errors import Malformed, OutcomeUnknown, Unavailable
 from shared.events import Event, PresenceEvent, RoutingEvent, WriterStarted
 from shared.ids import Position
+from shared.planted import planted
 from shared.subjects import Family, event_subject
 
 log = structlog.get_logger(__name__)
@@ -124,8 +125,11 @@ class FencedFamily:
         payloads = [codec.encode_event(event) for event in events]
         try:
             crashpoint("fenced.append")
+            expected = self.tail.position
+            if planted("expected_asked") and await self._ask():
+                expected = self._barrier
             positions = await self._appender.append(
-                payloads, expected=self.tail.position, on_written=partial(self.on_flight, events)
+                payloads, expected=expected, on_written=partial(self.on_flight, events)
             )
             crashpoint("fenced.appended")
         except (FenceLost, FenceBusy) as err:

@@ -6,19 +6,42 @@ Never: a hole passed over. What can't be read in full stops the service with one
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import structlog
 
-from shared.bus import Batch, Bus, Delivery, LogHole, LogReplaced, RangePurged, Reader, Start
+from shared.bus import (
+    Batch,
+    Bus,
+    Delivery,
+    LogHole,
+    LogReplaced,
+    RangePurged,
+    Reader,
+    ReaderSettings,
+    Start,
+)
+from shared.crashpoints import crashpoint
 from shared.database import connect, lost_as_unavailable
 from shared.errors import Refused
 from shared.ids import Position
+from shared.planted import planted
 
 log = structlog.get_logger(__name__)
 
 _ROWS = 2_000
 _TIMEOUT_S = 30.0
+_MIDST = "timer_before_log_end"
+_MIDST_ENTRIES = 5
+_MIDST_S = 0.02
+"""With this planted bug the log is read in small pieces, so that there is a midst of it to judge in."""
+
+
+async def _dawdle() -> None:
+    """Only for the planted bug `timer_before_log_end`."""
+    if planted(_MIDST):
+        await asyncio.sleep(_MIDST_S)
 
 
 class Following:
@@ -52,6 +75,7 @@ class Following:
             try:
                 async for batch in self._reader.batches():
                     yield batch
+                    await _dawdle()
                 return
             except RangePurged as err:
                 purged = err
@@ -63,14 +87,17 @@ class Following:
             self._reader = self._open(Start(position=purged.first - 1))
 
     def _open(self, start: Start) -> Reader:
-        return Reader(self._bus, self._shard, start, subjects=self._subjects)
+        settings = ReaderSettings(batch_entries=_MIDST_ENTRIES) if planted(_MIDST) else None
+        return Reader(self._bus, self._shard, start, settings, subjects=self._subjects)
 
     async def _purged(self, after: Position, before: Position) -> AsyncIterator[Batch]:
         """What lies between in `truth.events`; every position must be there unless only some subjects are wanted."""
+        crashpoint("following.connect")
         connection = await connect(self._url, name="purged range", statement_timeout_s=_TIMEOUT_S)
         try:
             while after < before - 1:
                 with lost_as_unavailable("reading a purged range"):
+                    crashpoint("following.read")
                     cursor = await connection.execute(
                         "SELECT position, subject, at_ns, payload FROM truth.events"
                         " WHERE shard = %s AND position > %s AND position < %s"

@@ -12,6 +12,7 @@ import structlog
 
 from shared.bus import Bus, BusSettings, StreamSettings, check_durability, connect, ensure_stream
 from shared.config import Shared
+from shared.crashpoints import crashpoint
 from shared.database import Connection, lost_as_unavailable
 from shared.database import connect as connect_database
 from shared.errors import Refused, Unavailable
@@ -46,9 +47,11 @@ async def pause(stopping: asyncio.Event, seconds: float) -> None:
 
 
 async def _open(shared: Shared, name: str) -> Bus:
+    crashpoint("opening.connect")
     bus = await connect(BusSettings(url=shared.nats_url, name=f"nightdesk-{name}"))
     try:
         await ensure_log(bus, shared)
+        crashpoint("opening.sync")
         if await check_durability(bus, monitor_url=shared.nats_monitor_url) != "always":
             _judge_unknown(shared)
     except (Unavailable, Refused):
@@ -68,9 +71,11 @@ async def ensure_log(bus: Bus, shared: Shared) -> None:
     try:
         with lost_as_unavailable("looking for the log's name"):
             known = await _known_log(database, key)
+            crashpoint("opening.ensure")
             found = await ensure_stream(bus, shared.shard, settings, may_make=known is None)
             if known is None:
                 # Several services start at once with the same new log: the first one's word stands.
+                crashpoint("opening.remember")
                 await database.execute(
                     "INSERT INTO truth.installation (name, value) VALUES (%s, %s)"
                     " ON CONFLICT DO NOTHING",
@@ -88,6 +93,7 @@ async def ensure_log(bus: Bus, shared: Shared) -> None:
 
 
 async def _known_log(database: Connection, key: str) -> str | None:
+    crashpoint("opening.known")
     rows = await database.execute("SELECT value FROM truth.installation WHERE name = %s", [key])
     row = await rows.fetchone()
     return None if row is None else str(row[0])

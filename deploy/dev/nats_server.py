@@ -24,7 +24,7 @@ from deploy.dev.secret_files import kept_secret, write_private
 
 OPERATOR = "operator"
 USERS = ("gateway", "presence", "store", "dispatcher", OPERATOR)
-_USERS_FILE = Path(__file__).resolve().parents[1] / "nats" / "users.conf"
+USERS_FILE = Path(__file__).resolve().parents[1] / "nats" / "users.conf"
 _TRIES = 3
 
 
@@ -115,7 +115,7 @@ class NatsServer:
         config = settings.directory / "nats.conf"
         write_private(config, self._config().encode())
         # An include is looked for beside the file that includes it, absolute or not.
-        shutil.copyfile(_USERS_FILE, settings.directory / "users.conf")
+        shutil.copyfile(USERS_FILE, settings.directory / "users.conf")
         written_before = settings.log.stat().st_size if settings.log.exists() else 0
         process = ChildProcess.start(
             ProcessSpec(

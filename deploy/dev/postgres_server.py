@@ -33,6 +33,7 @@ class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     directory: Path
     log: Path
+    host: str = LOOPBACK
     port: int = 0
     durable: bool = True
     # Crash recovery after a kill -9 replays up to a gigabyte of log.
@@ -54,7 +55,8 @@ class PostgresServer:
             raise StackError("PostgreSQL", "it was never started", advice="call start first")
         role = SUPERUSER if superuser else OWNER
         return (
-            f"postgresql://{role}:{self._cluster.passwords[role]}@{LOOPBACK}:{self.port}/{database}"
+            f"postgresql://{role}:{self._cluster.passwords[role]}"
+            f"@{self.settings.host}:{self.port}/{database}"
         )
 
     @property
@@ -150,7 +152,7 @@ class PostgresServer:
     def _options(self) -> dict[str, str]:
         durable = "on" if self.settings.durable else "off"
         return {
-            "listen_addresses": LOOPBACK,
+            "listen_addresses": self.settings.host,
             "port": str(self.port),
             "unix_socket_directories": "",
             "max_connections": "100",

@@ -11,6 +11,7 @@ from services.dispatcher.handlers import Desk, Folded
 from services.dispatcher.why import Why
 from shared.bus import Bus, Start
 from shared.clock import new_id
+from shared.crashpoints import crashpoint
 from shared.fenced import FencedFamily, Tail
 from shared.following import Following
 from shared.opening import open_log
@@ -58,6 +59,7 @@ async def _run(
     process.add_check("log", lambda: None if bus.is_connected else "not connected")
     process.add_check("state", lambda: None if desk.is_ready else "reading the log")
     for bucket in range(HINT_BUCKETS):
+        crashpoint("dispatcher.start.hints")
         await bus.subscribe(hint_subject(shard, bucket), desk.on_hint)
     async with asyncio.TaskGroup() as tasks:
         running = [
@@ -66,9 +68,12 @@ async def _run(
             tasks.create_task(keeper.run()),
         ]
         # Every dispatcher answers: the standby has folded the same log.
+        crashpoint("dispatcher.start.estimates")
         await bus.subscribe(command_subject(shard, "dispatcher", "estimate"), desk.on_estimate)
+        crashpoint("dispatcher.start.explain")
         await bus.subscribe(command_subject(shard, "dispatcher", "explain"), why.on_explain)
         recall = command_subject(shard, "dispatcher", "recall")
+        crashpoint("dispatcher.start.recall")
         await bus.subscribe(recall, why.on_recall, queue="dispatcher")
         await process.stopping.wait()
         for task in running:

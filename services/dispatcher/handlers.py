@@ -12,15 +12,24 @@ import structlog
 from services.dispatcher import metrics
 from services.dispatcher.ahead import Ahead
 from services.dispatcher.config import Config
-from services.dispatcher.decide import UNTOUCHED, Settings, State, World, decide, estimate, spread
+from services.dispatcher.decide import (
+    UNTOUCHED,
+    Evidence,
+    Settings,
+    State,
+    World,
+    decide,
+    estimate,
+    spread,
+)
 from services.dispatcher.evidence import Watch
 from shared import codec
 from shared.bus import Batch, Bus, CoreMessage, Delivery
-from shared.clock import monotonic_s
+from shared.clock import monotonic_s, now_ns
 from shared.commands import AskQueue
 from shared.crashpoints import crashpoint
 from shared.errors import Malformed
-from shared.events import ConversationAssigned, Event, RoutingEvent
+from shared.events import ConversationAssigned, ConversationStarted, Event, RoutingEvent
 from shared.events.conversation import Priority
 from shared.fenced import Act, FencedFamily, Step, Tail
 from shared.ids import Position
@@ -42,6 +51,11 @@ class _HintHead(msgspec.Struct, frozen=True):
     """All that matters here of a hint of the store (`shared.queries.Hint`)."""
 
     to: Position
+
+
+def _is_forgotten(event: Event, position: Position) -> bool:
+    """Only for the planted bug `conversation_forgotten`."""
+    return isinstance(event, ConversationStarted) and position % 3 == 0
 
 
 def _without_reason(event: RoutingEvent) -> RoutingEvent:
@@ -81,6 +95,8 @@ class Desk:
             self._watch.renew(batch.now_ns)
         is_judged = batch.at_end or planted("timer_before_log_end")
         self.act.now_ns = batch.now_ns if is_judged else None
+        if planted("process_clock") and is_judged:
+            self.act.now_ns = now_ns()
         self.is_ready = self.is_ready or batch.at_end
         self.act.wake()
 
@@ -119,6 +135,8 @@ class Desk:
             reconnects=self._bus.reconnects,
             silence_s=self._config.store_silence_s,
         )
+        if planted("lease_in_the_dark"):
+            evidence = Evidence(stored=self.world.state.position, fresh_ns=0)
         events: Sequence[RoutingEvent] = decide(
             self.world,
             now_ns,
@@ -193,6 +211,9 @@ class Desk:
             self.world.skip(delivery.position, delivery.at_ns)
             return False
         self._family.fold(delivery, event)
+        if planted("conversation_forgotten") and _is_forgotten(event, delivery.position):
+            self.world.skip(delivery.position, delivery.at_ns)
+            return False
         if isinstance(event, ConversationAssigned):
             self._count_wait(event, delivery.at_ns)
         touched = self.world.evolve(event, delivery.position, delivery.at_ns)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from shared.crashpoints import crashpoint
 from shared.database import Connection
 from shared.ids import AccountId, Position
 
@@ -15,7 +14,6 @@ async def read_events(
     connection: Connection, shard: str, account_id: AccountId, *, after: Position, to: Position
 ) -> list[Row]:
     """The account's next events after a position, up to another; an empty list when there are no more."""
-    crashpoint("dispatcher.past.read")
     cursor = await connection.execute(
         "SELECT position, at_ns, payload FROM truth.events"
         " WHERE shard = %s AND position > %s AND position <= %s AND account_id = %s"

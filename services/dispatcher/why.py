@@ -102,6 +102,7 @@ class Why:
         past = Past(event, self._desk.world.settings, now_ns=at_ns)
         folded, after, to = 0, 0, question.decision - 1
         account_id, until_s = question.account_id, monotonic_s() + self._limit_s
+        crashpoint("dispatcher.past.read")
         while rows := await read_events(connection, self._shard, account_id, after=after, to=to):
             # In a thread: a long past must not keep the loop from the live log.
             await asyncio.to_thread(_fold, past, rows)
@@ -114,6 +115,7 @@ class Why:
         self, connection: Connection, question: AskThen
     ) -> tuple[Decision, int] | None:
         at, account_id = question.decision, question.account_id
+        crashpoint("dispatcher.past.decision")
         rows = await read_events(connection, self._shard, account_id, after=at - 1, to=at)
         for _, at_ns, payload in rows:
             event = codec.decode_event(payload)

@@ -270,6 +270,8 @@ class Admission:
             seen_up_to=draft.seen_up_to,
             automatic=draft.automatic,
         )
+        if planted("readable_fingerprint"):
+            event = msgspec.structs.replace(event, fingerprint=draft.text.encode())
         if planted("retry_with_new_id") and draft.resend:
             event = msgspec.structs.replace(event, message_id=MessageId(clock.new_id()))
         key = draft.conversation_id

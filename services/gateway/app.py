@@ -33,6 +33,7 @@ from services.gateway.tokens import Tokens
 from services.gateway.views import Views
 from shared import clock, log
 from shared.bus import Bus, CommitSettings, GroupCommit
+from shared.crashpoints import crashpoint
 from shared.crypto import read_master_key
 from shared.database import Pool, open_pool
 from shared.errors import Refused
@@ -49,6 +50,7 @@ async def serve(process: Process[GatewayConfig]) -> None:
     bus = await when_available(process.stopping, lambda: open_log(shared))
     if bus is None:
         return
+    crashpoint("gateway.start.pool")
     pool = await open_pool(shared.database_url, name="gateway", size=config.pool_size)
     try:
         keys = Keys(pool, master)

@@ -17,6 +17,7 @@ import msgspec
 
 from services.gateway.limits import Limiter
 from shared.clock import monotonic_s, new_id, now_ns
+from shared.crashpoints import crashpoint
 from shared.crypto import MasterKey
 from shared.database import Pool, borrow
 from shared.errors import Rejected
@@ -79,6 +80,7 @@ class SignIn:
         self._limiter.charge("sign_ins", address, monotonic_s())
         self._limiter.charge("failures", lookup, monotonic_s())
         async with borrow(self._pool) as connection:
+            crashpoint("gateway.sign_in.find")
             found = await find_credential(connection, "password", lookup)
         if not await self.passwords.fits(password, found.secret if found else None) or not found:
             raise wrong()
@@ -97,6 +99,7 @@ class SignIn:
             expires_s=_in_s(self._refresh_token_s),
         )
         async with borrow(self._pool) as connection:
+            crashpoint("gateway.family.insert")
             await insert_credential(connection, credential)
         token = f"{_REFRESH_PREFIX}{family}.{secret}"
         return Session(account_id=account_id, agent_id=agent_id, refresh_token=token)
@@ -106,6 +109,7 @@ class SignIn:
         family, secret = _parts(refresh_token)
         fresh = secrets.token_urlsafe(32)
         async with borrow(self._pool) as connection:
+            crashpoint("gateway.family.rotate")
             found = await rotate_refresh(
                 connection,
                 family,
@@ -125,13 +129,16 @@ class SignIn:
         """Sign out: the family ends. Anybody who holds the token may do so; a wrong one changes nothing."""
         family, secret = _parts(refresh_token)
         async with borrow(self._pool) as connection:
+            crashpoint("gateway.family.find")
             found = await find_credential(connection, "refresh", family)
             if found and hmac.compare_digest(found.secret, hash_of(secret)):
+                crashpoint("gateway.family.revoke")
                 await revoke_credential(connection, found.account_id, "refresh", family)
 
     async def is_taken(self, email: str, *, by_other_than: AgentId) -> Credential | None:
         """The live password credential of this address when it is another agent's."""
         async with borrow(self._pool) as connection:
+            crashpoint("gateway.address.find")
             found = await find_credential(connection, "password", login_lookup(self._master, email))
         return found if found and found.subject_id != by_other_than else None
 
@@ -147,17 +154,20 @@ class SignIn:
             secret=kept,
         )
         async with borrow(self._pool) as connection:
+            crashpoint("gateway.password.replace")
             await replace_credential(connection, credential)
 
     async def kept_password(self, email: str) -> bytes | None:
         """The hash under an address."""
         async with borrow(self._pool) as connection:
+            crashpoint("gateway.password.find")
             found = await find_credential(connection, "password", login_lookup(self._master, email))
         return found.secret if found else None
 
     async def forget_address(self, account_id: AccountId, email: str) -> None:
         """The address no longer signs in."""
         async with borrow(self._pool) as connection:
+            crashpoint("gateway.address.forget")
             await revoke_credential(
                 connection, account_id, "password", login_lookup(self._master, email)
             )
@@ -165,6 +175,7 @@ class SignIn:
     async def end_sessions(self, account_id: AccountId, agent_id: AgentId) -> None:
         """End every refresh family of an agent: the password changed or the agent is gone."""
         async with borrow(self._pool) as connection:
+            crashpoint("gateway.sessions.end")
             await revoke_all_of(connection, account_id, agent_id, "refresh")
 
 
@@ -202,11 +213,13 @@ class IdentitySecrets:
             secret=wrapped,
         )
         async with borrow(self._pool) as connection:
+            crashpoint("gateway.identity.replace")
             await replace_credential(connection, credential)
 
     async def find(self, account_id: AccountId, inbox_id: InboxId) -> str | None:
         """The secret of an inbox."""
         async with borrow(self._pool) as connection:
+            crashpoint("gateway.identity.find")
             found = await find_credential(connection, "identity", inbox_id)
         if found is None or found.account_id != account_id:
             return None

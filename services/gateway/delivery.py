@@ -24,6 +24,7 @@ from services.gateway.sessions.session import Session
 from shared import clock
 from shared.bus import CoreMessage
 from shared.codec import to_json, unpack
+from shared.crashpoints import crashpoint
 from shared.errors import Malformed, Rejected, Unavailable
 from shared.ids import AccountId, Position
 from shared.planted import planted
@@ -94,6 +95,7 @@ class Delivery:
     async def start(self) -> None:
         """Listen to every bucket: also accounts without sessions teach us facts."""
         for bucket in self._buckets:
+            crashpoint("gateway.start.hints")
             await self._bus.subscribe(hint_subject(self._shard, bucket.number), self._hear)
 
     def opened(self, session: Session, checkpoint: Position) -> None:

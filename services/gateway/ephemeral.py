@@ -11,6 +11,7 @@ from services.gateway.looking_relay import LookingRelay
 from services.gateway.typing_relay import TypingRelay
 from shared.bus import Bus, CoreMessage
 from shared.commands import Ephemeral, Looking, Typing
+from shared.crashpoints import crashpoint
 from shared.subjects import HINT_BUCKETS, ephemeral_subject
 
 log = structlog.get_logger(__name__)
@@ -32,6 +33,7 @@ class Hearing:
         """Listen to every bucket, then ask what was said before."""
         for bucket in range(HINT_BUCKETS):
             subject = ephemeral_subject(self._shard, bucket)
+            crashpoint("gateway.start.ephemeral")
             await self._bus.subscribe(subject, self._hear, concurrency=_AT_ONCE)
         await self._looking.start()
 

@@ -16,6 +16,7 @@ from services.gateway.tokens import Principal
 from services.gateway.views import Views, at
 from shared import clock
 from shared.codec import to_json
+from shared.planted import planted
 from shared.queries import Entry, ReceiptRow
 from shared.wire.frames import Receipts
 from shared.wire.views import EntryView
@@ -36,7 +37,12 @@ class Handing:
 
     def views_of(self, rows: Sequence[Entry], principal: Principal) -> list[EntryView]:
         """The entries as one person may see them; the same for all devices of theirs."""
-        return [self._views.entry(row, principal) for row in rows]
+        views = [self._views.entry(row, principal) for row in rows]
+        if planted("push_without_seq"):
+            views = [_without_seq(view) for view in views]
+        if planted("left_not_told"):
+            views = [view for view in views if view.kind != "conversation_left"]
+        return views
 
     def entries(
         self, session: Session, views: Sequence[EntryView], *, current: bool, way: str
@@ -71,6 +77,13 @@ class Handing:
             part = [self._views.receipt(row) for row in rows[first : first + _RECEIPTS_A_FRAME]]
             session.send(to_json(Receipts(receipts=part)))
             metrics.SENT.labels("receipts").inc()
+
+
+def _without_seq(view: EntryView) -> EntryView:
+    """Only for the planted bug of that name."""
+    if view.message is None:
+        return view
+    return msgspec.structs.replace(view, message=msgspec.structs.replace(view.message, seq=0))
 
 
 def _marked(view: EntryView, principal: Principal, until: str) -> EntryView:

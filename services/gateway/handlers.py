@@ -25,8 +25,10 @@ from services.gateway.sessions.socket import Socket
 from services.gateway.tokens import Principal
 from shared import clock
 from shared.codec import to_json
+from shared.crashpoints import crashpoint
 from shared.errors import Malformed, NightdeskError, OutcomeUnknown, Rejected, Unavailable
 from shared.ids import ConversationId, MessageId, Position, canonical
+from shared.planted import planted
 from shared.runtime import contained
 from shared.wire.frames import ClientFrame, Err, Hello, Looking, Ok, Read, Received, Send, Typing
 
@@ -262,6 +264,7 @@ class Handlers:
             return
         posted = pending.future.result()
         session.faults = 0
+        crashpoint("gateway.answer")
         session.send(
             to_json(Ok(id=pending.id, position=posted.position, message_id=posted.message_id))
         )
@@ -285,7 +288,11 @@ class Handlers:
             _, pending = self._deadlines.popleft()
             if not pending.is_answered:
                 self._close_pending(pending)
-                overdue = OutcomeUnknown("nobody knows yet; send it again with the same id")
+                overdue: NightdeskError = OutcomeUnknown(
+                    "nobody knows yet; send it again with the same id"
+                )
+                if planted("unknown_is_no"):
+                    overdue = Rejected("not_stored", "it was not stored")
                 self._answer_error(pending.session, "send", overdue, pending.id)
 
     def _received(self, session: Session, principal: Principal, frame: Received) -> None:

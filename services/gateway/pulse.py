@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from shared.crashpoints import crashpoint
 from shared.database import Pool, borrow
 from shared.errors import Unavailable
 
@@ -22,6 +23,7 @@ class Pulse:
         while True:
             try:
                 async with borrow(self._pool) as connection:
+                    crashpoint("gateway.pulse")
                     await connection.execute("SELECT 1")
                 self.is_up = True
             except Unavailable:

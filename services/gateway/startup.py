@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from shared import bus, log
 from shared.config import Shared
+from shared.crashpoints import crashpoint
 from shared.database import guard_durability
 from shared.errors import Refused, Unavailable
 from shared.opening import ensure_log
@@ -41,8 +42,10 @@ def allow_many_connections() -> None:
 
 async def open_log(shared: Shared) -> bus.Bus:
     """A connection to a log that keeps promises. Raises `Unavailable`, `Refused`."""
+    crashpoint("gateway.start.connect")
     connection = await bus.connect(bus.BusSettings(url=shared.nats_url, name="nightdesk gateway"))
     try:
+        crashpoint("gateway.start.sync")
         known = await bus.check_durability(connection, monitor_url=shared.nats_monitor_url or None)
         if known == "unknown" and shared.mode == "production":
             raise Refused(
@@ -59,6 +62,7 @@ async def open_log(shared: Shared) -> bus.Bus:
 
 async def guard_database(shared: Shared) -> None:
     """Refuse a PostgreSQL that forgets what it committed: keys and credentials lie there."""
+    crashpoint("gateway.start.database")
     relaxed = await guard_durability(shared.database_url, mode=shared.mode)
     if relaxed:
         log.get().warning("durability_relaxed", off=relaxed, mode=shared.mode)

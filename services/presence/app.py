@@ -12,6 +12,7 @@ from services.presence.handlers import Desk, Folded
 from services.presence.state import VERSION, State
 from shared.bus import Bus, Start
 from shared.clock import new_id
+from shared.crashpoints import crashpoint
 from shared.fenced import FencedFamily, Tail
 from shared.following import Following
 from shared.opening import open_log
@@ -86,11 +87,14 @@ async def _fold(following: Following, desk: Desk, keeper: Keeper[Folded]) -> Non
 
 async def _listen(bus: Bus, shard: str, desk: Desk) -> None:
     """Beats from the start; questions only when there is something to answer from."""
+    crashpoint("presence.start.beats")
     await bus.subscribe(beats_subject(shard), desk.on_beats)
     await desk.ready.wait()
+    crashpoint("presence.start.agents")
     await bus.subscribe(
         command_subject(shard, "presence", "agents"), desk.on_agents, queue="presence"
     )
+    crashpoint("presence.start.wishes")
     await bus.subscribe(
         command_subject(shard, "presence", "set_availability"),
         desk.on_set_availability,

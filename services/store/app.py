@@ -13,6 +13,7 @@ from services.store.handlers.progress import Progress
 from services.store.handlers.questions import Questions
 from shared import log
 from shared.bus import Bus
+from shared.crashpoints import crashpoint
 from shared.database import Pool, guard_durability, open_pool
 from shared.errors import Unavailable
 from shared.opening import open_log
@@ -35,6 +36,7 @@ async def serve(process: Process[Config]) -> None:
     bus = await open_log(process.shared, process.name, process.stopping)
     if bus is None:
         return
+    crashpoint("store.start.pool")
     pool = await open_pool(
         process.shared.database_url,
         name="store questions",
@@ -73,6 +75,7 @@ async def _guard_database(process: Process[Config]) -> bool:
     is_told = False
     while not process.stopping.is_set():
         try:
+            crashpoint("store.start.database")
             relaxed = await guard_durability(shared.database_url, mode=shared.mode)
         except Unavailable as err:
             if not is_told:

@@ -20,6 +20,7 @@ from shared.bus.connection import Bus
 from shared.bus.delivery import Delivery
 from shared.bus.streams import api_request
 from shared.bus.wire import header_number, plain_frame, status_of
+from shared.crashpoints import crashpoint
 
 _HEARTBEAT = 100
 _GONE = frozenset({404, 408})
@@ -99,6 +100,7 @@ class Cursor:
         }
         if subjects:
             config["filter_subjects"] = list(subjects)
+        crashpoint("cursor.create")
         raw = await api_request(
             self._bus,
             f"CONSUMER.CREATE.{self._stream}.{self._name}",
@@ -139,6 +141,7 @@ class Cursor:
 
     async def is_drained(self) -> bool:
         """Ask the server whether everything it has for this consumer has been taken here."""
+        crashpoint("cursor.info")
         raw = await api_request(self._bus, f"CONSUMER.INFO.{self._stream}.{self._name}")
         info = msgspec.json.decode(raw, type=_Info)
         return info.num_pending == 0 and info.delivered.consumer_seq == self._sequence

@@ -21,6 +21,7 @@ from shared.bus.connection import Bus
 from shared.bus.cursor import Cursor, CursorSettings
 from shared.bus.delivery import Delivery, digest
 from shared.bus.streams import ApiFailed, stream_name, stream_state
+from shared.crashpoints import crashpoint
 from shared.errors import NightdeskError, Unavailable
 from shared.planted import planted
 
@@ -189,6 +190,8 @@ class Reader:
 
     def _doubt(self, cursor: Cursor) -> str | None:
         """Why this cursor can't be trusted any more, if so."""
+        if planted("cursor_trusted"):
+            return None
         if cursor.lost is not None:
             return cursor.lost
         if cursor.is_cut:
@@ -198,6 +201,7 @@ class Reader:
 
     async def _open(self, reason: str) -> Cursor:
         """A fresh consumer at the checkpoint, whose first delivery is compared with what was read."""
+        crashpoint("reader.open")
         state = await stream_state(self._bus, self._shard)
         if state.last < self.position:
             raise LogReplaced(self.position, f"the stream ends at {state.last}")
@@ -310,6 +314,7 @@ class Reader:
     async def _refresh(self, cursor: Cursor) -> bool:
         """Look at the server's clock and at the end of the log; False if this tells of no end yet."""
         try:
+            crashpoint("reader.refresh")
             state = await stream_state(self._bus, self._shard)
             is_drained = state.last <= self.position or not self._subjects
             is_drained = is_drained or await cursor.is_drained()

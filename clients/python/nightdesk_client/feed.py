@@ -203,11 +203,25 @@ class Feed:
         posted = entry.message if entry.kind == "message" else None
         if posted is None or self._take(posted):
             items.append(entry_of(entry))
-        messages = entry.messages
+        messages = [*await self._before(entry), *entry.messages]
         if entry.more:
-            messages = [*messages, *await self._rest_of(entry)]
+            messages += await self._rest_of(entry)
         items += [history_entry(x, alert=entry.alert) for x in messages if self._take(x)]
         return items
+
+    async def _before(self, entry: InboxEntry) -> list[Message]:
+        """A conversation that comes back brings what its owner's inbox was not given yet. A device that was not there
+        the first time has nothing of what lies before."""
+        if entry.kind != "conversation_assigned":
+            return []
+        last_seq = entry.conversation.last_seq if entry.conversation else 0
+        up_to_seq = entry.from_seq - 1 if entry.to_seq else last_seq
+        known_seq, _ = self._shown.last(entry.conversation_id)
+        if known_seq >= up_to_seq:
+            return []
+        return await self._history.messages(
+            entry.conversation_id, after_seq=known_seq, up_to_seq=up_to_seq
+        )
 
     async def _rest_of(self, entry: InboxEntry) -> list[Message]:
         after_seq = entry.messages[-1].seq if entry.messages else entry.from_seq - 1

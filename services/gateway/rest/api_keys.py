@@ -10,6 +10,7 @@ from services.gateway.rest.route import ADMIN, Call, Reply, Route, not_found
 from services.gateway.tokens import NewApiKey, new_api_key
 from services.gateway.views import at
 from shared.clock import now_ns
+from shared.crashpoints import crashpoint
 from shared.database import borrow
 from shared.errors import Rejected
 from shared.keys import (
@@ -34,6 +35,7 @@ def _view(credential: Credential, *, text: str | None = None) -> ApiKey:
 async def show_list(call: Call[None, None]) -> Reply:
     """The keys that are good."""
     async with borrow(call.parts.pool) as connection:
+        crashpoint("gateway.api_key.list")
         found = await list_credentials(connection, call.account_id, "api_key")
     return Reply(body=ApiKeys(data=[_view(c) for c in found if not c.revoked_s]))
 
@@ -51,6 +53,7 @@ async def make(call: Call[MakeApiKey, None]) -> Reply:
     )
     try:
         async with borrow(call.parts.pool) as connection:
+            crashpoint("gateway.api_key.insert")
             await insert_credential(connection, credential)
     except Rejected as err:
         if err.code != "credential_exists":
@@ -75,6 +78,7 @@ def _derived(call: Call[MakeApiKey, None]) -> NewApiKey:
 
 async def _made_before(call: Call[MakeApiKey, None], made: NewApiKey) -> Credential:
     async with borrow(call.parts.pool) as connection:
+        crashpoint("gateway.api_key.made")
         found = await find_credential(connection, "api_key", made.lookup)
     if found is None or found.detail.get("name") != call.body.name:
         raise Rejected("idempotency_conflict", "this Idempotency-Key made another key")
@@ -85,6 +89,7 @@ async def revoke(call: Call[None, None]) -> Reply:
     """Good no longer; other gateways notice within a minute."""
     lookup = call.given.path["api_key_id"]
     async with borrow(call.parts.pool) as connection:
+        crashpoint("gateway.api_key.revoke")
         was_good = "\0" not in lookup and await revoke_credential(
             connection, call.account_id, "api_key", lookup
         )

@@ -73,6 +73,7 @@ class Questions:
         concurrency = self._config.query_connections * _WAITING_PER_CONNECTION
         for name in _KINDS:
             subject = query_subject(self._shard, name)
+            crashpoint("store.start.subscribe")
             subscription = await self._bus.subscribe(
                 subject, self._asked, queue="store", concurrency=concurrency
             )

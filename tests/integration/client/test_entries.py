@@ -127,6 +127,28 @@ async def test_messages_of_an_assignment_are_yielded_one_by_one(
     assert shown[1:] == [1, 2, 3, 4, 5, 7]
 
 
+async def test_a_conversation_that_comes_back_is_whole_on_a_device_that_never_had_it(
+    scripted_gateway: ScriptedGateway,
+) -> None:
+    """An agent held it once; the device came later. What the inbox was given then is read, in front of the new part."""
+    scripted_gateway.answer(
+        "GET /conversations/c1/messages",
+        (200, {"data": [message(1), message(2), message(3)], "more": False}),
+    )
+    async with returning(scripted_gateway) as visitor:
+        session = await scripted_gateway.session()
+        await session.welcome()
+        back = entry(
+            20, 10, kind="conversation_assigned", conversation=conversation(4), from_seq=3, to_seq=4
+        )
+        again = entry(30, 20, kind="conversation_assigned", conversation=conversation(4))
+        await session.entries(back | {"messages": [message(3), message(4)]}, again, cursor="c30")
+        items = await take(visitor.entries(), 6)
+    shown = [x.message.seq if isinstance(x, Entry) and x.message else 0 for x in items]
+    assert shown == [0, 1, 2, 3, 4, 0]
+    assert len(scripted_gateway.calls) == 1
+
+
 async def test_acknowledges_what_the_application_took(scripted_gateway: ScriptedGateway) -> None:
     """`received` names what was taken and nothing that only waits; it is said again after a loss."""
     async with returning(scripted_gateway) as visitor:
