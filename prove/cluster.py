@@ -22,7 +22,7 @@ from deploy.dev.nats_server import (
 from deploy.dev.ports import free_port
 from deploy.dev.process import ChildProcess, ProcessSpec, wait_until
 from deploy.dev.run_directory import RunDirectory
-from prove.network import Machines
+from prove.network import Loopback, Machines
 
 _HEALTHY_S = 30.0
 NODES = ("nats-1", "nats-2", "nats-3")
@@ -81,7 +81,10 @@ class Three:
 
     replicas = 3
 
-    def __init__(self, directory: RunDirectory, machines: Machines, *, sync: str) -> None:
+    def __init__(
+        self, directory: RunDirectory, machines: Machines | None = None, *, sync: str = "always"
+    ) -> None:
+        machines = machines or Loopback("not asked for")
         routes = [f"{machines.address(name)}:{free_port()}" for name in NODES]
         self._passwords = {user: "k" + secrets.token_hex(16) for user in USERS}
         self._nodes = {
