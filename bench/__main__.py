@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bench import drain, idle, ingest, report, storm, whole_way
 from bench.figures import Measured, Point, Row, Scale
+from bench.places import RESULTS
 
 FIGURES: dict[str, Callable[[Scale], Measured]] = {
     "B1": ingest.measure,
@@ -46,7 +47,7 @@ def main() -> int:
         console.print(f"{time.monotonic() - began:.0f} s")
     report.show(rows, console)
     path = report.keep(Measured(rows=rows, points=points), is_quick=scale.is_quick, before=before)
-    console.print(f"kept as {path.relative_to(report.RESULTS.parents[1])}")
+    console.print(f"kept as {path.relative_to(RESULTS.parents[1])}")
     return 1 if any(row.is_void for row in rows) else 0
 
 

@@ -26,7 +26,7 @@ class Heard(msgspec.Struct, frozen=True, gc=False):
 
     op: str = ""
     id: int = 0
-    position: int = 0
+    position: int | None = 0
     recovered: bool | None = None
     cursor: str | None = None
     code: str = ""

@@ -11,10 +11,12 @@ from typing import Any
 import psycopg
 import uvloop
 
+from bench import flame
 from bench.device import Crowd, Opener, device_id, hello
 from bench.figures import Beside, Faults, Measured, Row, Scale
 from bench.pacing import until
 from bench.people import People, open_people
+from bench.places import RESULTS
 from bench.screens import Screens
 from bench.site import Meter, Site, costs_of, open_site
 from bench.waiting import assign, write
@@ -129,6 +131,10 @@ async def _measure(site: Site, scale: Scale) -> Measured:
             singles.append(taken[len(taken) // 2] * 1000)
             rates.append(await drain.all_at_once())
             raw.append(await drain.raw())
+        if flame.is_wanted():
+            with flame.recording(site, "B3", ("gateway", "store"), RESULTS):
+                for _ in range(scale.of(10, 3)):
+                    await drain.all_at_once()
         return Measured(rows=_rows(drain, singles, rates, raw))
 
 

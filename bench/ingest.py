@@ -12,10 +12,12 @@ from collections.abc import Callable
 
 import uvloop
 
+from bench import flame
 from bench.device import Crowd, Device, heard_of
 from bench.figures import Beside, Faults, Measured, Point, Row, Scale, percentile
 from bench.pacing import offer, until
 from bench.people import People, open_people
+from bench.places import RESULTS
 from bench.posting import Poster
 from bench.raw import insert_one_by_one, nats_one_by_one
 from bench.site import SHARD, Meter, Site, costs_of, open_site
@@ -67,7 +69,7 @@ class Writers:
         """An answer, perhaps."""
         heard = heard_of(payload)
         if heard.op == "ok":
-            self.turn.accepted[heard.id] = heard.position
+            self.turn.accepted[heard.id] = heard.position or 0
             self.turn.latencies_s.append(time.perf_counter() - self.turn.sent[heard.id][2])
             self.on_answer(device.number)
         elif heard.op == "err":
@@ -214,6 +216,9 @@ async def _turns(ingest: Ingest, scale: Scale) -> Measured:
         _half_row(halves, scale),
     ]
     best = rows[0].median
+    if flame.is_wanted():
+        with flame.recording(site, "B1", ("gateway", "store", "dispatcher"), RESULTS):
+            await ingest.each_waits()
     return Measured(rows=rows, points=await _points(ingest, scale, best))
 
 

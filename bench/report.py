@@ -15,9 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.figures import Measured, Row
+from bench.places import RESULTS
 from bench.plot import plot
-
-RESULTS = Path(__file__).parent / "results"
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):

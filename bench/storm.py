@@ -11,10 +11,12 @@ import urllib.request
 
 import uvloop
 
+from bench import flame
 from bench.device import Crowd, Device, Opener, device_id, hello
 from bench.figures import Faults, Measured, Row, Scale
 from bench.pacing import until
 from bench.people import People, open_people
+from bench.places import RESULTS
 from bench.screens import Screens
 from bench.site import Meter, Site, costs_of, open_site
 from bench.waiting import assign, write
@@ -127,6 +129,9 @@ async def _measure(site: Site, scale: Scale) -> Measured:
             taken, ready = await storm.come_back(is_restarted=True)
             restarted.append(taken)
             started.append(ready)
+        if flame.is_wanted():
+            with flame.recording(site, "B5", ("gateway", "store"), RESULTS):
+                await storm.come_back(is_restarted=False)
         return Measured(rows=_rows(storm, running, restarted, started, costs))
 
 

@@ -10,10 +10,12 @@ import time
 
 import uvloop
 
+from bench import flame
 from bench.device import ENTRIES, Crowd, Device, entries_of, heard_of
 from bench.figures import Beside, Faults, Measured, Point, Row, Scale, percentile
 from bench.pacing import offer, until
 from bench.people import People, open_people
+from bench.places import RESULTS
 from bench.raw_way import publish_copy_publish
 from bench.receipts import RECEIPTS, Told
 from bench.screens import compare
@@ -136,7 +138,7 @@ class WholeWay:
         else:
             heard = heard_of(payload)
             if heard.op == "ok":
-                self.told.expect(device.number, heard.position, self.turn.sent[heard.id][2])
+                self.told.expect(device.number, heard.position or 0, self.turn.sent[heard.id][2])
             elif heard.op == "err":
                 self.turn.refused += 1
 
@@ -198,6 +200,9 @@ async def _measure(site: Site, scale: Scale, name: str) -> Measured:
             )
             calm.append(await way.at_rate(load))
         rows = [_full_row(full, raw, name), *_calm_rows(calm, load, name)]
+        if flame.is_wanted() and name == "R1":
+            with flame.recording(site, "B4", ("gateway", "store", "dispatcher"), RESULTS):
+                await way.saturated()
         points = []
         for rate in (
             (500.0,) if scale.is_quick else (500.0, 1_000.0, 2_000.0, 4_000.0, 6_000.0, 8_000.0)

@@ -8,7 +8,7 @@ key (32 bytes, from a file) wraps the data keys; wrapped keys lie in PostgreSQL,
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import hmac
 import os
 import uuid
@@ -131,17 +131,26 @@ class KeyRing:
 
     def fingerprint(self, account_id: AccountId, *fields: bytes) -> bytes:
         """HMAC over length-prefixed fields: tells a repeat of a MessageID from a clash."""
-        mac = hmac.new(self._fingerprint[account_id], digestmod=hashlib.sha256)
-        for field in fields:
-            mac.update(len(field).to_bytes(4, "big") + field)
-        return mac.digest()
+        message = b"".join([part for x in fields for part in (len(x).to_bytes(4, "big"), x)])
+        return hmac.digest(self._fingerprint[account_id], message, "sha256")
 
 
 def _bound(account_id: str, of: str, part: str, revision: int, key_id: bytes) -> bytes:
-    return (
-        uuid.UUID(account_id).bytes
-        + uuid.UUID(of).bytes
-        + revision.to_bytes(4, "big")
-        + _PARTS[part].to_bytes(1, "big")
-        + key_id
-    )
+    tail = _REVISION_0[part] if not revision else _tail(part, revision)
+    thing = bytes.fromhex(of.replace("-", ""))
+    if len(thing) != 16:
+        raise ValueError("a text is bound to a UUID")
+    return _id_bytes(account_id) + thing + tail + key_id
+
+
+@functools.lru_cache(maxsize=4096)
+def _id_bytes(account_id: str) -> bytes:
+    """There are few accounts and many messages."""
+    return uuid.UUID(account_id).bytes
+
+
+def _tail(part: str, revision: int) -> bytes:
+    return revision.to_bytes(4, "big") + _PARTS[part].to_bytes(1, "big")
+
+
+_REVISION_0 = {part: _tail(part, 0) for part in _PARTS}

@@ -4,6 +4,8 @@ else exists is nobody's business."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import msgspec
 
 from services.gateway.asking import Asking
@@ -43,7 +45,7 @@ class Access:
         self._directory = directory
         self._kept = kept
         self._fresh_s = fresh_s
-        self._facts: dict[str, Facts] = {}
+        self._facts: OrderedDict[str, Facts] = OrderedDict()
         self._merged: dict[str, ContactId] = {}
 
     async def may_see(
@@ -150,10 +152,10 @@ class Access:
         self._merged.clear()
 
     def _keep(self, facts: Facts) -> Facts:
-        self._facts.pop(facts.conversation_id, None)
         self._facts[facts.conversation_id] = facts
+        self._facts.move_to_end(facts.conversation_id)
         if len(self._facts) > self._kept:
-            self._facts.pop(next(iter(self._facts)))
+            self._facts.popitem(last=False)
         return facts
 
     async def _facts_for(

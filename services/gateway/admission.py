@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -26,6 +27,7 @@ from shared.crashpoints import crashpoint
 from shared.errors import NightdeskError, OutcomeUnknown, Rejected, Unavailable
 from shared.events import Author, Event, MessagePosted
 from shared.ids import AccountId, ConversationId, DeviceId, MessageId, Position, uuid7_time_ms
+from shared.labelled import labelled
 from shared.planted import planted
 from shared.queries import LookUpMessageId
 from shared.subjects import Family, event_subject
@@ -90,7 +92,8 @@ def clean_text(text: str, *, most_chars: int = MAX_TEXT_CHARS) -> str:
         raise Rejected(
             "too_large", f"the text has more than {most_chars} characters", pointer="/text"
         )
-    if NO_TEXT.search(text):
+    # Most texts are printable altogether, which is ten times quicker to find out.
+    if not text.isprintable() and NO_TEXT.search(text):
         raise Rejected("invalid", "the text holds characters that are no text", pointer="/text")
     return text
 
@@ -112,7 +115,8 @@ class Admission:
         self._asking = asking
         self._shard = shard
         self.settings = settings or AdmissionSettings()
-        self._known: dict[tuple[str, str], _Known] = {}
+        # A plain dict finds its first key only past everything deleted before it.
+        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
         self._crossing = Crossing(asking)
         self._searches: set[asyncio.Task[None]] = set()
         self._started_ms = clock.now_ns() // 1_000_000
@@ -195,7 +199,7 @@ class Admission:
             outcomes[key] = _outcome(future)
         for outcome in outcomes.values():
             result = outcome.code if isinstance(outcome, NightdeskError) else "ok"
-            metrics.APPENDED.labels(family, result).inc()
+            labelled(metrics.APPENDED, family, result).inc()
         return outcomes
 
     def _check_open(self) -> None:
@@ -356,10 +360,10 @@ class Admission:
         known.position = position
         known.at_s = clock.monotonic_s()
         # Moved to the end, so that the oldest acknowledged ids are found first.
-        self._known.pop(key, None)
         self._known[key] = known
+        self._known.move_to_end(key)
         self._forget_old(known.at_s)
-        metrics.APPENDED.labels("message", "ok").inc()
+        labelled(metrics.APPENDED, "message", "ok").inc()
         metrics.COMMIT_SECONDS.observe(known.at_s - started_s)
         answer.set_result(Posted(message_id=draft.message_id, position=known.position))
 
@@ -371,7 +375,7 @@ class Admission:
             oldest = self._known[key]
             if oldest.future is not None:
                 # In flight for long: put it behind the others, it must not hide them.
-                self._known[key] = self._known.pop(key)
+                self._known.move_to_end(key)
                 return
             if now_s - oldest.at_s < settings.ids_kept_s and len(self._known) <= settings.ids_kept:
                 return

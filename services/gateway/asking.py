@@ -15,6 +15,7 @@ from shared.codec import pack, unpack
 from shared.crashpoints import crashpoint
 from shared.errors import Malformed, Rejected, Unavailable
 from shared.ids import Position
+from shared.labelled import labelled
 from shared.queries import (
     Answer,
     ContactRow,
@@ -151,7 +152,7 @@ class Asking:
             outcome = answer.status
             return _told(answer, kind)
         finally:
-            metrics.ASK_SECONDS.labels(name, outcome).observe(clock.monotonic_s() - started)
+            labelled(metrics.ASK_SECONDS, name, outcome).observe(clock.monotonic_s() - started)
 
     async def _answered(self, name: str, question: bytes, deadline: float) -> Answer:
         """Ask until a store is not behind. A lost answer is asked for once more: questions change nothing."""

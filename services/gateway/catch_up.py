@@ -16,6 +16,7 @@ from services.gateway.handing import Handing
 from services.gateway.sessions.session import Session
 from services.gateway.views import Views
 from shared.errors import Malformed, Rejected, Unavailable
+from shared.labelled import labelled
 from shared.queries import ReadInbox
 from shared.runtime import contained
 
@@ -101,7 +102,7 @@ class CatchUp:
                 at_least=session.wanted,
             )
         )
-        metrics.CATCH_UPS.labels("ok").inc()
+        labelled(metrics.CATCH_UPS, "ok").inc()
         page = told.result
         if told.epoch != session.epoch:
             session.close(3002)

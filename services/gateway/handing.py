@@ -16,6 +16,7 @@ from services.gateway.tokens import Principal
 from services.gateway.views import Views, at
 from shared import clock
 from shared.codec import to_json
+from shared.labelled import labelled
 from shared.planted import planted
 from shared.queries import Entry, ReceiptRow
 from shared.wire.frames import Receipts
@@ -65,18 +66,18 @@ class Handing:
             marked, lambda p: self._cursors.encode(owner_id, epoch, p), current=current
         ):
             session.send(frame)
-            metrics.SENT.labels("entries").inc()
+            labelled(metrics.SENT, "entries").inc()
         for view in fresh:
             window.sent(view.position, now_s)
         session.position = fresh[-1].position
-        metrics.ENTRIES.labels(way).inc(len(fresh))
+        labelled(metrics.ENTRIES, way).inc(len(fresh))
 
     def receipts(self, session: Session, rows: Sequence[ReceiptRow]) -> None:
         """Tell how far others (and the person's other devices) got."""
         for first in range(0, len(rows), _RECEIPTS_A_FRAME):
             part = [self._views.receipt(row) for row in rows[first : first + _RECEIPTS_A_FRAME]]
             session.send(to_json(Receipts(receipts=part)))
-            metrics.SENT.labels("receipts").inc()
+            labelled(metrics.SENT, "receipts").inc()
 
 
 def _without_seq(view: EntryView) -> EntryView:

@@ -28,6 +28,7 @@ from shared.codec import to_json
 from shared.crashpoints import crashpoint
 from shared.errors import Malformed, NightdeskError, OutcomeUnknown, Rejected, Unavailable
 from shared.ids import ConversationId, MessageId, Position, canonical
+from shared.labelled import labelled
 from shared.planted import planted
 from shared.runtime import contained
 from shared.wire.frames import ClientFrame, Err, Hello, Looking, Ok, Read, Received, Send, Typing
@@ -135,7 +136,7 @@ class Handlers:
         except (Rejected, Unavailable, OutcomeUnknown, Malformed) as err:
             self._answer_error(session, op, err, getattr(frame, "id", None))
         else:
-            metrics.FRAMES.labels(op, "ok").inc()
+            labelled(metrics.FRAMES, op, "ok").inc()
 
     async def _carry_out(self, session: Session, frame: ClientFrame) -> None:
         match frame:
@@ -268,7 +269,7 @@ class Handlers:
         session.send(
             to_json(Ok(id=pending.id, position=posted.position, message_id=posted.message_id))
         )
-        metrics.SENT.labels("ok").inc()
+        labelled(metrics.SENT, "ok").inc()
 
     @staticmethod
     def _close_pending(pending: _Pending) -> None:

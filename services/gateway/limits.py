@@ -7,6 +7,7 @@ refused was not done: 429 with the seconds after which it will be granted.
 from __future__ import annotations
 
 import ipaddress
+from collections import OrderedDict
 
 import msgspec
 
@@ -58,19 +59,20 @@ class Gcra:
         self._gap_s = processes / limit.per_s
         self._burst_s = self._gap_s * max(1, limit.burst // processes)
         self._max_keys = max_keys
-        self._due: dict[str, float] = {}
+        self._due: OrderedDict[str, float] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._due)
 
     def take(self, key: str, now_s: float) -> float:
         """0 when granted, else the seconds until it would be."""
-        due = max(self._due.pop(key, now_s), now_s)
+        due = max(self._due.get(key, now_s), now_s)
         wait_s = due + self._gap_s - self._burst_s - now_s
         granted = wait_s <= 1e-9
         self._due[key] = due + self._gap_s if granted else due
+        self._due.move_to_end(key)
         if len(self._due) > self._max_keys:
-            del self._due[next(iter(self._due))]
+            self._due.popitem(last=False)
         return 0.0 if granted else wait_s
 
     def give_back(self, key: str) -> None:

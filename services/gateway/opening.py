@@ -19,6 +19,7 @@ from shared.codec import to_json
 from shared.commands import Connection
 from shared.errors import Malformed, Rejected, Unavailable
 from shared.ids import AgentId, DeviceId, Position, canonical
+from shared.labelled import labelled
 from shared.planted import planted
 from shared.queries import InboxPage, ReadInbox
 from shared.wire.frames import Hello, Welcome
@@ -194,4 +195,4 @@ class Opening:
                 )
             )
         )
-        metrics.SENT.labels("welcome").inc()
+        labelled(metrics.SENT, "welcome").inc()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 from collections.abc import Iterable
 from typing import Literal
 
@@ -51,8 +52,14 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
 def at(ns: int) -> str:
     """RFC 3339 in UTC with milliseconds."""
-    whole = dt.datetime.fromtimestamp(ns // 1_000_000_000, dt.UTC)
-    return f"{whole:%Y-%m-%dT%H:%M:%S}.{ns // 1_000_000 % 1000:03d}Z"
+    seconds, rest_ns = divmod(ns, 1_000_000_000)
+    return f"{_second(seconds)}.{rest_ns // 1_000_000:03d}Z"
+
+
+@functools.lru_cache(maxsize=4096)
+def _second(seconds: int) -> str:
+    """Messages that lie close together share their second."""
+    return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def at_or_none(ns: int) -> str | None:

@@ -61,8 +61,8 @@ class Submission:
     def __init__(self, entries: Sequence[Entry], future: asyncio.Future[Positions]) -> None:
         self.entries = tuple(entries)
         self.future = future
-        self.keys = frozenset(entry.key for entry in self.entries)
-        self.size_bytes = sum(len(entry.payload) + _FRAME_BYTES for entry in self.entries)
+        self.keys = frozenset([entry.key for entry in self.entries])
+        self.size_bytes = sum([len(entry.payload) + _FRAME_BYTES for entry in self.entries])
 
     def fail(self, error: Exception) -> None:
         """Tell the caller, unless it has gone."""

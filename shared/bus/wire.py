@@ -91,14 +91,25 @@ def batch_frames(
 ) -> bytes:
     """One atomic batch (ADR-50): only the last entry, which commits, asks for an answer."""
     last = len(entries)
+    head = b"NATS/1.0\r\nNats-Batch-Id: " + batch_id.encode() + b"\r\nNats-Batch-Sequence: %d\r\n"
     frames = []
     for number, (subject, payload) in enumerate(entries, start=1):
-        header = f"Nats-Batch-Id: {batch_id}\r\nNats-Batch-Sequence: {number}\r\n"
-        if number == 1:
-            header += first_header
-        if number == last:
-            header += "Nats-Batch-Commit: 1\r\n"
-        frames.append(plain_frame(subject, reply if number == last else "", payload, header))
+        if number in (1, last):
+            block = head % number + first_header.encode() * (number == 1)
+            block += b"Nats-Batch-Commit: 1\r\n" * (number == last) + b"\r\n"
+        else:
+            block = head % number + b"\r\n"
+        frames.append(
+            b"HPUB %b %b %d %d\r\n%b%b\r\n"
+            % (
+                subject.encode(),
+                reply.encode() if number == last else b"",
+                len(block),
+                len(block) + len(payload),
+                block,
+                payload,
+            )
+        )
     return b"".join(frames)
 
 

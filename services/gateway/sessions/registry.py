@@ -10,6 +10,7 @@ from services.gateway import metrics
 from services.gateway.sessions.session import Session
 from shared.events import AccountEvent, AgentRemoved, AgentSaved, InboxRemoved
 from shared.ids import AccountId, Position
+from shared.labelled import labelled
 from shared.subjects import HINT_BUCKETS, bucket_of
 
 _NONE: tuple[Session, ...] = ()
@@ -50,7 +51,7 @@ class Registry:
         if principal.kind == "agent":
             self._agents.setdefault(principal.account_id, set()).add(session)
         self.in_buckets[bucket_of(principal.account_id)] += 1
-        metrics.SESSIONS.labels(principal.kind).inc()
+        labelled(metrics.SESSIONS, principal.kind).inc()
         return older
 
     def remove(self, session: Session) -> None:
@@ -106,4 +107,4 @@ class Registry:
             agents.discard(session)
             if not agents:
                 del self._agents[principal.account_id]
-        metrics.SESSIONS.labels(principal.kind).dec()
+        labelled(metrics.SESSIONS, principal.kind).dec()

@@ -1,0 +1,7 @@
+"""Where results are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
