@@ -7,11 +7,11 @@ from bisect import bisect_left, insort
 from typing import Any
 
 from shared import events as e
-from shared.ids import AccountId, AgentId, ContactId, ConversationId, InboxId, TeamId
+from shared.ids import AccountId, AgentId, ContactId, ConversationId, InboxId, PolicyId, TeamId
 
 SECOND_NS = 1_000_000_000
 RANK = {"urgent": 0, "high": 1, "normal": 2, "low": 3}
-Kind = tuple[TeamId | None, InboxId, str]
+Kind = tuple[tuple[TeamId | None, ...], InboxId, str]
 Place = tuple[int, int, ConversationId]
 
 
@@ -37,6 +37,8 @@ class Talk:
         self.on_record = False
         self.place = 0
         self.wanted: TeamId | None = None
+        self.asked: list[TeamId] = []
+        self.asked_for = -1
         self.queue_of: TeamId | None = None
         self.wishes: list[e.AssignmentRequested | e.ClaimRequested] = []
         self.wish_positions: list[int] = []
@@ -134,7 +136,8 @@ class Ledger:
 
     def kind_of(self, talk: Talk) -> Kind:
         """What matters for who may take it."""
-        return (talk.wanted, talk.inbox_id, talk.language)
+        later = talk.asked if talk.asked_for == talk.since else ()
+        return ((talk.wanted, *later), talk.inbox_id, talk.language)
 
     def fold(self, event: e.Event, position: int, at_ns: int) -> None:
         """Take in one event."""
@@ -218,8 +221,10 @@ class Ledger:
         trigger = event.why.trigger
         is_passed_on = trigger in ("fallback", "team_removed") and talk.on_record
         talk.queue_of = event.team_id
-        if trigger == "fallback":
-            talk.wanted = event.team_id or talk.wanted
+        if trigger == "fallback" and event.team_id:
+            if talk.asked_for != talk.since:
+                talk.asked, talk.asked_for = [], talk.since
+            talk.asked.append(event.team_id)
         if trigger == "deadline":
             self.deadlines.add(("reassigned", talk.id, event.waiting_since))
         if trigger == "lease_lapsed" or (trigger == "deadline" and talk.owner):
@@ -228,6 +233,7 @@ class Ledger:
             wish = talk.wishes[0]
             if isinstance(wish, e.AssignmentRequested):
                 talk.wanted = wish.team_id or talk.wanted
+                talk.asked = [] if wish.team_id else talk.asked
             self._answer_wish(talk, 0)
             if talk.owner:
                 talk.barred, talk.barred_ns = talk.owner, at_ns
@@ -293,28 +299,38 @@ class Ledger:
         self.touched |= {talk.id for talk in self.talks.values() if talk.phase != "resolved"}
 
     def _find_able(self, kind: Kind) -> frozenset[AgentId]:
-        wanted, inbox_id, language = kind
+        (wanted, *later), inbox_id, language = kind
         inbox = self.inboxes.get(inbox_id)
         if inbox is None:
             # Where a conversation of a closed door belongs is not judged here.
             return frozenset()
-        team = self.teams.get(wanted) if wanted else None
-        if team is None and inbox.team_id:
-            team = self.teams.get(inbox.team_id)
-        policy = self.policies.get(inbox.policy_id or "")
+        first = wanted if wanted in self.teams else inbox.team_id
+        able = self._able_of(first, inbox, language)
+        for team_id in later:
+            if team_id in self.teams:
+                able |= self._able_of(team_id, inbox, language)
+        return able
+
+    def _able_of(
+        self, team_id: TeamId | None, inbox: e.InboxSaved, language: str
+    ) -> frozenset[AgentId]:
+        """Members of a team (of none: anybody) with what the inbox and, if one of them speaks it, the language ask for."""
+        team = self.teams.get(team_id or TeamId(""))
+        policy = self.policies.get(inbox.policy_id or PolicyId(""))
+        members = [
+            agent
+            for agent in self.agents.values()
+            if team is None or agent.agent_id in team.members
+        ]
         skills = dict(inbox.skills)
         name = f"lang:{language}"
-        is_spoken = any(
-            name in agent.skills and (team is None or agent.agent_id in team.members)
-            for agent in self.agents.values()
-        )
+        is_spoken = any(name in agent.skills for agent in members)
         if language and is_spoken and (policy is None or policy.language_skills):
             skills.setdefault(name, 1)
         return frozenset(
             agent.agent_id
-            for agent in self.agents.values()
-            if (team is None or agent.agent_id in team.members)
-            and all(agent.skills.get(skill, 0) >= level for skill, level in skills.items())
+            for agent in members
+            if all(agent.skills.get(skill, 0) >= level for skill, level in skills.items())
         )
 
 

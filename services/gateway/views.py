@@ -336,6 +336,7 @@ class Views:
             resolution_s=event.resolution_s,
             reassign_after_s=event.reassign_after_s,
             escalate_after_s=event.escalate_after_s,
+            outside_hours=event.outside_hours,
             version=version,
         )
 

@@ -9,7 +9,14 @@ from typing import Literal
 import msgspec
 
 from shared.ids import AccountId, AgentId, InboxId, PolicyId, TeamId
-from shared.policy.document import DeadlineClock, FallbackTeam, Hours, SkillRule, Strategy
+from shared.policy.document import (
+    DeadlineClock,
+    FallbackTeam,
+    Hours,
+    OutsideHours,
+    SkillRule,
+    Strategy,
+)
 
 Role = Literal["agent", "supervisor", "admin"]
 
@@ -152,7 +159,9 @@ class PolicySaved(
     may take it gets it; "manual": nobody until they claim it. `previous_agent_wait_s`: how long it is kept for the
     previous agent while they are here but full. `deadline_clock`: whether deadlines count business time (`hours`).
     After a missed deadline the agent is reminded, `reassign_after_s` later it goes to somebody else, and
-    `escalate_after_s` after the deadline (0: the deadline's own time again) the supervisors are told.
+    `escalate_after_s` after the deadline (0: the deadline's own time again) the supervisors are told. `outside_hours`:
+    whether an agent of the inbox's team who is available outside the hours gets conversations all the same ("assign")
+    or they wait for the opening and for fallback teams ("wait").
     """
 
     account_id: AccountId
@@ -175,6 +184,7 @@ class PolicySaved(
     resolution_s: int = 0
     reassign_after_s: int = 0
     escalate_after_s: int = 0
+    outside_hours: OutsideHours = "assign"
 
 
 class PolicyRemoved(

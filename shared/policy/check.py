@@ -21,7 +21,7 @@ def faults(policy: PolicySaved, account: Account) -> list[Fault]:
     return [
         *_rules(policy, account),
         *_fallbacks(policy, account),
-        *(_hours(policy.hours) if policy.hours is not None else ()),
+        *(_hours(policy.hours, "/hours") if policy.hours is not None else ()),
         *_contradictions(policy),
     ]
 
@@ -59,17 +59,21 @@ def _fallbacks(policy: PolicySaved, account: Account) -> Iterator[Fault]:
         if step.after_s <= before_s:
             yield f"{at}/after_s", "must be more than the one before"
         before_s = step.after_s
+        if step.when_closed and (policy.hours is None or _is_always(policy.hours)):
+            yield f"{at}/when_closed", "it is never closed"
+        if step.hours is not None:
+            yield from _hours(step.hours, f"{at}/hours")
 
 
-def _hours(hours: Hours) -> Iterator[Fault]:
+def _hours(hours: Hours, root: str) -> Iterator[Fault]:
     if not is_zone(hours.zone):
-        yield "/hours/zone", "there is no such time zone"
+        yield f"{root}/zone", "there is no such time zone"
     if not hours.weekly:
-        yield "/hours/weekly", "open at no time"
+        yield f"{root}/weekly", "open at no time"
     for number, interval in enumerate(hours.weekly):
-        yield from _interval(interval, hours.weekly[:number], f"/hours/weekly/{number}")
+        yield from _interval(interval, hours.weekly[:number], f"{root}/weekly/{number}")
     for number, text in enumerate(hours.holidays):
-        at = f"/hours/holidays/{number}"
+        at = f"{root}/holidays/{number}"
         if not _is_date(text):
             yield at, "is no date as YYYY-MM-DD"
         elif text in hours.holidays[:number]:
@@ -97,6 +101,15 @@ def _interval(interval: Interval, others: tuple[Interval, ...], at: str) -> Iter
             yield at, f"overlaps the interval at {number}"
 
 
+def _is_always(hours: Hours) -> bool:
+    """Whether nothing ever closes it."""
+    open_minutes = 0
+    for interval in hours.weekly:
+        start, end = minutes_of(interval.start), minutes_of(interval.end)
+        open_minutes += end - start if start is not None and end is not None else 0
+    return open_minutes >= 7 * 24 * 60 and not hours.holidays
+
+
 def _is_date(text: str) -> bool:
     try:
         return date.fromisoformat(text).isoformat() == text
@@ -108,6 +121,8 @@ def _contradictions(policy: PolicySaved) -> Iterator[Fault]:
     has_response = policy.first_response_s or policy.next_response_s
     if policy.deadline_clock == "business" and policy.hours is None:
         yield "/deadline_clock", "business time needs hours"
+    if policy.outside_hours == "wait" and (policy.hours is None or _is_always(policy.hours)):
+        yield "/outside_hours", "it is never closed"
     if policy.previous_agent_wait_s and not policy.prefer_previous_agent:
         yield "/previous_agent_wait_s", "nobody is waited for unless prefer_previous_agent"
     if policy.previous_agent_wait_s and policy.strategy == "manual":

@@ -9,6 +9,7 @@ import msgspec
 from shared.ids import TeamId
 
 Strategy = Literal["balanced", "round_robin", "longest_idle", "manual"]
+OutsideHours = Literal["assign", "wait"]
 DeadlineClock = Literal["clock", "business"]
 Day = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 DAYS: tuple[Day, ...] = (
@@ -32,13 +33,6 @@ class SkillRule(msgspec.Struct, frozen=True, kw_only=True):
     label: str = ""
 
 
-class FallbackTeam(msgspec.Struct, frozen=True, kw_only=True):
-    """After a conversation has waited `after_s` this team is asked."""
-
-    team_id: TeamId
-    after_s: int
-
-
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
     """Open on this day of the week from `start` to `end`, wall clock as HH:MM; "24:00" is the end of the day."""
 
@@ -53,3 +47,13 @@ class Hours(msgspec.Struct, frozen=True, kw_only=True):
     zone: str
     weekly: tuple[Interval, ...]
     holidays: tuple[str, ...] = ()
+
+
+class FallbackTeam(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """After a conversation has waited `after_s` this team is asked as well; with `when_closed` at once outside the
+    policy's hours. `hours`: its own, it is not asked before they begin. What has its default is left out."""
+
+    team_id: TeamId
+    after_s: int
+    when_closed: bool = False
+    hours: Hours | None = None

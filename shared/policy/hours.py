@@ -32,6 +32,25 @@ def next_opening_ns(hours: Hours, at_ns: int) -> int | None:
     return None
 
 
+def next_closing_ns(hours: Hours, at_ns: int) -> int | None:
+    """The first moment from `at_ns` on that is closed: `at_ns` itself when it is. None if there is none in ten years."""
+    if not is_zone(hours.zone):
+        return None
+    closing_ns = at_ns
+    for start_ns, end_ns in _from(hours, at_ns):
+        if start_ns > closing_ns:
+            return closing_ns
+        closing_ns = max(closing_ns, end_ns)
+    return closing_ns if closing_ns == at_ns else None
+
+
+def next_turn_ns(hours: Hours, at_ns: int) -> int | None:
+    """The first moment after `at_ns` at which the hours begin or end; None if they never do."""
+    if not is_zone(hours.zone):
+        return None
+    return next_closing_ns(hours, at_ns) if is_open(hours, at_ns) else next_opening_ns(hours, at_ns)
+
+
 def after_ns(hours: Hours, began_ns: int, seconds: int) -> int | None:
     """The moment at which `seconds` of open time have passed since `began_ns`; None if not in ten years."""
     if not is_zone(hours.zone):

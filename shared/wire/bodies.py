@@ -245,7 +245,7 @@ class Notes(_Out, frozen=True, kw_only=True):
 class QueuePlace(_Out, frozen=True, kw_only=True):
     """GET /conversations/{id}/queue. `place`: 1 is next, null waits in no queue. `expected_s`: from how long
     conversations of the team have taken and who is here now; null is not known. `is_open`: null without business
-    hours; `opens_at`: when they open next. `is_escalated`: the supervisors were told that it waits too long."""
+    hours; `opens_at`: when they open next, `opens_at_local` the same by the clock of their time zone `zone`. `is_escalated`: the supervisors were told that it waits too long."""
 
     conversation_id: str
     state: Status
@@ -253,6 +253,8 @@ class QueuePlace(_Out, frozen=True, kw_only=True):
     expected_s: int | None
     is_open: bool | None
     opens_at: str | None
+    opens_at_local: str | None
+    zone: str | None
     is_escalated: bool
     waiting_since_at: str | None
 

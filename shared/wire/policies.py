@@ -7,7 +7,15 @@ from typing import Annotated, Any
 import msgspec
 
 from shared.ids import TeamId, canonical
-from shared.policy.document import Day, DeadlineClock, FallbackTeam, Hours, SkillRule, Strategy
+from shared.policy.document import (
+    Day,
+    DeadlineClock,
+    FallbackTeam,
+    Hours,
+    OutsideHours,
+    SkillRule,
+    Strategy,
+)
 from shared.wire.bodies import Name, Seconds, Word
 
 Duration = Annotated[int, msgspec.Meta(ge=1, le=31_536_000)]
@@ -28,13 +36,6 @@ class SkillRuleBody(_In, frozen=True, kw_only=True):
     label: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
 
-class FallbackTeamBody(_In, frozen=True, kw_only=True):
-    """After a conversation has waited `after_s` this team is asked."""
-
-    team_id: str
-    after_s: Duration
-
-
 class IntervalBody(_In, frozen=True, kw_only=True):
     """Open on this day from `start` to `end`, wall clock as HH:MM; "24:00" is the end of the day."""
 
@@ -51,6 +52,16 @@ class HoursBody(_In, frozen=True, kw_only=True):
     holidays: Annotated[
         list[Annotated[str, msgspec.Meta(max_length=10)]], msgspec.Meta(max_length=1_000)
     ] = []
+
+
+class FallbackTeamBody(_In, frozen=True, kw_only=True):
+    """After a conversation has waited `after_s` this team is asked as well; with `when_closed` at once outside the
+    policy's hours. `hours`: its own, it is not asked before they begin."""
+
+    team_id: str
+    after_s: Duration
+    when_closed: bool = False
+    hours: HoursBody | None = None
 
 
 class SavePolicy(_In, frozen=True, kw_only=True):
@@ -77,6 +88,7 @@ class SavePolicy(_In, frozen=True, kw_only=True):
     resolution_s: Seconds | msgspec.UnsetType = msgspec.UNSET
     reassign_after_s: Seconds | msgspec.UnsetType = msgspec.UNSET
     escalate_after_s: Seconds | msgspec.UnsetType = msgspec.UNSET
+    outside_hours: OutsideHours | msgspec.UnsetType = msgspec.UNSET
 
 
 def fields_of(body: SavePolicy) -> dict[str, Any]:
@@ -89,10 +101,17 @@ def fields_of(body: SavePolicy) -> dict[str, Any]:
     if "fallback_teams" in fields:
         fields["fallback_teams"] = tuple(
             FallbackTeam(
-                team_id=TeamId(canonical(step.team_id, what="team_id")), after_s=step.after_s
+                team_id=TeamId(canonical(step.team_id, what="team_id")),
+                after_s=step.after_s,
+                when_closed=step.when_closed,
+                hours=_hours(step.hours),
             )
             for step in fields["fallback_teams"]
         )
     if fields.get("hours") is not None:
-        fields["hours"] = msgspec.convert(msgspec.to_builtins(fields["hours"]), Hours)
+        fields["hours"] = _hours(fields["hours"])
     return fields
+
+
+def _hours(body: HoursBody | None) -> Hours | None:
+    return None if body is None else msgspec.convert(msgspec.to_builtins(body), Hours)

@@ -10,7 +10,14 @@ from shared.conversation import Status
 from shared.events.account import Role
 from shared.events.conversation import Priority
 from shared.events.presence import Availability
-from shared.policy.document import DeadlineClock, FallbackTeam, Hours, SkillRule, Strategy
+from shared.policy.document import (
+    DeadlineClock,
+    FallbackTeam,
+    Hours,
+    OutsideHours,
+    SkillRule,
+    Strategy,
+)
 
 
 class _View(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
@@ -197,7 +204,8 @@ class PolicyView(_View, frozen=True, kw_only=True):
     `strategy`: who of those who may take a conversation is asked. `ageing_s`: for each time so long that it waits it
     rises by one priority. After a missed deadline the agent is reminded, `reassign_after_s` later somebody else gets
     it, and `escalate_after_s` after the deadline (0: its own time again) the supervisors are told. `deadline_clock`
-    "business" counts only the time within `hours`."""
+    "business" counts only the time within `hours`; `outside_hours` "wait" keeps what comes outside them for the opening and
+    for fallback teams, "assign" gives it to whoever is available."""
 
     policy_id: str
     name: str
@@ -217,6 +225,7 @@ class PolicyView(_View, frozen=True, kw_only=True):
     resolution_s: int
     reassign_after_s: int
     escalate_after_s: int
+    outside_hours: OutsideHours
     version: int
 
 

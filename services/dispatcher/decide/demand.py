@@ -6,15 +6,25 @@ from collections.abc import Iterator
 
 from services.dispatcher.decide.due import SECOND_NS
 from services.dispatcher.decide.pool import PoolKey
+from services.dispatcher.decide.state import Track
 from shared.conversation import Conversation
 from shared.directory import Account
 from shared.explaining import Need
 from shared.ids import InboxId, TeamId
 from shared.policy.document import SkillRule
+from shared.policy.hours import is_open, next_turn_ns
 
 LANGUAGE_SKILL = "lang:"
-DemandClass = tuple[TeamId | None, InboxId, str, str, tuple[str, ...]]
-"""What decides about the pool: team, inbox, language, channel, and the labels that some rule looks at."""
+Teams = tuple[TeamId | None, ...]
+DemandClass = tuple[Teams, bool, InboxId, str, str, tuple[str, ...]]
+"""What decides about the pool: teams asked, whether the first is closed, inbox, language, channel, and the labels that
+some rule looks at."""
+_Gate = tuple[int, int, bool]
+"""From when to when the inbox's hours stay as they are, and whether it is closed meanwhile."""
+
+
+_UNKNOWN: _Gate = (0, 0, False)
+NEVER_NS = 2**63
 
 
 class Supply:
@@ -27,6 +37,7 @@ class Supply:
         self.limited = frozenset(channel for agent in agents for channel in agent.channel_capacity)
         """Channels of which some agent takes fewer than they could hold."""
         self._ageing_ns: dict[InboxId, int] = {}
+        self._gates: dict[InboxId, _Gate | None] = {}
 
     def ageing_ns(self, inbox_id: InboxId) -> int:
         """How long a conversation of the inbox waits until it rises; 0 never. Asked for every change of every
@@ -37,7 +48,32 @@ class Supply:
             found = self._ageing_ns[inbox_id] = policy.ageing_s * SECOND_NS
         return found
 
-    def class_of(self, conversation: Conversation, team_id: TeamId | None) -> DemandClass:
+    def is_closed(self, track: Track, now_ns: int) -> bool:
+        """Whether the team of the inbox is not to be asked now. What somebody sent to a team by hand is for that team,
+        whatever the hours of the inbox."""
+        gate = self._gate(track.conversation.inbox_id, now_ns)
+        return gate is not None and gate[2] and track.wanted_team_id not in self.account.teams
+
+    def turns_ns(self, track: Track, now_ns: int) -> int:
+        """When that changes next; 0 never."""
+        gate = self._gate(track.conversation.inbox_id, now_ns)
+        return gate[1] if gate is not None and gate[1] < NEVER_NS else 0
+
+    def _gate(self, inbox_id: InboxId, now_ns: int) -> _Gate | None:
+        """None for an inbox whose agents are asked at any time. The last one is kept: it stays for hours."""
+        known = self._gates.get(inbox_id, _UNKNOWN)
+        if known is None or known[0] <= now_ns < known[1]:
+            return known
+        policy, _ = self.account.policy_of(inbox_id)
+        gate: _Gate | None = None
+        if policy.outside_hours == "wait" and policy.hours is not None:
+            turns_ns = next_turn_ns(policy.hours, now_ns)
+            until_ns = turns_ns if turns_ns is not None else NEVER_NS
+            gate = (now_ns, until_ns, not is_open(policy.hours, now_ns))
+        self._gates[inbox_id] = gate
+        return gate
+
+    def class_of(self, conversation: Conversation, teams: Teams, *, is_closed: bool) -> DemandClass:
         """Conversations of one class ask for the same."""
         labels: tuple[str, ...] = ()
         if conversation.labels:
@@ -45,22 +81,32 @@ class Supply:
             watched = {rule.label for rule in policy.skill_rules}
             labels = tuple(sorted(watched.intersection(conversation.labels)))
         return (
-            team_id,
+            teams,
+            is_closed,
             conversation.inbox_id,
             conversation.language,
             conversation.channel,
             labels,
         )
 
-    def key_of(self, conversation: Conversation, team_id: TeamId | None) -> PoolKey:
+    def key_of(self, conversation: Conversation, teams: Teams, *, is_closed: bool) -> PoolKey:
         """The pool of the conversation's class."""
         policy, _ = self.account.policy_of(conversation.inbox_id)
         channel = conversation.channel
+        skills: dict[str, int] = {}
+        language = ""
+        for need in self.needs(conversation, teams):
+            if need.by == "language":
+                language = need.skill
+            else:
+                skills[need.skill] = max(need.level, skills.get(need.skill, 0))
         return PoolKey(
-            team_id,
-            tuple(sorted(self._required(conversation, team_id).items())),
+            teams,
+            tuple(sorted(skills.items())),
             policy.strategy,
             channel if channel in self.limited else "",
+            "" if language in skills else language,
+            is_closed,
         )
 
     def _skills_of(self, team_id: TeamId | None) -> frozenset[str]:
@@ -75,7 +121,7 @@ class Supply:
             self._skills[team_id] = found
         return found
 
-    def needs(self, conversation: Conversation, team_id: TeamId | None) -> Iterator[Need]:
+    def needs(self, conversation: Conversation, teams: Teams) -> Iterator[Need]:
         """Every skill that is asked for, and by what; the same one perhaps twice, then the higher level counts."""
         policy, _ = self.account.policy_of(conversation.inbox_id)
         inbox = self.account.inboxes.get(conversation.inbox_id)
@@ -86,14 +132,8 @@ class Supply:
                 yield Need(skill=rule.skill, level=rule.level, by="rule", rule=number)
         spoken = LANGUAGE_SKILL + conversation.language
         is_asked = bool(conversation.language) and policy.language_skills
-        if is_asked and spoken in self._skills_of(team_id):
+        if is_asked and any(spoken in self._skills_of(team_id) for team_id in teams):
             yield Need(skill=spoken, level=1, by="language")
-
-    def _required(self, conversation: Conversation, team_id: TeamId | None) -> dict[str, int]:
-        skills: dict[str, int] = {}
-        for need in self.needs(conversation, team_id):
-            skills[need.skill] = max(need.level, skills.get(need.skill, 0))
-        return skills
 
 
 def _fits(rule: SkillRule, conversation: Conversation) -> bool:

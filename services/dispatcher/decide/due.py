@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from services.dispatcher.decide.settings import Settings
-from services.dispatcher.decide.state import Agent, Office, Track, team_of
+from services.dispatcher.decide.state import Agent, Office, Track, asked_teams
 from shared.directory import Account
 from shared.events import PolicySaved
 from shared.ids import TeamId
-from shared.policy.hours import after_ns
+from shared.policy.document import FallbackTeam
+from shared.policy.hours import after_ns, next_closing_ns, next_opening_ns, next_turn_ns
 
 SECOND_NS = 1_000_000_000
 NOW = 0
@@ -22,7 +23,7 @@ def next_due_ns(
 ) -> int | None:
     """The log time from which `affairs.decide_about` has something to do; `NOW` at once, None never.
 
-    `now_ns` only drops pardons and patience that are over: somebody is a candidate again, there is nothing to append.
+    `now_ns` only drops pardons, patience and hours that are over: others are candidates now, there is nothing to append.
     """
     policy, _ = account.policy_of(track.conversation.inbox_id)
     dues = [*_owner_dues(track, office, account, policy), *_wait_dues(track, policy, account)]
@@ -37,6 +38,9 @@ def next_due_ns(
             dues.append(pardon_ns)
         if policy.previous_agent_wait_s and patience_ns > now_ns:
             dues.append(patience_ns)
+        if policy.outside_hours == "wait" and policy.hours is not None:
+            turns_ns = next_turn_ns(policy.hours, now_ns)
+            dues += [turns_ns] if turns_ns is not None else []
     return min(dues, default=None)
 
 
@@ -128,16 +132,33 @@ def resolution_due_ns(track: Track, policy: PolicySaved) -> int | None:
 
 
 def fallback(track: Track, policy: PolicySaved, account: Account) -> tuple[int, TeamId] | None:
-    """The next team to be asked for what waits, and when; None if there is no other."""
-    if not track.is_waiting:
+    """The next team to be asked as well for what waits, and when; None if there is no other."""
+    if not track.is_waiting or not policy.fallback_teams:
         return None
-    asked = track.fallen_to if track.fallen_since == track.since else ()
-    for step in policy.fallback_teams:
-        if step.team_id in asked or step.team_id not in account.teams:
-            continue
-        if step.team_id != team_of(account, track):
-            return track.since_ns + step.after_s * SECOND_NS, step.team_id
-    return None
+    asked = asked_teams(account, track)
+    if asked[0] is None and policy.outside_hours == "assign":
+        # Everybody is asked already.
+        return None
+    done = track.fallen_to if track.fallen_since == track.since else ()
+    found = [
+        (due_ns, number)
+        for number, step in enumerate(policy.fallback_teams)
+        if step.team_id not in (*done, *asked) and step.team_id in account.teams
+        if (due_ns := _fallback_due_ns(track, policy, step)) is not None
+    ]
+    if not found:
+        return None
+    due_ns, number = min(found)
+    return due_ns, policy.fallback_teams[number].team_id
+
+
+def _fallback_due_ns(track: Track, policy: PolicySaved, step: FallbackTeam) -> int | None:
+    """After the wait, or as soon as the inbox is closed; not before the team itself works. None if never."""
+    due_ns = track.since_ns + step.after_s * SECOND_NS
+    if step.when_closed and policy.hours is not None:
+        closed_ns = next_closing_ns(policy.hours, track.since_ns)
+        due_ns = due_ns if closed_ns is None else min(due_ns, closed_ns)
+    return due_ns if step.hours is None else next_opening_ns(step.hours, due_ns)
 
 
 def response(track: Track, policy: PolicySaved) -> tuple[int, bool]:

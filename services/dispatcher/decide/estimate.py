@@ -42,13 +42,14 @@ def estimate(
         is_open=None if policy.hours is None else is_open(policy.hours, now_ns),
         opens_ns=opens_ns if opens_ns is not None and opens_ns > now_ns else 0,
         is_escalated=bool(since) and track.escalated == since,
+        zone=policy.hours.zone if policy.hours is not None else "",
     )
 
 
 def _expected_s(floor: Floor, pool: Pool, track: Track, place: int) -> int | None:
     """The agents who are here give a place back every mean handling time, spread over all the places they have; so
     many have to come free. Nothing is said while nobody is here or too little is known."""
-    handling = floor.office.handling.get(pool.key.team_id or "")
+    handling = floor.office.handling.get(pool.key.teams[0] or "")
     if handling is None or handling.count < _LEAST_PAST or pool.key.strategy == "manual":
         return None
     if track.barred_agent_id is not None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from services.dispatcher.decide.settings import Evidence
 from services.dispatcher.decide.sheet import Moment, Sheet
-from services.dispatcher.decide.state import Track, team_of
+from services.dispatcher.decide.state import Track, asked_teams, team_of
 from services.dispatcher.decide.upcoming import upcoming
 from services.dispatcher.decide.verdicts import agree, verdicts
 from services.dispatcher.decide.world import World
@@ -90,4 +90,4 @@ def _kept_for(sheet: Sheet, track: Track) -> AgentId | None:
 
 def _needs(sheet: Sheet, track: Track) -> tuple[Need, ...]:
     floor = sheet.floor
-    return tuple(floor.supply.needs(track.conversation, team_of(floor.account, track)))
+    return tuple(floor.supply.needs(track.conversation, asked_teams(floor.account, track)))

@@ -15,14 +15,15 @@ from services.dispatcher.decide.due import next_due_ns
 from services.dispatcher.decide.line import Item, Line
 from services.dispatcher.decide.pool import RANKS, Pool, PoolKey, Roster, Standing, Status
 from services.dispatcher.decide.settings import Settings
-from services.dispatcher.decide.state import Agent, Office, Track, team_of
+from services.dispatcher.decide.state import Agent, Office, Track, asked_teams
 from shared.directory import Account
 from shared.events import AgentSaved
 from shared.ids import AgentId, ConversationId, Position
 
 
 class _View(msgspec.Struct, frozen=True, gc=False):
-    """How a conversation stands in the floor. `older_ns`: when it will have waited enough to rise by a priority."""
+    """How a conversation stands in the floor. `older_ns`: when it will have waited enough to rise by a priority, or
+    its hours begin or end."""
 
     pool: PoolKey | None = None
     rank: int = 0
@@ -87,6 +88,7 @@ class Floor:
         self._rosters: dict[AgentId, list[Roster]] = {}
         self._views: dict[ConversationId, _View] = {}
         self._rising: list[tuple[int, ConversationId]] = []
+        self._now_ns = now_ns
         for agent_id in account.agents:
             self.place_agent(agent_id)
         for track in office.tracks.values():
@@ -115,6 +117,7 @@ class Floor:
     def _stand(self, track: Track, now_ns: int) -> None:
         conversation_id = track.conversation.conversation_id
         before = self._views.get(conversation_id, _NOWHERE)
+        self._now_ns = now_ns
         after = self._view(track, now_ns)
         if after.older_ns and after.older_ns != before.older_ns:
             heappush(self._rising, (after.older_ns, conversation_id))
@@ -124,7 +127,9 @@ class Floor:
             self._move_owner(conversation_id, before, after)
 
     def age(self, now_ns: int) -> None:
-        """Let what has waited long enough rise. To be asked before every round: the order depends on the time."""
+        """Let what has waited long enough rise, and hours begin and end. To be asked before every round: order and
+        candidates depend on the time."""
+        self._now_ns = now_ns
         while self._rising and self._rising[0][0] <= now_ns:
             older_ns, conversation_id = heappop(self._rising)
             if self._views.get(conversation_id, _NOWHERE).older_ns == older_ns:
@@ -136,7 +141,7 @@ class Floor:
 
     def rises_ns(self, track: Track) -> int:
         """When it will have waited enough to rise by a priority; 0 never."""
-        return self._views.get(track.conversation.conversation_id, _NOWHERE).older_ns
+        return self._rank(track, self._now_ns)[1]
 
     def schedule(self, track: Track, now_ns: int) -> int | None:
         """Find out when the conversation falls due; what is due by now is ready."""
@@ -232,11 +237,12 @@ class Floor:
     def pool_of(self, track: Track) -> Pool:
         """The pool whose agents may take this conversation."""
         conversation = track.conversation
-        team_id = team_of(self.account, track)
-        name = self.supply.class_of(conversation, team_id)
+        teams = asked_teams(self.account, track)
+        is_closed = self.supply.is_closed(track, self._now_ns)
+        name = self.supply.class_of(conversation, teams, is_closed=is_closed)
         pool = self._classes.get(name)
         if pool is None:
-            key = self.supply.key_of(conversation, team_id)
+            key = self.supply.key_of(conversation, teams, is_closed=is_closed)
             pool = self._classes[name] = self.pools.get(key) or self._open(key)
         return pool
 
@@ -261,6 +267,9 @@ class Floor:
         conversation = track.conversation
         if track.is_waiting:
             rank, older_ns = self._rank(track, now_ns)
+            turns_ns = self.supply.turns_ns(track, now_ns)
+            if turns_ns:
+                older_ns = min(older_ns or turns_ns, turns_ns)
             return _View(
                 pool=self.pool_of(track).key,
                 rank=rank,

@@ -266,16 +266,19 @@ def _queued(
         _bar(track, owner, at_ns, until=track.conversation.assigned)
     if event.why.requested_by and track.requests:
         request = track.requests.pop(0)
-        track.wanted_team_id = request.team_id or track.wanted_team_id
+        if request.team_id is not None:
+            track.wanted_team_id = request.team_id
+            # It is asked of that team alone; the fallback teams that had their chance are not asked again.
+            track.fallen_past = len(track.fallen_to)
         track.moved, track.moved_by = position, event.why.requested_by
         _bar(track, owner, at_ns, until=NEVER)
     if trigger == "deadline":
         track.reassigned = track.conversation.waiting_since
         _bar(track, owner, at_ns, until=NEVER)
     if trigger == "fallback" and event.team_id is not None:
-        earlier = track.fallen_to if track.fallen_since == track.since else ()
-        track.fallen_to, track.fallen_since = (*earlier, event.team_id), track.since
-        track.wanted_team_id = event.team_id
+        if track.fallen_since != track.since:
+            track.fallen_to, track.fallen_since, track.fallen_past = (), track.since, 0
+        track.fallen_to = (*track.fallen_to, event.team_id)
     if owner is not None:
         office.agents.setdefault(owner, Agent()).idle_since = position
     conversations.evolve(track.conversation, event, position)

@@ -29,12 +29,15 @@ RANKS: dict[Priority, int] = {"urgent": 0, "high": 1, "normal": 2, "low": 3}
 
 
 class PoolKey(msgspec.Struct, frozen=True, gc=False):
-    """What a conversation asks of its agent."""
+    """What a conversation asks of its agent. `teams`: those asked (see `state.asked_teams`). `language`: a skill that is
+    asked of members of teams in which somebody has it. `is_closed`: the first team does not work now."""
 
-    team_id: TeamId | None
+    teams: tuple[TeamId | None, ...]
     skills: tuple[tuple[str, int], ...]
     strategy: Strategy = "balanced"
     channel: str = ""
+    language: str = ""
+    is_closed: bool = False
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
@@ -168,16 +171,69 @@ class Pool:
         return place
 
 
+Refusal = Literal["", "not_in_team", "missing_skill", "outside_hours"]
+
+
+class Admission(msgspec.Struct, frozen=True, gc=False):
+    """Whether an agent may take what a pool holds, as far as that does not hang on how they stand. `rule`: "" for a
+    member, with their `score`; else what excludes them. `lacking`: skill, level wanted, level they have."""
+
+    rule: Refusal
+    score: tuple[int, int] = (0, 0)
+    lacking: tuple[tuple[str, int, int], ...] = ()
+
+
+class Entrance:
+    """The teams that a pool asks, in order, each with the skills that are wanted of its members."""
+
+    def __init__(self, key: PoolKey, account: Account) -> None:
+        self._agents = account.agents
+        self._is_closed = key.is_closed
+        self._doors: list[tuple[dict[AgentId, int] | None, tuple[tuple[str, int], ...]]] = []
+        for team_id in key.teams:
+            members = None if team_id is None else account.teams[team_id].members
+            skills = key.skills
+            if key.language and self._is_spoken(key.language, members):
+                skills = (*skills, (key.language, 1))
+            self._doors.append((members, skills))
+
+    def admit(self, agent_id: AgentId) -> Admission:
+        """Through the first team that they are a member of and whose hours are not over."""
+        skills = self._agents[agent_id].skills
+        refused = _STRANGER
+        for order, (members, wanted) in enumerate(self._doors):
+            if members is not None and agent_id not in members:
+                continue
+            lacking = [(skill, n, skills.get(skill, 0)) for skill, n in wanted]
+            lacking = [each for each in lacking if each[2] < each[1]]
+            if not lacking and not (self._is_closed and order == 0):
+                level = sum(skills.get(skill, 0) for skill, _ in wanted)
+                rank = _NEXT_TEAM * order + (members[agent_id] if members is not None else 0)
+                return Admission("", (-level, rank))
+            if refused is _STRANGER:
+                rule: Refusal = "missing_skill" if lacking else "outside_hours"
+                refused = Admission(rule, lacking=tuple(lacking))
+        return refused
+
+    def _is_spoken(self, skill: str, members: dict[AgentId, int] | None) -> bool:
+        agents = self._agents
+        among = agents if members is None else members.keys() & agents.keys()
+        return any(skill in agents[agent_id].skills for agent_id in among)
+
+
+_STRANGER = Admission("not_in_team")
+_NEXT_TEAM = 10_000
+"""Added to a member's priority for each team that was asked before theirs."""
+
+
 def _roster(key: PoolKey, account: Account, shown: dict[AgentId, Standing]) -> Roster:
     members: dict[AgentId, tuple[int, int]] = {}
-    counts = {"not_in_team": 0, "missing_skill": 0}
-    team = account.teams.get(key.team_id) if key.team_id is not None else None
-    for agent_id, agent in account.agents.items():
-        if team is not None and agent_id not in team.members:
-            counts["not_in_team"] += 1
-        elif any(agent.skills.get(skill, 0) < level for skill, level in key.skills):
-            counts["missing_skill"] += 1
+    counts = {"not_in_team": 0, "missing_skill": 0, "outside_hours": 0}
+    entrance = Entrance(key, account)
+    for agent_id in account.agents:
+        admission = entrance.admit(agent_id)
+        if admission.rule:
+            counts[admission.rule] += 1
         else:
-            level = sum(agent.skills.get(skill, 0) for skill, _ in key.skills)
-            members[agent_id] = (-level, team.members[agent_id] if team is not None else 0)
+            members[agent_id] = admission.score
     return Roster(key, members, counts, shown)

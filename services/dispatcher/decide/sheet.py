@@ -11,7 +11,7 @@ from services.dispatcher.decide.due import SECOND_NS
 from services.dispatcher.decide.floor import Floor, Reservation
 from services.dispatcher.decide.pool import Pool, Roster, Standing
 from services.dispatcher.decide.settings import Evidence
-from services.dispatcher.decide.state import NEVER, Track, team_of
+from services.dispatcher.decide.state import NEVER, Track, team_of, team_of_agent
 from shared.events import (
     ConversationAssigned,
     ConversationQueued,
@@ -110,7 +110,7 @@ class Sheet:
                 writer=self.moment.writer,
                 conversation_id=conversation.conversation_id,
                 agent_id=agent_id,
-                team_id=team_of(self.floor.account, track),
+                team_id=team_of_agent(self.floor.account, track, agent_id),
                 why=self._explain(track, trigger, choice or Choice()),
                 lease_s=policy.assignment_lease_s if has_lease else 0,
             ),

@@ -13,7 +13,7 @@ from shared.events.routing import Trigger
 from shared.ids import AccountId, AgentId, ContactId, ConversationId, DeviceId, Position, TeamId
 from shared.repeats import Repeats
 
-VERSION = 3
+VERSION = 4
 """Of the snapshot's form; a snapshot of another version is read from the log again."""
 
 NEVER: Position = 2**62
@@ -38,7 +38,8 @@ class Track(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     nothing is unanswered. `answerer`: an agent who answered while it had no owner. `barred_*`: the agent who left
     it lying or gave it back, since when, and the acknowledgement that lifts it. `missed_*`, `reassigned`, `escalated*`:
     the waits whose deadline was acted on. `opened`: since when the case is open, 0 for one without a message.
-    `fallen_*`: the teams that were asked instead, and the wait for which they were. `moved`, `moved_by`: where a wish
+    `fallen_*`: the teams that were asked as well, the wait for which they were, and how many of them before
+    somebody moved it by hand. `moved`, `moved_by`: where a wish
     last moved it, and whose.
     """
 
@@ -66,6 +67,7 @@ class Track(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     opened_ns: int = 0
     fallen_to: tuple[TeamId, ...] = ()
     fallen_since: Position = 0
+    fallen_past: int = 0
     moved: Position = 0
     moved_by: str = ""
 
@@ -153,11 +155,29 @@ class State(msgspec.Struct, kw_only=True):
         return self.directory.accounts.get(account_id) or Account(account_id=account_id)
 
 
+def asked_teams(account: Account, track: Track) -> tuple[TeamId | None, ...]:
+    """The teams whose members may take the conversation. The first is the one that a wish named, else the inbox's (of a
+    removed inbox the last one), None for any agent; the others are the fallback teams that were asked as well."""
+    first = track.wanted_team_id if track.wanted_team_id in account.teams else None
+    if first is None:
+        inbox = account.inboxes.get(track.conversation.inbox_id)
+        team_id = inbox.team_id if inbox is not None else track.conversation.team_id
+        first = team_id if team_id in account.teams else None
+    if not track.fallen_to or track.fallen_since != track.since:
+        return (first,)
+    fallen = track.fallen_to[track.fallen_past :]
+    return (first, *(each for each in fallen if each != first and each in account.teams))
+
+
 def team_of(account: Account, track: Track) -> TeamId | None:
-    """The team whose members may take the conversation: the one asked for, else the inbox's (of a removed inbox the
-    last one), else any agent."""
-    if track.wanted_team_id in account.teams:
-        return track.wanted_team_id
-    inbox = account.inboxes.get(track.conversation.inbox_id)
-    team_id = inbox.team_id if inbox is not None else track.conversation.team_id
-    return team_id if team_id in account.teams else None
+    """The team in whose list it waits: the one that was asked last."""
+    return asked_teams(account, track)[-1]
+
+
+def team_of_agent(account: Account, track: Track, agent_id: AgentId) -> TeamId | None:
+    """The first of the teams asked that the agent is a member of; for one from elsewhere the first of all."""
+    asked = asked_teams(account, track)
+    for team_id in asked:
+        if team_id is not None and agent_id in account.teams[team_id].members:
+            return team_id
+    return asked[0]

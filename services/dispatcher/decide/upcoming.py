@@ -20,11 +20,10 @@ from services.dispatcher.decide.due import (
 )
 from services.dispatcher.decide.floor import Floor
 from services.dispatcher.decide.sheet import Sheet
-from services.dispatcher.decide.state import Track
+from services.dispatcher.decide.state import Track, asked_teams
 from shared.events import PolicySaved
 from shared.explaining import Next, NextKind
-from shared.ids import TeamId
-from shared.policy.hours import is_open, next_opening_ns
+from shared.policy.hours import is_open, next_turn_ns
 
 
 def upcoming(sheet: Sheet, track: Track) -> tuple[Next, ...]:
@@ -116,10 +115,13 @@ def _pace(floor: Floor, track: Track) -> Iterator[Next]:
 
 def _hours(sheet: Sheet, track: Track, policy: PolicySaved) -> Iterator[Next]:
     now_ns = sheet.moment.now_ns
-    is_over = track.conversation.phase == "resolved" or not track.conversation.unanswered
-    if policy.hours is None or is_over or is_open(policy.hours, now_ns):
+    if policy.hours is None or not track.conversation.unanswered:
         return
-    opens_ns = next_opening_ns(policy.hours, now_ns)
-    team_id: TeamId | None = track.conversation.team_id
-    if opens_ns is not None:
-        yield Next(what="opens", at_ns=opens_ns, team_id=team_id)
+    turns_ns = next_turn_ns(policy.hours, now_ns)
+    if turns_ns is None:
+        return
+    team_id = asked_teams(sheet.floor.account, track)[0]
+    if not is_open(policy.hours, now_ns):
+        yield Next(what="opens", at_ns=turns_ns, team_id=team_id)
+    elif policy.outside_hours == "wait" and track.is_waiting:
+        yield Next(what="closes", at_ns=turns_ns, team_id=team_id)

@@ -3,10 +3,8 @@ counts is listed here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from services.dispatcher.decide.assignment import scored
-from services.dispatcher.decide.pool import PARTS, Candidate, Pool, Roster
+from services.dispatcher.decide.pool import PARTS, Admission, Candidate, Entrance, Pool, Roster
 from services.dispatcher.decide.sheet import Sheet, bar_rule
 from services.dispatcher.decide.state import Track
 from shared.events import Explanation, Scored
@@ -28,8 +26,9 @@ def verdicts(sheet: Sheet, track: Track) -> tuple[Verdict, ...]:
         free = [previous, *(each for each in free if each != previous)]
     found = [_candidate(sheet, pool, each, is_previous=each is previous) for each in free]
     named = {each.agent_id for each in found}
+    entrance = Entrance(pool.key, floor.account)
     found += [
-        _excluded(sheet, track, pool, agent_id)
+        _excluded(sheet, track, agent_id, entrance.admit(agent_id))
         for agent_id in sorted(floor.account.agents)
         if agent_id not in named
     ]
@@ -78,28 +77,17 @@ def _candidate(sheet: Sheet, pool: Pool, candidate: Candidate, *, is_previous: b
     return Verdict(agent_id=score.agent_id, parts=score.parts, held=held, capacity=capacity)
 
 
-def _excluded(sheet: Sheet, track: Track, pool: Pool, agent_id: AgentId) -> Verdict:
-    lacking: tuple[tuple[str, int, int], ...] = ()
-    roster, account = sheet.roster(pool), sheet.floor.account
+def _excluded(sheet: Sheet, track: Track, agent_id: AgentId, admission: Admission) -> Verdict:
+    roster = sheet.roster(sheet.floor.pool_of(track))
     standing = sheet.standing(agent_id)
-    if agent_id not in roster.members:
-        lacking = tuple(_lacking(pool, account.agents[agent_id].skills))
-        team = account.teams.get(pool.key.team_id) if pool.key.team_id is not None else None
-        is_member = team is None or agent_id in team.members
-        rule = "missing_skill" if is_member else "not_in_team"
-        lacking = lacking if is_member else ()
-    elif standing is not None and (status := roster.status(standing)) != "free":
-        rule = status
-    else:
-        rule = bar_rule(track)
+    rule: str = admission.rule
+    if not rule:
+        status = roster.status(standing) if standing is not None else "offline"
+        rule = status if status != "free" else bar_rule(track)
     held, capacity = _load(sheet, agent_id)
-    return Verdict(agent_id=agent_id, rule=rule, lacking=lacking, held=held, capacity=capacity)
-
-
-def _lacking(pool: Pool, skills: dict[str, int]) -> Iterator[tuple[str, int, int]]:
-    for skill, level in pool.key.skills:
-        if skills.get(skill, 0) < level:
-            yield skill, level, skills.get(skill, 0)
+    return Verdict(
+        agent_id=agent_id, rule=rule, lacking=admission.lacking, held=held, capacity=capacity
+    )
 
 
 def _load(sheet: Sheet, agent_id: AgentId) -> tuple[int, int]:

@@ -30,6 +30,7 @@ WHY = {
 _RULES = {
     "not_in_team": "is not in the team",
     "missing_skill": "lacks a skill",
+    "outside_hours": "is not asked outside the hours of the inbox",
     "offline": "is not connected",
     "not_available": "is connected, but not available",
     "at_capacity": "is at capacity",
@@ -42,6 +43,7 @@ _RULES = {
 _SHORT = {
     "not_in_team": "not in the team",
     "missing_skill": "without a skill that it needs",
+    "outside_hours": "not asked outside the hours",
     "offline": "not connected",
     "not_available": "not available",
     "at_capacity": "at capacity",
@@ -189,7 +191,7 @@ def _next(each: Next, names: Names) -> str:
         case "resolution":
             return "It should have been resolved by then; whoever holds it is reminded."
         case "fallback":
-            return f"{team} is asked.".capitalize()
+            return _sentence(f"{team} is asked as well.")
         case "pardon":
             return f"{agent} may be asked for it again."
         case "previous_agent":
@@ -199,9 +201,13 @@ def _next(each: Next, names: Names) -> str:
         case "pace":
             return f"By then {agent} has acknowledged what was given last, or loses it, and can be asked."
         case "opens":
-            return f"{team} is back.".capitalize() if each.team_id else "The business hours begin."
+            return _sentence(f"{team} is back.") if each.team_id else "The business hours begin."
         case _:
-            return "The business hours end."
+            return "The business hours end; from then on it waits."
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def summary(row: ConversationRow, told: Standing | None, names: Names) -> str:
@@ -276,6 +282,8 @@ def _obstacle(told: Standing, names: Names) -> str:
     if not able:
         wanted = _missed(inside)
         return f" Nobody can take it: no one of {names.team(told.team_id)} has {wanted}."
+    if all(each.rule == "outside_hours" for each in able):
+        return " " + _sentence(f"{names.team(told.team_id)} is closed.")
     away = [each for each in able if each.rule in ("offline", "not_available")]
     if len(away) == len(able):
         return (

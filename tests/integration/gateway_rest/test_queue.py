@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
+from shared.policy.document import DAYS
 from tests.support.gateway_world import World
 from tests.support.log import until_none
 from tests.support.rest import Office
@@ -24,6 +27,22 @@ async def test_the_visitor_learns_the_place(office: Office, world: World) -> Non
         answer = await visitor.get(path)
         assert (answer.json["state"], answer.json["place"]) == ("queued", 1)
         assert (answer.json["expected_s"], answer.json["is_open"]) == (None, None)
+        # Three days from now, so that it is closed whenever this runs.
+        day = DAYS[(dt.datetime.now(dt.UTC).weekday() + 3) % 7]
+        week = [{"day": day, "start": "00:00", "end": "00:01"}]
+        far = {"zone": "Asia/Shanghai", "weekly": week}
+        policy = await office.admin.made("/policies", {"name": "Sundays", "hours": far})
+        inbox = f"/inboxes/{office.inbox['inbox_id']}"
+        await office.admin.patch(inbox, {"policy_id": policy["policy_id"]})
+
+        async def not_closed() -> list[str]:
+            told = (await visitor.get(path)).json
+            return [] if told["opens_at_local"] else ["no hours yet"]
+
+        await until_none(not_closed, timeout_s=20)
+        told = (await visitor.get(path)).json
+        assert told["opens_at_local"].endswith("T00:00:00+08:00")
+        assert (told["zone"], told["opens_at"][10:]) == ("Asia/Shanghai", "T16:00:00.000Z")
         stranger, _ = await office.arrive()
         assert (await stranger.get(path)).status == 404
     assert (await visitor.get(path)).status == 503

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 from services.dispatcher.decide import Settings
 from services.dispatcher.decide.state import NEVER, Agent, Office, State, Track
 from shared.directory import Account
@@ -80,9 +83,10 @@ class Rule:
         if obstacle is not None or policy.strategy == "manual":
             return None
         profile = self.account.agents[agent_id]
-        team_id = self._team(track)
-        rank = self.account.teams[team_id].members[agent_id] if team_id else 0
-        skill = -sum(profile.skills.get(wanted, 0) for wanted in self._needs(track))
+        number, team_id = self._through(track, agent_id)
+        rank = 10_000 * number
+        rank += self.account.teams[team_id].members[agent_id] if team_id else 0
+        skill = -sum(profile.skills.get(wanted, 0) for wanted in self._needs(track, team_id))
         load = self.held.get(agent_id, 0) / max(1, profile.capacity)
         turn, idle = self.turn.get(agent_id, 0), self.idle.get(agent_id, 0)
         parts: dict[str, tuple[float, ...]] = {
@@ -98,12 +102,8 @@ class Rule:
         """Why the agent may not have it; `_FULL` when only because they have enough."""
         profile = self.account.agents[agent_id]
         presence = self.office.agents.get(agent_id, Agent())
-        team_id = self._team(track)
-        if team_id and agent_id not in self.account.teams[team_id].members:
-            return "stranger"
-        needs = self._needs(track)
-        if any(profile.skills.get(skill, 0) < level for skill, level in needs.items()):
-            return "unskilled"
+        if self._through(track, agent_id)[0] < 0:
+            return "stranger or unskilled or not at work"
         if not presence.devices or presence.availability != "online":
             return "absent"
         if self._is_barred(track, agent_id, presence):
@@ -139,15 +139,47 @@ class Rule:
             rank = max(0, rank - waited_ns // (policy.ageing_s * 10**9))
         return (rank, track.since, conversation.conversation_id)
 
-    def _team(self, track: Track) -> TeamId | None:
+    def _through(self, track: Track, agent_id: AgentId) -> tuple[int, TeamId | None]:
+        """The first team through which the agent may have it, and its number; -1 for none."""
+        for number, team_id in enumerate(self._teams(track)):
+            team = self.account.teams.get(team_id or TeamId(""))
+            is_member = team is None or agent_id in team.members
+            skills = self.account.agents[agent_id].skills
+            wanted = self._needs(track, team_id).items()
+            is_able = all(skills.get(skill, 0) >= level for skill, level in wanted)
+            if is_member and is_able and not (number == 0 and self._is_closed(track)):
+                return number, team_id
+        return -1, None
+
+    def _teams(self, track: Track) -> list[TeamId | None]:
+        """The inbox's team, or where it was sent by hand, and the fallback teams since."""
         inbox = self.account.inboxes.get(track.conversation.inbox_id)
         last = track.conversation.team_id
+        first = None
         for team_id in (track.wanted_team_id, inbox.team_id if inbox else last):
-            if team_id in self.account.teams:
-                return team_id
-        return None
+            first = first or (team_id if team_id in self.account.teams else None)
+        found = [first]
+        if track.fallen_since == track.since:
+            later = track.fallen_to[track.fallen_past :]
+            found += [each for each in later if each in self.account.teams and each not in found]
+        return found
 
-    def _needs(self, track: Track) -> dict[str, int]:
+    def _is_closed(self, track: Track) -> bool:
+        """By the clock on the wall of the time zone, not by the product's calendar."""
+        policy, _ = self.account.policy_of(track.conversation.inbox_id)
+        if policy.outside_hours == "assign" or policy.hours is None:
+            return False
+        if track.wanted_team_id in self.account.teams:
+            return False
+        wall = datetime.fromtimestamp(self.now_ns // 10**9, ZoneInfo(policy.hours.zone))
+        if f"{wall:%Y-%m-%d}" in policy.hours.holidays:
+            return True
+        return not any(
+            each.day == f"{wall:%A}".lower() and each.start <= f"{wall:%H:%M}" < each.end
+            for each in policy.hours.weekly
+        )
+
+    def _needs(self, track: Track, team_id: TeamId | None) -> dict[str, int]:
         conversation = track.conversation
         inbox = self.account.inboxes.get(conversation.inbox_id)
         needs = dict(inbox.skills) if inbox else {}
@@ -161,7 +193,7 @@ class Rule:
             if all(same) and needs.get(rule.skill, 0) < rule.level:
                 needs[rule.skill] = rule.level
         speaks = f"lang:{conversation.language}"
-        team = self.account.teams.get(self._team(track) or TeamId(""))
+        team = self.account.teams.get(team_id or TeamId(""))
         has_speaker = any(
             speaks in agent.skills and (team is None or agent_id in team.members)
             for agent_id, agent in self.account.agents.items()

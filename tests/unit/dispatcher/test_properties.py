@@ -60,6 +60,10 @@ class Life:
             channel=dice.choice(["", "mail"]),
             label="vip",
         )
+        own = dice.choice([None, Hours(zone="Asia/Shanghai", weekly=weekly[:3])])
+        fallback = FallbackTeam(
+            team_id=TEAM_B, after_s=45, when_closed=dice.random() < 0.5, hours=own
+        )
         return desk.policy(
             policy_id,
             first_response_s=40,
@@ -70,7 +74,8 @@ class Life:
             ageing_s=dice.choice([0, 30]),
             strategy=dice.choice(["balanced", "round_robin", "longest_idle", "manual"]),
             previous_agent_wait_s=dice.choice([0, 60]),
-            fallback_teams=dice.choice([(), (FallbackTeam(team_id=TEAM_B, after_s=45),)]),
+            fallback_teams=dice.choice([(), (fallback,)]),
+            outside_hours=dice.choice(["assign", "wait"]),
             skill_rules=dice.choice([(), (rule,)]),
             hours=Hours(zone="Europe/Berlin", weekly=weekly),
             deadline_clock=dice.choice(["clock", "business"]),
@@ -82,8 +87,11 @@ class Life:
             self.simulation.append(event)
 
     def pass_time(self) -> None:
-        """A moment or a minute."""
-        self.simulation.now_ns += int(self.dice.choice([0.01, 1, 20, 50, 70]) * 1e9)
+        """A moment or a minute, sometimes a night or a weekend."""
+        seconds = self.dice.choice([0.01, 1, 20, 50, 70])
+        if self.dice.random() < 0.05:
+            seconds = self.dice.choice([6, 9, 40]) * 3600
+        self.simulation.now_ns += int(seconds * 1e9)
 
     def _profile(self, name: str) -> Event:
         skills = {

@@ -169,7 +169,17 @@ SAMPLES: tuple[Event, ...] = (
         ),
         ageing_s=900,
         strategy="round_robin",
-        fallback_teams=(FallbackTeam(team_id=_TEAM, after_s=600),),
+        fallback_teams=(
+            FallbackTeam(
+                team_id=_TEAM,
+                after_s=600,
+                when_closed=True,
+                hours=Hours(
+                    zone="Asia/Shanghai",
+                    weekly=(Interval(day="sunday", start="00:00", end="24:00"),),
+                ),
+            ),
+        ),
         previous_agent_wait_s=120,
         hours=Hours(
             zone="Europe/Berlin",
@@ -180,6 +190,7 @@ SAMPLES: tuple[Event, ...] = (
         resolution_s=86_400,
         reassign_after_s=60,
         escalate_after_s=300,
+        outside_hours="wait",
     ),
     e.LabelSaved(account_id=_A, writer="w1", name="billing", colour="#aa0000"),
     e.LabelRemoved(account_id=_A, writer="w1", name="billing"),

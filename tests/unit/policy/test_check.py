@@ -9,7 +9,7 @@ from shared.directory import Account, Directory
 from shared.events import LabelSaved, PolicySaved
 from shared.ids import TeamId
 from shared.policy.check import faults
-from shared.policy.document import Day, FallbackTeam, Hours, Interval, SkillRule
+from shared.policy.document import DAYS, Day, FallbackTeam, Hours, Interval, SkillRule
 from tests.support import desk
 
 NIGHT = TeamId(desk.identifier("night"))
@@ -45,11 +45,19 @@ def _hours(*weekly: Interval, zone: str = "Europe/Berlin", holidays: tuple[str, 
     return Hours(zone=zone, weekly=weekly, holidays=holidays)
 
 
+ALWAYS = _hours(*(_open("00:00", "24:00", day) for day in DAYS))
+
+
 def test_a_whole_policy_that_fits_has_no_fault() -> None:
     """Everything used at once, each part right."""
     found = _pointers(
         skill_rules=(SkillRule(skill="tax", level=3, label="vip"),),
-        fallback_teams=(FallbackTeam(team_id=NIGHT, after_s=60),),
+        fallback_teams=(
+            FallbackTeam(
+                team_id=NIGHT, after_s=60, when_closed=True, hours=_hours(_open("00:00", "06:00"))
+            ),
+        ),
+        outside_hours="wait",
         hours=_hours(_open("09:00", "12:00"), _open("12:00", "24:00"), holidays=("2026-12-25",)),
         deadline_clock="business",
         first_response_s=60,
@@ -66,7 +74,7 @@ def test_every_fault_is_told_with_its_place() -> None:
         skill_rules=(SkillRule(skill="law", label="none"), SkillRule(skill="tax", level=5)),
         fallback_teams=(
             FallbackTeam(team_id=NOBODY, after_s=60),
-            FallbackTeam(team_id=EMPTY, after_s=60),
+            FallbackTeam(team_id=EMPTY, after_s=60, hours=_hours()),
         ),
         hours=_hours(_open("09:00", "17:00"), _open("16:00", "18:00"), zone="Berlin"),
     )
@@ -78,6 +86,7 @@ def test_every_fault_is_told_with_its_place() -> None:
         "/fallback_teams/0/team_id",
         "/fallback_teams/1/team_id",
         "/fallback_teams/1/after_s",
+        "/fallback_teams/1/hours/weekly",
         "/hours/zone",
         "/hours/weekly/1",
     ]
@@ -104,6 +113,12 @@ def test_hours_that_are_none(hours: Hours, pointer: str) -> None:
         ({"deadline_clock": "business"}, "/deadline_clock"),
         ({"previous_agent_wait_s": 9, "prefer_previous_agent": False}, "/previous_agent_wait_s"),
         ({"previous_agent_wait_s": 9, "strategy": "manual"}, "/previous_agent_wait_s"),
+        ({"outside_hours": "wait"}, "/outside_hours"),
+        ({"outside_hours": "wait", "hours": ALWAYS}, "/outside_hours"),
+        (
+            {"fallback_teams": (FallbackTeam(team_id=NIGHT, after_s=60, when_closed=True),)},
+            "/fallback_teams/0/when_closed",
+        ),
         ({"reassign_after_s": 9}, "/reassign_after_s"),
         ({"escalate_after_s": 9}, "/escalate_after_s"),
         (
