@@ -12,12 +12,15 @@ _LATE_S = 1.0
 
 
 class Watch(msgspec.Struct, kw_only=True):
-    """`mark`: the log's end at the last look, to be stored by the next one a second later."""
+    """`mark`: the log's end at the last look, to be stored by the next one a second later. `ahead`: what was stored at
+    the last look, to be folded by the next one: a server cut off from the others lets its readers believe that they are
+    at the end, and an acknowledgement may lie behind it."""
 
     stored: Position = 0
     heard_s: float = float("-inf")
     fresh_ns: int = 0
     mark: Position = 0
+    ahead: Position = 0
     marked_s: float = float("-inf")
     looked_s: float = float("-inf")
     reconnects: int = 0
@@ -40,8 +43,9 @@ class Watch(msgspec.Struct, kw_only=True):
         self.looked_s = now_s
         is_lagging = False
         if now_s - self.marked_s >= _LATE_S:
-            is_lagging = self.stored < self.mark
+            is_lagging = self.stored < self.mark or end < self.ahead
             self.mark = end
+            self.ahead = self.stored
             self.marked_s = now_s
         if is_late or is_silent or is_lagging or reconnects != self.reconnects:
             self.renew(now_ns)

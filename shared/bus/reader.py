@@ -20,7 +20,7 @@ from shared.bus.backoff import Backoff
 from shared.bus.connection import Bus
 from shared.bus.cursor import Cursor, CursorSettings
 from shared.bus.delivery import Delivery, digest
-from shared.bus.streams import ApiFailed, stream_name, stream_state
+from shared.bus.streams import ApiFailed, StreamState, stream_name, stream_state
 from shared.crashpoints import crashpoint
 from shared.errors import NightdeskError, Unavailable
 from shared.planted import planted
@@ -74,7 +74,11 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReaderSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Times and sizes of a reader; `idle_s` is how often it yields an empty batch."""
+    """Times and sizes of a reader; `idle_s` is how often it yields an empty batch.
+
+    `shrunk_s`: for how long a log may seem to end before what was read. On R3 a new leader, or one that does not know
+    yet that it is none any more, tells an older end for a moment; a log that was replaced goes on telling it.
+    """
 
     batch_entries: int = 1000
     idle_s: float = 0.5
@@ -83,6 +87,7 @@ class ReaderSettings(msgspec.Struct, frozen=True, kw_only=True):
     late_s: float = 1.0
     retry_first_s: float = 0.05
     retry_most_s: float = 2.0
+    shrunk_s: float = 10.0
     cursor: CursorSettings = CursorSettings()
 
 
@@ -139,6 +144,7 @@ class Reader:
         self._clock = _Clock()
         self._looked_at = time.monotonic()
         self._end = 0
+        self._shrunk_at: float | None = None
         self.position = start.position
 
     @property
@@ -203,8 +209,8 @@ class Reader:
         """A fresh consumer at the checkpoint, whose first delivery is compared with what was read."""
         crashpoint("reader.open")
         state = await stream_state(self._bus, self._shard)
-        if state.last < self.position:
-            raise LogReplaced(self.position, f"the stream ends at {state.last}")
+        if self._is_shrunk(state):
+            raise Unavailable("the stream ends before what was read", code="shrunk")
         if state.first > self.position + 1:
             raise RangePurged(self.position, state.first)
         if planted("reconnect_from_end") and self._last is not None:
@@ -219,6 +225,19 @@ class Reader:
         if reason != "start":
             log.info("reader_cursor_made", reason=reason, position=self.position)
         return cursor
+
+    def _is_shrunk(self, state: StreamState) -> bool:
+        """Whether the log seems to end before what was read. LogReplaced: it has seemed so for too long."""
+        if state.last >= self.position:
+            self._shrunk_at = None
+            return False
+        now = time.monotonic()
+        if self._shrunk_at is None:
+            log.warning("log_seems_shrunk", position=self.position, last=state.last)
+            self._shrunk_at = now
+        if now - self._shrunk_at >= self._settings.shrunk_s:
+            raise LogReplaced(self.position, f"the stream ends at {state.last}")
+        return True
 
     async def _drop(self, reason: str) -> None:
         cursor, self._cursor = self._cursor, None
@@ -320,8 +339,8 @@ class Reader:
             is_drained = is_drained or await cursor.is_drained()
         except (Unavailable, ApiFailed):
             return False
-        if state.last < self.position:
-            raise LogReplaced(self.position, f"the stream ends at {state.last}")
+        if self._is_shrunk(state):
+            return False
         if is_drained:
             self._end = state.last
             self._clock.set(state.now_ns)

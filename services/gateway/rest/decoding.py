@@ -39,7 +39,8 @@ async def read_body(request: web.Request, *, limit_bytes: int) -> bytes:
         raise Rejected(
             "timeout", f"the body did not arrive within {_BODY_TIMEOUT_S:.0f} s"
         ) from err
-    except web.HTTPException as err:
+    except (web.HTTPException, ConnectionError) as err:
+        # The latter: whoever sent it has gone in the middle of it.
         raise Rejected("malformed", "the body can't be read") from err
 
 

@@ -110,16 +110,28 @@ async def test_only_some_families(bus: Bus, log: str) -> None:
 async def test_another_log_at_the_checkpoint_is_found_out(bus: Bus, log: str) -> None:
     """A checkpoint whose entry differs, or that lies beyond the end, stops the reader."""
     await _write(bus, log, 5)
+    settings = ReaderSettings(shrunk_s=0.1)
     for subjects in ((), (f"nd.ev.{log}.message",)):
         for start in (Start(position=3, digest=bytes(16)), Start(position=9)):
             with pytest.raises(LogReplaced):
-                await read_to_end(Reader(bus, log, start, subjects=subjects))
+                await read_to_end(Reader(bus, log, start, settings, subjects=subjects))
+
+
+async def test_a_log_that_seems_shorter_for_a_moment_is_waited_for(bus: Bus, log: str) -> None:
+    """A new leader that has not caught up tells an older end: the reader neither stops nor claims the end."""
+    await _write(bus, log, 5)
+    follower = Follower(Reader(bus, log, Start(position=9), ReaderSettings(idle_s=0.05)))
+    await until(lambda: len(follower.batches) > 3)
+    assert not any(batch.at_end for batch in follower.batches)
+    await _write(bus, log, 6)
+    await until(lambda: follower.positions == [10, 11])
+    await follower.stop()
 
 
 async def test_a_log_that_shrinks_under_the_reader_is_found_out(bus: Bus, log: str) -> None:
     """A log restored from an older copy while it is read stops the reader, it does not wait for ever."""
     await _write(bus, log, 5)
-    settings = ReaderSettings(idle_s=0.05, clock_refresh_s=0.1)
+    settings = ReaderSettings(idle_s=0.05, clock_refresh_s=0.1, shrunk_s=0.2)
     follower = Follower(Reader(bus, log, Start(), settings))
     await until(lambda: len(follower.deliveries) == 5)
     name = stream_name(log)

@@ -7,12 +7,14 @@ import asyncio
 import psycopg
 import pytest
 
+from deploy.dev.postgres_server import PostgresServer
 from shared.database import (
     Connection,
     Move,
     borrow,
     connect,
     give_up_lead,
+    guard_durability,
     lost_as_unavailable,
     migrate,
     move_checkpoint,
@@ -68,6 +70,16 @@ async def test_one_leads_and_the_other_gets_it_when_it_is_given_up(database_url:
         assert (taken.position, taken.digest, taken.epoch) == (5, b"d", first.epoch)
     finally:
         await connection.close()
+
+
+async def test_a_server_that_does_not_sync_is_refused_in_production(
+    postgres_server: PostgresServer,
+) -> None:
+    """fsync=off forgets commits when the machine loses power: production refuses it, development is warned."""
+    url = postgres_server.url()
+    with pytest.raises(Refused, match="fsync=off"):
+        await guard_durability(url, mode="production")
+    assert "fsync" in await guard_durability(url, mode="development")
 
 
 async def test_a_server_that_is_away_is_unavailable() -> None:

@@ -59,6 +59,14 @@ def test_a_lagging_store_renews_every_lease() -> None:
     assert clock.now_s * SECOND_NS - caught_up.fresh_ns >= 58 * SECOND_NS
 
 
+def test_a_store_that_is_ahead_renews_every_lease() -> None:
+    """What the store has and this process has not folded may hold the acknowledgement."""
+    clock = Clock()
+    clock.pass_time(2)
+    behind = clock.pass_time(60, stored=20)
+    assert clock.now_s * SECOND_NS - behind.fresh_ns <= SECOND_NS
+
+
 def test_a_silent_store_renews_every_lease() -> None:
     """No hint for longer than the limit: nothing is known."""
     clock = Clock()
