@@ -110,7 +110,7 @@ def evolve(state: Conversation, event: ConversationFact, position: Position) -> 
     state.last_entry = max(state.last_entry, position)
     match event:
         case MessagePosted():
-            _posted(state, event, position)
+            post(state, event, position)
         case StatusChanged():
             _status_changed(state, event, position)
         case ConversationAssigned():
@@ -133,19 +133,19 @@ def evolve(state: Conversation, event: ConversationFact, position: Position) -> 
             pass
 
 
-def _posted(state: Conversation, event: MessagePosted, position: Position) -> None:
+def post(state: Conversation, event: MessagePosted, position: Position) -> None:
+    """`evolve` for a message: the path that nearly every event takes."""
+    state.last_entry = max(state.last_entry, position)
     state.last_message = position
-    match event.author.kind:
-        case "visitor":
-            state.unanswered = (*state.unanswered, position)
-            state.phase = "active"
-            state.snoozed_until_ns = 0
-        case "agent" if not event.automatic:
-            _answer(state, event.seen_up_to)
-            state.last_answer = position
-            state.last_answer_agent_id = AgentId(event.author.id)
-        case _:
-            pass
+    kind = event.author.kind
+    if kind == "visitor":
+        state.unanswered = (*state.unanswered, position)
+        state.phase = "active"
+        state.snoozed_until_ns = 0
+    elif kind == "agent" and not event.automatic:
+        _answer(state, event.seen_up_to)
+        state.last_answer = position
+        state.last_answer_agent_id = AgentId(event.author.id)
 
 
 def _answer(state: Conversation, seen_up_to: Position) -> None:

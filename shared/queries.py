@@ -391,4 +391,4 @@ class Hint(_Struct, frozen=True, kw_only=True):
     lists: tuple[tuple[AccountId, str], ...] = ()
     primaries: tuple[tuple[AgentId, DeviceId | None, int], ...] = ()
     incomplete: bool = False
-    """Entries were left out to keep the hint under 512 KiB: read the inboxes."""
+    """Entries were left out, to keep the hint under 512 KiB or because the store is far behind: read the inboxes."""

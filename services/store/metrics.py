@@ -26,7 +26,7 @@ LAG_SECONDS = Gauge(
 LEADING = Gauge("nightdesk_store_leading", "1 while this process writes, 0 while it stands by.")
 HINTS = Counter(
     "nightdesk_store_hints_total",
-    "Hints sent: full, incomplete (over the size), empty, failed.",
+    "Hints sent: full, incomplete (over the size, or the store was far behind), empty, failed.",
     ["result"],
 )
 QUERIES = Counter(

@@ -1,22 +1,20 @@
 """The only place that touches the inside of nats-py: raw writes and raw deliveries.
 
 Why it stands apart: `Client.publish` awaits per message and swallows cancellation while it flushes, and
-`Client._process_msg` parses headers and builds an object for every delivery. Group commit and the
+`Client._process_msg` parses headers and builds an object for every delivery (`parsing` hands most over before). Group commit and the
 reader need neither. The version of nats-py is pinned and the contract tests hold these few lines.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, cast
 
 import nats.errors
 from nats.aio.client import Client, Srv
 from nats.aio.subscription import Subscription
 
-Sink = Callable[[bytes, bytes, bytes, bytes], None]
-"""Called in the read loop with subject, reply, payload and raw headers; must not block or raise."""
+from shared.bus.parsing import RawParser, Sink
 
 
 class RawClient(Client):
@@ -25,6 +23,7 @@ class RawClient(Client):
     def __init__(self) -> None:
         super().__init__()
         self._sinks: dict[int, Sink] = {}
+        self._ps = RawParser(self, self._sinks)
 
     def write(self, frames: bytes) -> None:
         """Queue whole protocol frames and wake the flusher; the caller has checked `is_connected`.

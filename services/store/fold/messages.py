@@ -19,26 +19,32 @@ UNREADABLE = Author(kind="system", id="unreadable")
 
 def posted(state: State, changes: Changes, record: Record, event: MessagePosted) -> None:
     """Store a message, unless its MessageID was stored before with the same fingerprint."""
-    folded = state.conversations.get((event.account_id, event.conversation_id))
+    account_id = event.account_id
+    talk = (account_id, event.conversation_id)
+    folded = state.conversations.get(talk)
     if folded is None:
         changes.quarantined.append((record, "unknown_conversation"))
         return
     message_id = event.message_id
-    is_clash = False
-    if not _is_first(state, changes, record, event.fingerprint, (event.account_id, message_id)):
-        if state.message_ids[event.account_id, message_id][1] == event.fingerprint:
-            changes.repeats += 1
-            return
+    key = (account_id, message_id)
+    position = record.position
+    known = state.message_ids.get(key)
+    is_clash = known is not None and known[0] != position
+    if known is None or not is_clash:
+        state.message_ids[key] = changes.message_ids[key] = (position, event.fingerprint)
+    elif known[1] == event.fingerprint:
+        changes.repeats += 1
+        return
+    else:
         # Its sender was told "sent", so it is kept, under an id that says so.
-        is_clash = True
-        message_id = clash_id(message_id, record.position)
+        message_id = clash_id(message_id, position)
         changes.clashes.append(record)
     row = MessageRow(
-        account_id=event.account_id,
+        account_id=account_id,
         conversation_id=event.conversation_id,
         message_id=message_id,
         seq=folded.last_seq + 1,
-        position=record.position,
+        position=position,
         at_ns=record.at_ns,
         author=event.author,
         content_type=event.content_type,
@@ -50,8 +56,9 @@ def posted(state: State, changes: Changes, record: Record, event: MessagePosted)
         id_clash=is_clash,
         clash_of=event.message_id if is_clash else None,
     )
-    if apply_message(changes, folded, record, event):
+    if apply_message(folded, record, event):
         changes.list_changed(folded)
+    changes.conversations[talk] = folded
     _append(state, changes, folded, row)
 
 

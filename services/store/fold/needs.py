@@ -90,12 +90,24 @@ class _Planner:
 
     def plan(self, records: list[Record]) -> Needs:
         self.has_receipts = any(isinstance(record.event, e.Received) for record in records)
+        message_ids, conversations = self.state.message_ids, self.state.conversations
+        owners = self.state.owners
         for record in records:
             event = record.event
             match event:
                 case e.MessagePosted():
-                    self._message_id((event.account_id, event.message_id))
-                    self._conversation((event.account_id, event.conversation_id))
+                    account_id = event.account_id
+                    message_key = (account_id, event.message_id)
+                    if message_key not in message_ids:
+                        self.needs.message_ids.add(message_key)
+                    # What nearly every message finds: all is held already.
+                    folded = conversations.get((account_id, event.conversation_id))
+                    if folded is None or self.has_receipts:
+                        self._conversation((account_id, event.conversation_id))
+                    elif folded.state.contact_id not in owners or (
+                        folded.state.agent_id is not None and folded.state.agent_id not in owners
+                    ):
+                        self._conversation(folded.key)
                 case e.Received():
                     self.receipts.append(event)
                 case Broken():

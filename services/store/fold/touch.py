@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.store.fold.changes import Changes
 from services.store.fold.records import Record
 from services.store.fold.state import Folded
-from shared.conversation import Conversation, ConversationFact, Status, evolve
+from shared.conversation import Conversation, ConversationFact, Status, evolve, post
 from shared.events import MessagePosted
 from shared.ids import AgentId, Position, TeamId
 
@@ -28,16 +28,19 @@ def apply(changes: Changes, folded: Folded, record: Record, event: ConversationF
     return _shown(state) != before
 
 
-def apply_message(changes: Changes, folded: Folded, record: Record, event: MessagePosted) -> bool:
-    """`apply` for a message, of all that lists show only the status can change by it."""
+def apply_message(folded: Folded, record: Record, event: MessagePosted) -> bool:
+    """`apply` for a message, which moves the status by its phase and by whether somebody waits. The caller notes the
+    row as changed."""
     state = folded.state
-    before = state.status
+    phase = state.phase
     unanswered = state.unanswered
-    evolve(state, event, record.position)
-    if state.unanswered is not unanswered:
+    post(state, event, record.position)
+    now = state.unanswered
+    if now is not unanswered:
         folded.unanswered_ns = _times(folded, unanswered, record)
-    touch(changes, folded, record)
-    return state.status != before
+    folded.version = record.position
+    folded.updated_ns = record.at_ns
+    return state.phase != phase or (not now) != (not unanswered)
 
 
 def _times(folded: Folded, before: tuple[Position, ...], record: Record) -> tuple[int, ...]:

@@ -42,6 +42,7 @@ class _Bucket:
         self.receipt_owners: list[str] = []
         self.lists: list[tuple[AccountId, str]] = []
         self.primaries: list[tuple[AgentId, DeviceId | None, int]] = []
+        self.is_incomplete = False
 
 
 class Hints:
@@ -62,9 +63,10 @@ class Hints:
         self._told = position
         self._epoch = epoch
 
-    async def tell(self, changes: Changes, to: Position) -> None:
-        """After a commit up to `to`: one hint, or several in a row, for each bucket it touched."""
-        for number, bucket in (await self._sorted(changes)).items():
+    async def tell(self, changes: Changes, to: Position, *, is_behind: bool = False) -> None:
+        """After a commit up to `to`: one hint, or several in a row, for each bucket it touched. Who `is_behind` by
+        thousands names no messages: nobody waits for one of so many, and gateways read what their sessions miss."""
+        for number, bucket in (await self._sorted(changes, is_behind=is_behind)).items():
             for entries, up_to in _parts(bucket.entries, to):
                 is_last = up_to == to
                 hint = Hint(
@@ -76,18 +78,28 @@ class Hints:
                     receipt_owners=tuple(bucket.receipt_owners) if is_last else (),
                     lists=tuple(bucket.lists) if is_last else (),
                     primaries=tuple(bucket.primaries) if is_last else (),
+                    incomplete=bucket.is_incomplete,
                 )
                 await self._send(number, hint)
         self._told = to
 
-    async def _sorted(self, changes: Changes) -> dict[int, _Bucket]:
+    async def _sorted(self, changes: Changes, *, is_behind: bool) -> dict[int, _Bucket]:
         buckets: dict[int, _Bucket] = {}
 
         def of(account_id: AccountId) -> _Bucket:
-            return buckets.setdefault(bucket_of(account_id), _Bucket())
+            number = bucket_of(account_id)
+            bucket = buckets.get(number)
+            if bucket is None:
+                bucket = buckets[number] = _Bucket()
+            return bucket
 
+        entries = changes.entries
+        if is_behind:
+            for account_id in {account_id for account_id, _ in entries}:
+                of(account_id).is_incomplete = True
+            entries = [x for x in entries if x[1].kind != "message"]
         forgotten = 1 if planted("hint_left_out") else 0
-        for account_id, entry in (await self._with_ranges(changes.entries))[forgotten:]:
+        for account_id, entry in (await self._with_ranges(entries))[forgotten:]:
             of(account_id).entries.append(entry)
         for key, row in changes.receipts.items():
             of(key[0]).receipts.append(row)
@@ -134,6 +146,7 @@ class Hints:
     async def _send(self, number: int, hint: Hint) -> None:
         self._to[number] = hint.to
         result = "full" if hint.entries or hint.receipts or hint.lists else "empty"
+        result = "incomplete" if hint.incomplete else result
         try:
             payload = pack(hint)
             if len(payload) > _MOST_BYTES:

@@ -128,7 +128,8 @@ class Lead:
         self._progress.set(batch.last, self._progress.epoch)
         self._done.append(batch)
         crashpoint("store.hints.before")
-        await self._hints.tell(batch.changes, batch.last)
+        is_behind = batch.count > self._place.config.behind_entries
+        await self._hints.tell(batch.changes, batch.last, is_behind=is_behind)
         crashpoint("store.hints.told")
         self._poison.watch(batch.changes.quarantined)
 
