@@ -28,15 +28,13 @@ def posted(state: State, changes: Changes, record: Record, event: MessagePosted)
     message_id = event.message_id
     key = (account_id, message_id)
     position = record.position
-    known = state.message_ids.get(key)
-    is_clash = known is not None and known[0] != position
-    if known is None or not is_clash:
-        state.message_ids[key] = changes.message_ids[key] = (position, event.fingerprint)
-    elif known[1] == event.fingerprint:
-        changes.repeats += 1
-        return
-    else:
+    is_clash = False
+    if not _is_first(state, changes, record, event.fingerprint, key):
+        if state.message_ids[key][1] == event.fingerprint:
+            changes.repeats += 1
+            return
         # Its sender was told "sent", so it is kept, under an id that says so.
+        is_clash = True
         message_id = clash_id(message_id, position)
         changes.clashes.append(record)
     row = MessageRow(
