@@ -63,7 +63,8 @@ class Need(_Struct, frozen=True, kw_only=True):
 
 class Verdict(_Struct, frozen=True, kw_only=True):
     """One agent. `rule`: the first that excludes them (see `shared.events.Explanation`), "" for a candidate, whose
-    score has `parts`, lower first. `lacking`: skill, level wanted, level they have. `held` of `capacity`."""
+    score has `parts`, lower first. `lacking`: skill, level wanted, level they have. `held` of `capacity`;
+    `unacknowledged` assignments of the `window` that their pace allows."""
 
     agent_id: AgentId
     rule: str = ""
@@ -71,6 +72,8 @@ class Verdict(_Struct, frozen=True, kw_only=True):
     lacking: tuple[tuple[str, int, int], ...] = ()
     held: int = 0
     capacity: int = 0
+    unacknowledged: int = 0
+    window: int = 0
 
 
 class Next(_Struct, frozen=True, kw_only=True):

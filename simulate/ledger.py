@@ -67,6 +67,8 @@ class Person:
         self.fence = 0
         self.availability = "online"
         self.received = 0
+        self.speed = 8
+        self.lapsed = 0
         self.left = 0
         self.left_ns = 0
         self.owned: set[ConversationId] = set()
@@ -127,6 +129,21 @@ class Ledger:
         talks = (self.talks[each] for each in person.owned)
         return sum(bool(t.lease_s) and t.assigned > person.received for t in talks)
 
+    def window(self, agent_id: AgentId, burst: int) -> int:
+        """How many may lie unacknowledged with the agent: none after a lapse without a sign of life."""
+        person = self.person(agent_id)
+        return 0 if person.lapsed > person.received else max(1, burst * person.speed // 8)
+
+    def _heard(self, person: Person, up_to: int, at_ns: int) -> None:
+        """Brisk acknowledgements make an agent's pace quicker, late ones slower."""
+        talks = sorted((self.talks[each] for each in person.owned), key=lambda talk: talk.assigned)
+        for talk in talks:
+            if talk.lease_s and person.received < talk.assigned <= up_to:
+                took_s = (at_ns - talk.assigned_ns) / 1e9
+                step = 1 if took_s <= 2 else -1 if took_s > 10 else 0
+                person.speed = min(64, max(1, person.speed + step))
+        person.received = max(person.received, up_to)
+
     def able(self, kind: Kind) -> frozenset[AgentId]:
         """Agents who may take this kind of conversation, busy or not."""
         found = self._able.get(kind)
@@ -147,8 +164,7 @@ class Ledger:
             self._presence(event, position, at_ns)
         elif isinstance(event, e.Received):
             if event.recipient.kind == "agent":
-                person = self.person(AgentId(event.recipient.id))
-                person.received = max(person.received, event.up_to)
+                self._heard(self.person(AgentId(event.recipient.id)), event.up_to, at_ns)
         elif isinstance(event, e.ContactMerged):
             self.merged[event.contact_id] = event.into
         elif isinstance(event, e.ConversationStarted):
@@ -160,6 +176,7 @@ class Ledger:
 
     def _move(self, talk: Talk, event: e.Event, position: int, at_ns: int) -> None:
         before = talk.owner
+        self._alive(event)
         match event:
             case e.MessagePosted():
                 self._posted(talk, event, position, at_ns)
@@ -194,6 +211,20 @@ class Ledger:
                 self.person(talk.owner).owned.add(talk.id)
         self._line_up(talk)
 
+    def _alive(self, event: e.Event) -> None:
+        """Whoever does something is there again after a lapse."""
+        match event:
+            case e.MessagePosted(author=author, automatic=False, message_id=message_id):
+                by = author.id if author.kind == "agent" and message_id not in self.seen else ""
+            case e.StatusChanged(by=author) | e.AssignmentRequested(by=author):
+                by = author.id if author.kind == "agent" else ""
+            case e.ClaimRequested():
+                by = event.agent_id
+            case _:
+                by = ""
+        if by in self.people:
+            self.people[AgentId(by)].lapsed = 0
+
     def _posted(self, talk: Talk, event: e.MessagePosted, position: int, at_ns: int) -> None:
         if event.message_id in self.seen:
             return
@@ -227,6 +258,10 @@ class Ledger:
             talk.asked.append(event.team_id)
         if trigger == "deadline":
             self.deadlines.add(("reassigned", talk.id, event.waiting_since))
+        if trigger == "lease_lapsed" and talk.owner:
+            person = self.person(talk.owner)
+            person.speed = max(1, person.speed // 2)
+            person.lapsed = max(person.lapsed, talk.assigned)
         if trigger == "lease_lapsed" or (trigger == "deadline" and talk.owner):
             talk.barred, talk.barred_ns = talk.owner, at_ns
         if event.why.requested_by and talk.wishes:
@@ -265,12 +300,15 @@ class Ledger:
         match event:
             case e.AgentOnline():
                 person.devices.add(event.device_id)
+                person.lapsed = 0
             case e.AgentOffline():
                 person.devices.discard(event.device_id)
                 if not person.devices:
                     person.left, person.left_ns = position, at_ns
+                    person.speed, person.lapsed = 8, 0
             case e.AvailabilityChanged():
                 person.availability = event.availability
+                person.lapsed = 0
             case e.PrimaryDeviceChanged():
                 person.primary, person.fence = event.device_id, event.fence
         self.touched |= person.owned

@@ -127,7 +127,7 @@ class Watchman:
             bool(person.devices)
             and person.availability == "online"
             and ledger.held(agent_id) < ledger.capacity(agent_id)
-            and ledger.unacknowledged(agent_id) < self.settings.burst
+            and ledger.unacknowledged(agent_id) < ledger.window(agent_id, self.settings.burst)
         )
 
 

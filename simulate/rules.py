@@ -100,7 +100,7 @@ class Round:
         capacity = ledger.capacity(agent_id) if agent is not None else 0
         require(held < capacity, "capacity", f"holds {held} of {capacity}", about)
         waiting = ledger.unacknowledged(agent_id) + self.drafted[agent_id]
-        burst = self.settings.burst
+        burst = ledger.window(agent_id, self.settings.burst)
         require(waiting < burst, "pace", f"{waiting} unacknowledged of {burst}", about)
 
     def _oldest_first(self, talk: Talk, agent_id: AgentId) -> None:

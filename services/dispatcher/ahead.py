@@ -33,10 +33,12 @@ class Ahead:
         """These were decided on top of what flies."""
         self._prepared = events
 
-    def landed(self) -> None:
-        """The first that flies was folded."""
+    def landed(self, lapsed: AgentId | None = None) -> None:
+        """The first that flies was folded; `lapsed`: who did not acknowledge in time, and is asked no more."""
         if self.flying:
             self.flying.popleft()
+        if lapsed is not None:
+            self._agents.add(lapsed)
 
     def cross(self, touched: Touched | None, owners: Collection[AgentId] = ()) -> None:
         """Somebody else's event was folded and touched this; None: everything. `owners` have what was touched, and

@@ -12,7 +12,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     burst: Annotated[
         int,
-        msgspec.Meta(ge=1, description="unacknowledged assignments an agent may have at once"),
+        msgspec.Meta(
+            ge=1,
+            description="unacknowledged assignments an agent may have when they come; up to eight times that while their devices acknowledge within 2 s",
+        ),
     ] = 3
     pardon_s: Annotated[
         int,

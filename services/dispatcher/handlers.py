@@ -20,6 +20,7 @@ from services.dispatcher.decide import (
     World,
     decide,
     estimate,
+    paces,
     spread,
 )
 from services.dispatcher.evidence import Watch
@@ -29,10 +30,16 @@ from shared.clock import monotonic_s, now_ns
 from shared.commands import AskQueue
 from shared.crashpoints import crashpoint
 from shared.errors import Malformed
-from shared.events import ConversationAssigned, ConversationStarted, Event, RoutingEvent
+from shared.events import (
+    ConversationAssigned,
+    ConversationStarted,
+    Event,
+    Received,
+    RoutingEvent,
+)
 from shared.events.conversation import Priority
 from shared.fenced import Act, FencedFamily, Step, Tail
-from shared.ids import Position
+from shared.ids import AgentId, Position
 from shared.planted import planted
 
 log = structlog.get_logger(__name__)
@@ -175,6 +182,11 @@ class Desk:
         found = spread(self.world)
         metrics.SPREAD.labels("largest").set(found.largest)
         metrics.SPREAD.labels("mean").set(found.mean)
+        pace = paces(self.world)
+        for standing, count in pace.standings.items():
+            metrics.AGENTS.labels(standing).set(count)
+        for name, window in (("least", pace.least), ("mean", pace.mean), ("most", pace.most)):
+            metrics.WINDOW.labels(name).set(window)
 
     def _count_wait(self, event: ConversationAssigned, at_ns: int) -> None:
         """Only of what is decided now: a restart would count the whole log again."""
@@ -183,6 +195,15 @@ class Desk:
         if self.is_ready and track is not None and track.is_waiting:
             waited_s = max(0, at_ns - track.since_ns) / 1_000_000_000
             _WAITED[track.conversation.priority].observe(waited_s)
+
+    def _count_acknowledged(self, event: Received, at_ns: int) -> None:
+        office = self.world.state.offices.get(event.account_id)
+        agent = office.agents.get(AgentId(event.recipient.id)) if office is not None else None
+        if not self.is_ready or agent is None:
+            return
+        for position, given_ns in agent.flight.items():
+            if position <= event.up_to:
+                metrics.ACKNOWLEDGED.observe(max(0, at_ns - given_ns) / 1_000_000_000)
 
     async def on_estimate(self, message: CoreMessage) -> None:
         """Where a conversation stands; a dispatcher that has not read the log to its end leaves it to another."""
@@ -216,9 +237,11 @@ class Desk:
             return False
         if isinstance(event, ConversationAssigned):
             self._count_wait(event, delivery.at_ns)
+        elif isinstance(event, Received):
+            self._count_acknowledged(event, delivery.at_ns)
         touched = self.world.evolve(event, delivery.position, delivery.at_ns)
         if isinstance(event, RoutingEvent) and event.writer == self._family.writer:
-            self._ahead.landed()
+            self._ahead.landed(self.world.lapsed(event))
         elif touched is not UNTOUCHED:
             self._ahead.cross(touched, self.world.owners(event.account_id, touched))
         return True

@@ -32,6 +32,21 @@ WAITED = Histogram(
     ["priority"],
     buckets=(0.1, 1, 5, 15, 60, 300, 900, 3_600, 14_400, 43_200, 86_400, 259_200),
 )
+ACKNOWLEDGED = Histogram(
+    "nightdesk_dispatcher_acknowledged_seconds",
+    "From an assignment to its acknowledgement by a device; what the pace of agents follows",
+    buckets=(0.05, 0.1, 0.3, 1, 2, 5, 10, 20, 45, 90),
+)
+AGENTS = Gauge(
+    "nightdesk_dispatcher_agents",
+    "Agents by what keeps them from being given more; pace and silent wait for acknowledgements",
+    ["standing"],
+)
+WINDOW = Gauge(
+    "nightdesk_dispatcher_pace_window",
+    "How many unacknowledged assignments connected agents may have",
+    ["over_agents"],
+)
 SPREAD = Gauge(
     "nightdesk_dispatcher_load_spread_ratio",
     "Difference in load between the most and the least loaded available agent of a team, over all teams",

@@ -34,7 +34,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Why. `excluded` maps a rule (not_in_team, missing_skill, outside_hours, not_available, offline, at_capacity, pace:
-    too many unacknowledged assignments, channel_full, manual, kept_for_previous, lease_failed, gave_back) to the number of agents that fell to it first.
+    too many unacknowledged assignments, silent: a lease lapsed and no sign of life since, channel_full, manual, kept_for_previous, lease_failed, gave_back) to the number of agents that fell to it first.
     `now_ns`: the log's time that was judged by, 0 in events of earlier releases."""
 
     trigger: Trigger

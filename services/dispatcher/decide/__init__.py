@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from services.dispatcher.decide.estimate import estimate
 from services.dispatcher.decide.explain import explain
-from services.dispatcher.decide.fairness import spread
+from services.dispatcher.decide.fairness import paces, spread
 from services.dispatcher.decide.fold import UNTOUCHED, Touched
 from services.dispatcher.decide.invariants import faults
 from services.dispatcher.decide.past import Past
@@ -30,5 +30,6 @@ __all__ = [
     "estimate",
     "explain",
     "faults",
+    "paces",
     "spread",
 ]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import msgspec
 
 from services.dispatcher.decide.floor import Floor
+from services.dispatcher.decide.pool import Status
 from services.dispatcher.decide.world import World
 from shared.events import TeamSaved
 
@@ -30,6 +33,31 @@ def spread(world: World) -> Spread:
     if not found:
         return Spread()
     return Spread(largest=max(found), mean=sum(found) / len(found), teams=len(found))
+
+
+class Paces(msgspec.Struct, frozen=True, kw_only=True):
+    """Agents by their standing, and the windows of those who are connected: least, mean, most. 0 without any."""
+
+    standings: dict[Status, int]
+    least: int = 0
+    mean: float = 0.0
+    most: int = 0
+
+
+def paces(world: World) -> Paces:
+    """As of what is folded."""
+    counts = dict.fromkeys(get_args(Status), 0)
+    windows: list[int] = []
+    for account_id in world.state.offices:
+        floor = world.floor(account_id)
+        for agent_id, standing in floor.standings.items():
+            counts[standing.status] += 1
+            if standing.status != "offline":
+                windows.append(floor.window(agent_id))
+    if not windows:
+        return Paces(standings=counts)
+    mean = sum(windows) / len(windows)
+    return Paces(standings=counts, least=min(windows), mean=mean, most=max(windows))
 
 
 def _loads(floor: Floor, team: TeamSaved) -> list[float]:

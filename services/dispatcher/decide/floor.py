@@ -13,6 +13,7 @@ import msgspec
 from services.dispatcher.decide.demand import DemandClass, Supply
 from services.dispatcher.decide.due import next_due_ns
 from services.dispatcher.decide.line import Item, Line
+from services.dispatcher.decide.pace import is_silent, window_of
 from services.dispatcher.decide.pool import RANKS, Pool, PoolKey, Roster, Standing, Status
 from services.dispatcher.decide.settings import Settings
 from services.dispatcher.decide.state import Agent, Office, Track, asked_teams
@@ -197,6 +198,10 @@ class Floor:
         """How the agent stands in the rosters."""
         return self._shown.get(agent_id)
 
+    def window(self, agent_id: AgentId) -> int:
+        """How many unacknowledged assignments the agent may have."""
+        return window_of(self.office.agents.get(agent_id, _NO_AGENT), self.settings.burst)
+
     def _show(self, agent_id: AgentId, standing: Standing) -> None:
         before = self._shown.get(agent_id)
         if standing == before:
@@ -222,9 +227,11 @@ class Floor:
             status = "offline"
         elif agent.availability != "online":
             status = "not_available"
+        elif is_silent(agent):
+            status = "silent"
         elif held >= profile.capacity:
             status = "at_capacity"
-        elif len(holding.unacknowledged) + len(extra) >= self.settings.burst:
+        elif len(holding.unacknowledged) + len(extra) >= self.window(agent_id):
             status = "pace"
         return Standing(
             status,

@@ -7,6 +7,7 @@ from typing import assert_never
 
 import msgspec
 
+from services.dispatcher.decide import pace
 from services.dispatcher.decide.state import (
     NEVER,
     Agent,
@@ -77,7 +78,7 @@ def evolve(
         case events.AssignmentRequested() | events.ClaimRequested():
             return _requested(office, event, position)
         case events.Received():
-            return _received(office, event)
+            return _received(office, event, at_ns)
         case events.AgentOnline() | events.AgentOffline() | events.AvailabilityChanged():
             return _presence(office, event, position, at_ns)
         case events.ContactMerged():
@@ -144,8 +145,10 @@ def _fact(office: Office, event: ConversationFact, position: Position, at_ns: in
     conversation = track.conversation
     if isinstance(event, events.MessagePosted):
         _note_answerer(track, event)
-    owner, phase = conversation.agent_id, conversation.phase
+    owner, phase, assigned = conversation.agent_id, conversation.phase, conversation.assigned
     conversations.evolve(conversation, event, position)
+    if owner is not None and conversation.agent_id != owner:
+        _land(office, owner, assigned)
     if owner is not None and conversation.phase != phase:
         office.agents.setdefault(owner, Agent()).idle_since = position
     if conversation.unanswered and not track.opened:
@@ -161,7 +164,20 @@ def _fact(office: Office, event: ConversationFact, position: Position, at_ns: in
         track.barred_agent_id = None
         track.released_by = "queue"
     _keep_times(track, at_ns)
-    return Touched(conversations=(event.conversation_id,))
+    return Touched(conversations=(event.conversation_id,), agent_id=_revived(office, event))
+
+
+def _revived(office: Office, event: ConversationFact) -> AgentId | None:
+    """The agent, if one did this who was not heard of since a lease lapsed."""
+    by = event.author if isinstance(event, events.MessagePosted) else None
+    by = event.by if isinstance(event, events.StatusChanged) else by
+    agent = office.agents.get(AgentId(by.id)) if by is not None and by.kind == "agent" else None
+    if by is None or agent is None or not pace.is_silent(agent):
+        return None
+    if isinstance(event, events.MessagePosted) and event.automatic:
+        return None
+    pace.revive(agent)
+    return AgentId(by.id)
 
 
 def _note_answerer(track: Track, event: events.MessagePosted) -> None:
@@ -195,17 +211,21 @@ def _requested(
             seen_up_to=event.seen_up_to,
         )
     track.requests.append(request)
-    return Touched(conversations=(event.conversation_id,))
+    agent = office.agents.get(AgentId(request.by))
+    if agent is None or not pace.is_silent(agent):
+        return Touched(conversations=(event.conversation_id,))
+    pace.revive(agent)
+    return Touched(conversations=(event.conversation_id,), agent_id=AgentId(request.by))
 
 
-def _received(office: Office, event: events.Received) -> Touched:
+def _received(office: Office, event: events.Received, at_ns: int) -> Touched:
     if event.recipient.kind != "agent":
         return UNTOUCHED
     agent_id = AgentId(event.recipient.id)
     agent = office.agents.setdefault(agent_id, Agent())
     if event.up_to <= agent.received:
         return UNTOUCHED
-    agent.received = event.up_to
+    pace.acknowledge(agent, event.up_to, at_ns)
     return Touched(acknowledger_id=agent_id)
 
 
@@ -219,13 +239,16 @@ def _presence(
     match event:
         case events.AgentOnline():
             agent.devices[event.device_id] = position
+            pace.revive(agent)
         case events.AgentOffline():
             agent.devices.pop(event.device_id, None)
             if not agent.devices:
                 agent.changed = position
                 agent.offline_ns = at_ns
+                pace.leave(agent)
         case events.AvailabilityChanged():
             agent.availability = event.availability
+            pace.revive(agent)
     return Touched(agent_id=event.agent_id)
 
 
@@ -238,6 +261,9 @@ def _assigned(
     track = office.tracks.get(event.conversation_id)
     if track is None:
         return Touched(assignee_id=event.agent_id)
+    _land(office, track.conversation.agent_id, track.conversation.assigned)
+    if event.lease_s:
+        pace.given(agent, position, at_ns)
     conversations.evolve(track.conversation, event, position)
     _keep_times(track, at_ns)
     if event.why.requested_by:
@@ -262,7 +288,10 @@ def _queued(
         return UNTOUCHED
     trigger = event.why.trigger
     owner, was_queued = track.conversation.agent_id, track.is_queued
+    _land(office, owner, track.conversation.assigned)
     if trigger == "lease_lapsed":
+        if owner is not None:
+            pace.lapse(office.agents.setdefault(owner, Agent()), track.conversation.assigned)
         _bar(track, owner, at_ns, until=track.conversation.assigned)
     if event.why.requested_by and track.requests:
         request = track.requests.pop(0)
@@ -291,6 +320,12 @@ def _queued(
     track.answerer = None
     track.lease_s = 0
     return Touched(conversations=(event.conversation_id,))
+
+
+def _land(office: Office, owner: AgentId | None, assigned: Position) -> None:
+    """An assignment no longer waits for its acknowledgement: the conversation left its owner."""
+    if owner is not None and owner in office.agents:
+        office.agents[owner].flight.pop(assigned, None)
 
 
 def _bar(track: Track, owner: AgentId | None, at_ns: int, *, until: Position) -> None:

@@ -15,7 +15,7 @@ from shared.ids import AgentId, TeamId
 from shared.policy.document import Strategy
 
 Status = Literal[
-    "free", "offline", "not_available", "at_capacity", "pace", "channel_full", "manual"
+    "free", "offline", "not_available", "silent", "at_capacity", "pace", "channel_full", "manual"
 ]
 Candidate = tuple[float, float, float, float, AgentId]
 """Score, lower first: four parts as the strategy orders them (`PARTS`), then the id."""

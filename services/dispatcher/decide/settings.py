@@ -8,7 +8,8 @@ from shared.ids import Position
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """`burst`: unacknowledged assignments an agent may have at once, so that the first who signs in is not buried.
+    """`burst`: unacknowledged assignments an agent may have at first, so that who signs in first is not buried; see
+    `pace` for what becomes of it.
     `pardon_s`: how long an agent whose lease lapsed is not asked for the same wait. `round_events`: the most that
     one round appends."""
 

@@ -87,6 +87,10 @@ class Sheet:
         """How the agent stands, drafted assignments included."""
         return self.floor.shown(agent_id)
 
+    def drafted(self, agent_id: AgentId) -> int:
+        """Assignments to the agent that are drafted or on their way."""
+        return len(self._extra.get(agent_id, ()))
+
     def roster(self, pool: Pool) -> Roster:
         """The pool's roster, drafted assignments included."""
         return pool.roster
@@ -163,7 +167,7 @@ class Sheet:
         return (
             standing is not None
             and known in roster.members
-            and roster.status(standing) in ("at_capacity", "pace", "channel_full")
+            and roster.status(standing) in ("silent", "at_capacity", "pace", "channel_full")
         )
 
     def _explain(self, track: Track, trigger: Trigger, choice: Choice) -> Explanation:

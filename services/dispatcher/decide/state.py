@@ -16,6 +16,9 @@ from shared.repeats import Repeats
 VERSION = 4
 """Of the snapshot's form; a snapshot of another version is read from the log again."""
 
+TEMPO = 8
+"""Eighths of the burst that an agent begins with."""
+
 NEVER: Position = 2**62
 """A position that no acknowledgement reaches: somebody who gave a conversation back is barred for a time."""
 
@@ -95,7 +98,8 @@ class Track(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 class Agent(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """An agent's presence and receipts. `changed`, `offline_ns`: when they last went offline. `received`: how far
     any of their devices has acknowledged. `last_assigned`: position of the last assignment to them. `idle_since`: where
-    a conversation last came to them or left them."""
+    a conversation last came to them or left them. `flight`: assignments with a lease that are not acknowledged, with
+    their times; `tempo`, `lapsed`: see `pace`."""
 
     devices: dict[DeviceId, Position] = {}
     availability: Availability = "online"
@@ -104,6 +108,9 @@ class Agent(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     received: Position = 0
     last_assigned: Position = 0
     idle_since: Position = 0
+    flight: dict[Position, int] = {}
+    tempo: int = TEMPO
+    lapsed: Position = 0
 
 
 class Handling(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):

@@ -85,8 +85,15 @@ def _excluded(sheet: Sheet, track: Track, agent_id: AgentId, admission: Admissio
         status = roster.status(standing) if standing is not None else "offline"
         rule = status if status != "free" else bar_rule(track)
     held, capacity = _load(sheet, agent_id)
+    unacknowledged, window = _pace(sheet, agent_id) if rule == "pace" else (0, 0)
     return Verdict(
-        agent_id=agent_id, rule=rule, lacking=admission.lacking, held=held, capacity=capacity
+        agent_id=agent_id,
+        rule=rule,
+        lacking=admission.lacking,
+        held=held,
+        capacity=capacity,
+        unacknowledged=unacknowledged,
+        window=window,
     )
 
 
@@ -95,3 +102,9 @@ def _load(sheet: Sheet, agent_id: AgentId) -> tuple[int, int]:
     capacity = sheet.floor.account.agents[agent_id].capacity
     standing = sheet.standing(agent_id)
     return round(standing.load * max(capacity, 1)) if standing is not None else 0, capacity
+
+
+def _pace(sheet: Sheet, agent_id: AgentId) -> tuple[int, int]:
+    """What they have not acknowledged, drafted assignments included, and how many that may be."""
+    waiting = len(sheet.floor.holding(agent_id).unacknowledged) + sheet.drafted(agent_id)
+    return waiting, sheet.floor.window(agent_id)

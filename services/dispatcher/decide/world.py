@@ -13,9 +13,11 @@ from shared import directory
 from shared.events import (
     AccountCreated,
     AccountEvent,
+    ConversationQueued,
     Event,
     LabelRemoved,
     LabelSaved,
+    RoutingEvent,
     WriterStarted,
 )
 from shared.ids import AccountId, AgentId, ConversationId, Position
@@ -72,6 +74,13 @@ class World:
             else []
         )
         return [agent_id for agent_id in found if agent_id is not None]
+
+    def lapsed(self, event: RoutingEvent) -> AgentId | None:
+        """Who has just lost the conversation because their lease lapsed."""
+        if not isinstance(event, ConversationQueued) or event.why.trigger != "lease_lapsed":
+            return None
+        track = self.state.offices[event.account_id].tracks.get(event.conversation_id)
+        return track.conversation.previous_agent_id if track is not None else None
 
     def skip(self, position: Position, at_ns: int) -> None:
         """Pass over an event that can't be read."""
@@ -150,6 +159,8 @@ class World:
             due_ns = floor.place(track, now_ns)
             if due_ns is not None:
                 heappush(self._alarms, (due_ns, account_id, conversation_id))
+        if touched.acknowledger_id is not None:
+            floor.place_agent(touched.acknowledger_id)
         if touched.assignee_id is not None:
             # After the conversation, which has usually moved them already.
             floor.place_agent(touched.assignee_id)

@@ -35,6 +35,7 @@ _RULES = {
     "not_available": "is connected, but not available",
     "at_capacity": "is at capacity",
     "pace": "has not acknowledged what was given last",
+    "silent": "did not acknowledge in time and has given no sign of life since",
     "channel_full": "takes no more of this channel",
     "manual": "is not picked: agents claim by themselves here",
     "lease_failed": "left it lying a moment ago",
@@ -48,6 +49,7 @@ _SHORT = {
     "not_available": "not available",
     "at_capacity": "at capacity",
     "pace": "with assignments not acknowledged yet",
+    "silent": "who did not acknowledge in time and gave no sign of life since",
     "channel_full": "with no more room for this channel",
     "lease_failed": "who left it lying a moment ago",
     "gave_back": "who gave it back a moment ago",
@@ -148,6 +150,11 @@ def _verdict(each: Verdict, place: int, *, is_winner: bool) -> str:
             )
         case "at_capacity":
             return f"is at capacity: holds {each.held} of {each.capacity}"
+        case "pace" if each.window:
+            return (
+                f"waits for acknowledgements: {each.unacknowledged} of at most {each.window}"
+                " given at once are not acknowledged yet"
+            )
         case _:
             return _RULES.get(each.rule, each.rule)
 

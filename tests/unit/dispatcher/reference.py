@@ -111,7 +111,9 @@ class Rule:
         channel = track.conversation.channel
         if (
             self.held.get(agent_id, 0) >= profile.capacity
-            or self.unacknowledged.get(agent_id, 0) >= self.settings.burst
+            or self.unacknowledged.get(agent_id, 0)
+            >= max(1, self.settings.burst * presence.tempo // 8)
+            or presence.received < presence.lapsed
             or self.channels.get((agent_id, channel), 0)
             >= profile.channel_capacity.get(channel, 10**9)
         ):

@@ -55,7 +55,10 @@ class Pipeline:
         """The round is folded."""
         for event in events:
             self.simulation.append(event)
-            self.ahead.landed()
+            lapsed = None
+            if isinstance(event, RoutingEvent):
+                lapsed = self.simulation.world.lapsed(event)
+            self.ahead.landed(lapsed)
 
 
 def _morning(count: int) -> Simulation:

@@ -189,16 +189,26 @@ def test_a_lease_is_not_judged_while_the_store_lags() -> None:
 
 
 def test_who_let_it_lie_is_not_asked_again_at_once() -> None:
-    """After a lapse the only agent is left alone for a minute, or until they acknowledge something."""
+    """After a lapse the only agent is asked no more, whatever the time, until they acknowledge, come anew, say how they
+    are, or do something."""
     simulation = _office("ann")
     simulation.tell(desk.online("ann"), desk.started("c"), desk.wrote("c"))
     simulation.settle()
     assert queued(simulation.wait(46)) == [(desk.conversation_id("c"), "lease_lapsed")]
-    assert simulation.wait(58) == []
-    assert assigned(simulation.wait(3)) == [pair("c", "ann")]
-    assert queued(simulation.wait(46)) == [(desk.conversation_id("c"), "lease_lapsed")]
-    simulation.tell(desk.received("ann", simulation.position))
-    assert assigned(simulation.settle()) == [pair("c", "ann")]
+    assert simulation.wait(3600) == []
+    for sign in (
+        desk.received("ann", simulation.position),
+        desk.online("ann", device="phone"),
+        desk.availability("ann", "online"),
+        desk.claim("c", "ann"),
+    ):
+        simulation.tell(sign)
+        assert assigned(simulation.wait(61)) == [pair("c", "ann")]
+        seen = simulation.position
+        simulation.wait(46)
+        simulation.tell(desk.hand_over("c", by="somebody"))
+        simulation.settle()
+        assert simulation.owner("c") is None, seen
 
 
 def test_the_first_claim_wins() -> None:
