@@ -97,7 +97,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     if route.query is not None:
         found += _query_parameters(route.query)
     names = ["position"]
-    names += ["idempotency_key"] if route.method == "POST" else []
+    names += ["idempotency_key"] if route.key != "none" else []
     names += ["if_match"] if "version_mismatch" in route.errors else []
     return [*found, *({"$ref": f"#/components/parameters/{name}"} for name in names)]
 
@@ -112,7 +112,7 @@ def _headers() -> dict[str, Any]:
         "idempotency_key": _header(
             "Idempotency-Key",
             {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
-            "A repeat with the same key is done once; for a message it is the message_id.",
+            "A repeat with the same key is done once, another request under it is refused; for a message it is the message_id.",
         ),
         "if_match": _header(
             "If-Match",

@@ -322,6 +322,7 @@ ROUTES = (
     Route(
         method="POST",
         path="/agents",
+        key="id",
         handler=make,
         summary="Make an agent",
         roles=ADMIN,

@@ -112,6 +112,7 @@ ROUTES = (
     Route(
         method="POST",
         path="/api_keys",
+        key="id",
         handler=make,
         summary="Make an API key; it is shown in full this once",
         roles=ADMIN,

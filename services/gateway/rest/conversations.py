@@ -313,6 +313,7 @@ ROUTES = (
     Route(
         method="POST",
         path="/conversations",
+        key="id",
         handler=start,
         summary="Start a conversation, with its first message if you like; a repeat answers 200",
         roles=EVERYONE,

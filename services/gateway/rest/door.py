@@ -8,6 +8,7 @@ from services.gateway.asking import Asking
 from services.gateway.auth import IdentitySecrets, SignIn
 from services.gateway.limits import Limiter
 from services.gateway.parts import Parts
+from services.gateway.rest.request_keys import RequestKeys
 from shared.ids import Position
 
 
@@ -38,6 +39,7 @@ class Door:
     sign_in: SignIn
     identities: IdentitySecrets
     reached: Reached
+    request_keys: RequestKeys
 
 
 def open_door(parts: Parts) -> Door:
@@ -53,4 +55,5 @@ def open_door(parts: Parts) -> Door:
         ),
         identities=IdentitySecrets(parts.pool, parts.master),
         reached=Reached(parts.asking),
+        request_keys=RequestKeys(parts.pool),
     )

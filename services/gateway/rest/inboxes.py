@@ -136,6 +136,7 @@ ROUTES = (
     Route(
         method="POST",
         path="/inboxes",
+        key="id",
         handler=make,
         summary="Make an inbox",
         roles=ADMIN,

@@ -98,6 +98,7 @@ ROUTES = (
     ),
     Route(
         method="POST",
+        key="kept",
         path="/labels",
         handler=make,
         summary="Make a label",
@@ -106,7 +107,7 @@ ROUTES = (
         takes=SaveLabel,
         gives=LabelView,
         status=201,
-        errors=("duplicate_name", "conflict"),
+        errors=("duplicate_name", "idempotency_conflict", "conflict"),
     ),
     Route(
         method="PATCH",

@@ -274,6 +274,7 @@ ROUTES = (
     Route(
         method="POST",
         path="/conversations/{conversation_id}/messages",
+        key="id",
         handler=post,
         summary="Post a message; 201 says that it is durable",
         roles=EVERYONE,

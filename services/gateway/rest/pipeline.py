@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,13 +16,15 @@ from services.gateway.limits import address_key
 from services.gateway.rest import decoding
 from services.gateway.rest.cors import Origins, check_origin
 from services.gateway.rest.door import Door
+from services.gateway.rest.request_keys import KeyName
 from services.gateway.rest.route import Call, Given, Reply, Route
 from services.gateway.tokens import Principal
 from shared.clock import monotonic_s, new_id
 from shared.codec import to_json
-from shared.errors import NightdeskError, Rejected
+from shared.errors import NightdeskError, Rejected, Unavailable
 from shared.ids import Position
 from shared.runtime import contained
+from shared.wire.bodies import Wished
 
 log = structlog.get_logger(__name__)
 
@@ -51,23 +54,41 @@ class Endpoint:
         who = await self._asker(request) if self._route.roles else None
         at_least = decoding.position_header(request)
         await self._check_position(at_least)
-        reply = await self._route.handler(
-            Call(
-                door=self._door,
-                who=who,
-                body=await self._body(request),
-                query=self._query(request),
-                given=Given(
-                    path=request.match_info,
-                    at_least=at_least,
-                    key=decoding.idempotency_key(request),
-                    if_match=decoding.if_match(request),
-                    address=address,
-                    origin=request.headers.get("Origin"),
-                ),
-            )
+        call: Call[Any, Any] = Call(
+            door=self._door,
+            who=who,
+            body=await self._body(request),
+            query=self._query(request),
+            given=Given(
+                path=request.match_info,
+                at_least=at_least,
+                key=decoding.idempotency_key(request),
+                if_match=decoding.if_match(request),
+                address=address,
+                origin=request.headers.get("Origin"),
+            ),
         )
-        return self._answer(reply)
+        if self._route.key == "kept" and call.given.key is not None:
+            return self._answer(await self._once(call, call.given.key, request.path))
+        return self._answer(await self._route.handler(call))
+
+    async def _once(self, call: Call[Any, Any], key: str, path: str) -> Reply:
+        """Carry out what this key was not used for before; a wish that was met is told again where it stands."""
+        keys, who = self._door.request_keys, call.who
+        name = KeyName(account_id=who.account_id, asker_id=who.id, key=key)
+        digest = hashlib.sha256(path.encode() + b"\n" + to_json(call.body)).digest()
+        position = await keys.take(name, digest)
+        if position is not None and self._route.gives is Wished:
+            return Reply(body=Wished(position=position), position=position)
+        try:
+            reply = await self._route.handler(call)
+        except (Rejected, Unavailable):
+            if position is None:
+                await keys.give_back(name)
+            raise
+        if position is None and reply.position is not None:
+            await keys.keep(name, reply.position)
+        return reply
 
     async def _asker(self, request: web.Request) -> Principal:
         who = await self._door.parts.tokens.authenticate(decoding.bearer(request))

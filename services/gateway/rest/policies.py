@@ -124,6 +124,7 @@ ROUTES = (
     Route(
         method="POST",
         path="/policies",
+        key="id",
         handler=make,
         summary="Make a policy",
         roles=ADMIN,

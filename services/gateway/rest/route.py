@@ -114,7 +114,8 @@ Handler = Callable[[Call[Any, Any]], Awaitable[Reply]]
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the table. `roles`: those allowed, none: no token is asked for. `takes`, `query`, `gives`: the types
-    of body, query and answer. `status`: of success; `also`: of a repeat. `errors`: codes beyond those that every route of its kind has."""
+    of body, query and answer. `status`: of success; `also`: of a repeat. `errors`: codes beyond those that every route of its kind has.
+    `key`: what an Idempotency-Key does: nothing; it is, or makes, the id of what is made; or it is kept."""
 
     method: str
     path: str
@@ -129,6 +130,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     also: tuple[int, ...] = ()
     errors: tuple[str, ...] = ()
     body_limit_bytes: int = BODY_LIMIT_BYTES
+    key: Literal["none", "id", "kept"] = "none"
 
 
 def not_found() -> Rejected:

@@ -113,6 +113,7 @@ ROUTES = (
     Route(
         method="POST",
         path="/teams",
+        key="id",
         handler=make,
         summary="Make a team",
         roles=ADMIN,

@@ -251,6 +251,7 @@ def _post(
 ) -> Route:
     return Route(
         method="POST",
+        key="kept",
         path=f"/conversations/{{conversation_id}}/{name}",
         handler=handler,
         summary=summary,
@@ -259,7 +260,7 @@ def _post(
         takes=takes,
         gives=Wished,
         status=_STATUSES.get(name, 200),
-        errors=("unknown",),
+        errors=("idempotency_conflict", "unknown"),
         body_limit_bytes=MESSAGE_LIMIT_BYTES,
     )
 

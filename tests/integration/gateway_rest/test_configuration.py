@@ -192,6 +192,37 @@ async def test_labels_and_policies(office: Office) -> None:
     assert (await office.admin.delete(f"/labels/{plain}")).status == 404
 
 
+async def test_a_key_belongs_to_one_request(office: Office) -> None:
+    """The same request again is done once and told the same place; another under the key is refused, at any path."""
+    key, name = new_id(), f"keyed-{new_id()}"
+    first = await office.admin.post("/labels", {"name": name}, Idempotency_Key=key)
+    again = await office.admin.post("/labels", {"name": name}, Idempotency_Key=key)
+    assert (first.status, again.status, again.json) == (201, 201, first.json)
+    other = await office.admin.post("/labels", {"name": f"{name}-2"}, Idempotency_Key=key)
+    assert (other.status, other.code) == (409, "idempotency_conflict")
+    names = [label["name"] for label in (await office.admin.get("/labels")).json["data"]]
+    assert f"{name}-2" not in names
+    assert (await office.ann.post("/labels", {"name": name}, Idempotency_Key=key)).status == 403
+
+
+async def test_a_wish_with_a_key_is_wished_once(office: Office) -> None:
+    """Its repeat is told where the first stands; a refused one gives its key back."""
+    visitor, _ = await office.arrive()
+    conversation_id, _ = await office.start(visitor)
+    path, key = f"/conversations/{conversation_id}/priority", new_id()
+    first = await office.ann.post(path, {"priority": "high"}, Idempotency_Key=key)
+    again = await office.ann.post(path, {"priority": "high"}, Idempotency_Key=key)
+    assert (first.status, again.status) == (200, 200)
+    assert again.json == first.json
+    other = await office.ann.post(path, {"priority": "low"}, Idempotency_Key=key)
+    assert (other.status, other.code) == (409, "idempotency_conflict")
+    assign, fresh = f"/conversations/{conversation_id}/assign", new_id()
+    wrong = await office.ann.post(assign, {"agent_id": new_id()}, Idempotency_Key=fresh)
+    assert wrong.status == 400
+    right = await office.ann.post(assign, {"agent_id": office.ann_id}, Idempotency_Key=fresh)
+    assert right.status == 202
+
+
 async def test_a_policy_that_cannot_be_obeyed_names_every_place(office: Office) -> None:
     """400 with a pointer for each fault; the document stays as it was. What fits comes back as it was sent."""
     refused = await office.admin.post(
