@@ -7,8 +7,9 @@ in a file (secrets). Descriptions for the docs come from `Annotated[..., msgspec
 
 from __future__ import annotations
 
+import difflib
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -18,6 +19,23 @@ from shared.errors import Refused
 
 S = TypeVar("S", bound=msgspec.Struct)
 _REQUIRED = "(required)"
+_NEAR = 0.85
+_SERVICES = ("gateway", "presence", "store", "dispatcher", "notifier", "retention")
+_OF_TOOLS = frozenset(
+    {
+        "NIGHTDESK_BENCH_DIR",
+        "NIGHTDESK_CLOCK_OFFSET_FILE",
+        "NIGHTDESK_CRASH_POINT",
+        "NIGHTDESK_GATEWAY_URL",
+        "NIGHTDESK_NATS_BIN",
+        "NIGHTDESK_PG_BIN",
+        "NIGHTDESK_PLANTED_BUG",
+        "NIGHTDESK_PROVE_KEEP",
+        "NIGHTDESK_RUN_DIR",
+        "NIGHTDESK_TEST_WORKERS",
+    }
+)
+"""What is read elsewhere, and may stand in the same environment."""
 
 
 def _d(text: str) -> msgspec.Meta:
@@ -92,6 +110,27 @@ def load_all(environ: Mapping[str, str], kind: type[S], *, service: str) -> tupl
     if shared is None or own is None:
         raise Refused("\n".join(faults), code="bad_config")
     return shared, own
+
+
+def unknown(
+    environ: Mapping[str, str], kinds: Sequence[type[msgspec.Struct]], *, service: str
+) -> list[tuple[str, str]]:
+    """Variables that look as if they were meant for this service and are read by nobody, each with the nearest name
+    that is ("" if none is near). `kinds`: the service's own settings, beside `Shared`."""
+    fields = [(service, f.name) for kind in kinds for f in msgspec.structs.fields(kind)]
+    fields += [("", f.name) for f in msgspec.structs.fields(Shared)]
+    known = {variable_of(of, name) for of, name in fields}
+    known |= {f"{name}_FILE" for name in known}
+    others = tuple(f"{variable_of(name, '')}_" for name in _SERVICES if name != service)
+    found = []
+    for name in sorted(environ):
+        is_read = name in known or name in _OF_TOOLS or name.endswith("_PASSWORD")
+        if not name.startswith("NIGHTDESK_") or is_read or name.startswith(others):
+            continue
+        near = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
+        if near or name.startswith(f"{variable_of(service, '')}_"):
+            found.append((name, near[0] if near else ""))
+    return found
 
 
 def _read(

@@ -97,6 +97,8 @@ def run(name: str, kind: type[C], serve: Serve[C]) -> None:
         sys.exit(2)
     log.configure(name, form=shared.log_format, level=shared.log_level)
     _collect_rarely()
+    for variable, nearest in config.unknown(os.environ, (kind, Health), service=name):
+        log.get().warning("unknown_setting", variable=variable, nearest=nearest or None)
     try:
         uvloop.run(_life(Process(name, shared, own), health, serve))
     except* Refused as group:

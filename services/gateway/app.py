@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import ssl
 
 from aiohttp import web
 
@@ -20,6 +21,7 @@ from services.gateway.limits import Limiter, limits_of
 from services.gateway.live import Live, make_live
 from services.gateway.parts import Parts
 from services.gateway.presence import Presence
+from services.gateway.proxies import Proxies
 from services.gateway.pulse import Pulse
 from services.gateway.rest import routes
 from services.gateway.silence import KEEP_ALIVE_S, Silence
@@ -29,6 +31,7 @@ from services.gateway.startup import (
     open_log,
     when_available,
 )
+from services.gateway.tls import context_of, read_again_on_hangup
 from services.gateway.tokens import Tokens
 from services.gateway.views import Views
 from shared import clock, log
@@ -97,6 +100,7 @@ def _make_parts(
         views=Views(keys, directory),
         presence=Presence(bus, shared.shard, gateway=name),
         limits=Limiter(limits_of(config), processes=config.processes),
+        proxies=Proxies(config.trusted_proxies, config.proxy_header),
     )
 
 
@@ -147,11 +151,13 @@ async def _take_clients(
     await runner.setup()
     watch = asyncio.create_task(silence.run(runner))
     try:
-        port = await _listen(runner, config)
+        context = context_of(config)
+        port = await _listen(runner, config, context)
         process.add_check("startup", lambda: None)
         process.add_check("log", lambda: None if parts.bus.is_connected else "not connected")
         log.get().info("listening", port=port, gateway=parts.name)
-        await process.stopping.wait()
+        with read_again_on_hangup(context, config):
+            await process.stopping.wait()
         await drain(live, handlers, commit, list(runner.sites))
     finally:
         watch.cancel()
@@ -170,7 +176,9 @@ async def _ready_or_stopping(process: Process[GatewayConfig], directory: LiveDir
     return directory.is_ready and not process.stopping.is_set()
 
 
-async def _listen(runner: web.AppRunner, config: GatewayConfig) -> int:
+async def _listen(
+    runner: web.AppRunner, config: GatewayConfig, context: ssl.SSLContext | None
+) -> int:
     """Bind and listen; the port. Raises `Refused`."""
     listener = socket.socket(
         socket.AF_INET6 if ":" in config.host else socket.AF_INET, socket.SOCK_STREAM
@@ -180,7 +188,7 @@ async def _listen(runner: web.AppRunner, config: GatewayConfig) -> int:
         if config.reuse_port:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((config.host, config.port))
-        await web.SockSite(runner, listener, backlog=4_096).start()
+        await web.SockSite(runner, listener, backlog=4_096, ssl_context=context).start()
     except OSError as err:
         listener.close()
         raise Refused(f"cannot listen on port {config.port}: {err.strerror}") from err

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -33,6 +33,25 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     public_url: Annotated[
         str, msgspec.Meta(description="address that people see, for documents; empty: as asked")
     ] = ""
+    tls_certificate_file: Annotated[
+        str, msgspec.Meta(description="PEM file with the certificate chain; empty: no TLS here")
+    ] = ""
+    tls_key_file: Annotated[
+        str, msgspec.Meta(description="PEM file with its key; both are read again on SIGHUP")
+    ] = ""
+    trusted_proxies: Annotated[
+        str,
+        msgspec.Meta(
+            description="networks of the proxies before the gateway, separated by commas: rate limits count the client"
+            " that they name; empty: nobody is believed"
+        ),
+    ] = ""
+    proxy_header: Annotated[
+        Literal["x-forwarded-for", "forwarded"],
+        msgspec.Meta(
+            description="where the proxies name the client; they must set it, not pass it on"
+        ),
+    ] = "x-forwarded-for"
     pool_size: Annotated[int, _whole(1, 100, "connections to PostgreSQL")] = 4
 
     body_limit_bytes: Annotated[

@@ -13,6 +13,7 @@ from services.gateway.directory import LiveDirectory
 from services.gateway.keyring import Keys
 from services.gateway.limits import Limiter
 from services.gateway.presence import Presence
+from services.gateway.proxies import Proxies
 from services.gateway.tokens import Tokens
 from services.gateway.views import Views
 from shared.bus import Bus
@@ -40,3 +41,4 @@ class Parts:
     views: Views
     presence: Presence
     limits: Limiter
+    proxies: Proxies

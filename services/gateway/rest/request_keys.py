@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from shared.crashpoints import crashpoint
 from shared.database import Pool, borrow
 from shared.errors import Rejected, Unavailable
 from shared.ids import AccountId, Position
@@ -35,9 +36,11 @@ class RequestKeys:
         self._taken += 1
         async with borrow(self._pool) as connection:
             if self._taken % _CLEAN_EVERY == 1:
+                crashpoint("gateway.request_keys.clean")
                 await connection.execute(
                     "DELETE FROM folded.request_keys WHERE made_at < now() - interval '1 day'"
                 )
+            crashpoint("gateway.request_keys.take")
             rows = await connection.execute(
                 "INSERT INTO folded.request_keys AS k (account_id, asker_id, key, digest)"
                 " VALUES (%s, %s, %s, %s) ON CONFLICT (account_id, asker_id, key)"
@@ -70,6 +73,7 @@ class RequestKeys:
     async def _try(self, statement: str, values: list[object]) -> None:
         try:
             async with borrow(self._pool) as connection:
+                crashpoint("gateway.request_keys.done")
                 await connection.execute(statement.encode(), values)
         except Unavailable:
             return

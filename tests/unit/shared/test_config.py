@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from services.store.config import Config
-from shared.config import Shared, load, load_all, table, variable_of
+from shared.config import Shared, load, load_all, table, unknown, variable_of
 from shared.errors import Refused
 
 _GOOD = {
@@ -83,3 +83,24 @@ def test_every_setting_is_documented() -> None:
     rows = table(Shared) + table(Config, service="store")
     assert all(description for *_, description in rows)
     assert (variable_of("store", "wait_s")) in {row[0] for row in rows}
+
+
+def test_a_mistyped_name_is_told_with_the_one_that_was_meant() -> None:
+    """A setting that nobody reads would silently not hold; those of other services and of tools are their business."""
+    environ = {
+        **_GOOD,
+        "NIGHTDESK_STORE_BATCH_ENTRYS": "7",
+        "NIGHTDESK_SHRAD": "1",
+        "NIGHTDESK_STORE_COLOUR_OF_THE_WALLS": "blue",
+        "NIGHTDESK_GATEWAY_ANYTHING": "x",
+        "NIGHTDESK_GATEWAY_URL": "http://localhost",
+        "NIGHTDESK_NATS_STORE_PASSWORD": "x",
+        "NIGHTDESK_MASTER_KEY_FILE": "/key",
+        "NIGHTDESK_NATS_URL_FILE": "/url",
+        "OTHER": "x",
+    }
+    assert unknown(environ, (Config,), service="store") == [
+        ("NIGHTDESK_SHRAD", "NIGHTDESK_SHARD"),
+        ("NIGHTDESK_STORE_BATCH_ENTRYS", "NIGHTDESK_STORE_BATCH_ENTRIES"),
+        ("NIGHTDESK_STORE_COLOUR_OF_THE_WALLS", ""),
+    ]
