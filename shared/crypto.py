@@ -23,7 +23,16 @@ from shared.ids import AccountId
 
 VERSION = 1
 _HEAD = 1 + 16 + 12
-_PARTS = {"body": 1, "note": 2, "profile": 3, "name": 4, "email": 5, "comment": 6, "page": 7}
+_PARTS = {
+    "body": 1,
+    "note": 2,
+    "profile": 3,
+    "name": 4,
+    "email": 5,
+    "comment": 6,
+    "page": 7,
+    "condition": 8,
+}
 
 
 class MasterKey:

@@ -53,11 +53,12 @@ class AskThen(_Struct, frozen=True, kw_only=True):
 
 
 class Need(_Struct, frozen=True, kw_only=True):
-    """A skill that is asked for, and by what: the inbox, a rule of the policy (its number, from 0), the language."""
+    """A skill that is asked for, and by what: the inbox, a rule of the policy (its number, from 0), one with
+    a condition on page or contact, the language."""
 
     skill: str
     level: int
-    by: Literal["inbox", "rule", "language"]
+    by: Literal["inbox", "rule", "condition", "language"]
     rule: int = 0
 
 

@@ -23,6 +23,7 @@ from shared.errors import Malformed, NightdeskError, Rejected
 from shared.events import PolicySaved
 from shared.ids import AccountId
 from shared.policy.check import faults
+from shared.policy.conditions import Condition
 from shared.wire.policies import SavePolicy, fields_of
 
 _ROWS = 5_000
@@ -54,7 +55,7 @@ def whatif(file: str, since: str, account: str, is_json: bool) -> None:  # noqa:
 
 
 async def _whatif(body: bytes, since: str, account: str) -> Difference:
-    changes = fields_of(from_json(body, msgspec.json.Decoder(SavePolicy)))
+    changes = fields_of(from_json(body, msgspec.json.Decoder(SavePolicy)), _unjudged)
     since_ns = _since_ns(since)
     everything = await _read(installation.find("database_url").database_url)
     account_id = _account_of(everything, account)
@@ -69,6 +70,13 @@ async def _whatif(body: bytes, since: str, account: str) -> Difference:
         if found:
             raise Rejected("invalid", "the policy can't be obeyed", faults=found)
     return compare(play(begun, later, account_id, {}), play(begun, later, account_id, changes))
+
+
+def _unjudged(_condition: Condition) -> tuple[str, bytes]:
+    raise Rejected(
+        "invalid",
+        "what asks for a page or an attribute is judged by a gateway when conversations come in; the log can't tell",
+    )
 
 
 async def _read(database_url: str) -> list[Fact]:

@@ -12,6 +12,7 @@ from aiohttp import web
 from services.gateway.access import Access
 from services.gateway.admission import Admission, AdmissionSettings
 from services.gateway.asking import Asking
+from services.gateway.conditions import Conditions
 from services.gateway.config import GatewayConfig
 from services.gateway.directory import LiveDirectory
 from services.gateway.drain import drain
@@ -98,6 +99,7 @@ def _make_parts(
         ),
         tokens=Tokens(master=master, shard=shared.shard, directory=directory, pool=pool),
         views=Views(keys, directory),
+        conditions=Conditions(keys),
         presence=Presence(bus, shared.shard, gateway=name),
         limits=Limiter(limits_of(config), processes=config.processes),
         proxies=Proxies(config.trusted_proxies, config.proxy_header),

@@ -8,6 +8,7 @@ import dataclasses
 from services.gateway.access import Access
 from services.gateway.admission import Admission
 from services.gateway.asking import Asking
+from services.gateway.conditions import Conditions
 from services.gateway.config import GatewayConfig
 from services.gateway.directory import LiveDirectory
 from services.gateway.keyring import Keys
@@ -39,6 +40,7 @@ class Parts:
     admission: Admission
     tokens: Tokens
     views: Views
+    conditions: Conditions
     presence: Presence
     limits: Limiter
     proxies: Proxies

@@ -33,6 +33,7 @@ from shared.wire.views import (
     NoteView,
     PolicyView,
     ReceiptView,
+    SkillRuleView,
     TeamView,
 )
 
@@ -315,7 +316,9 @@ class Views:
             version=version,
         )
 
-    def policy(self, event: PolicySaved, version: Position) -> PolicyView:
+    def policy(
+        self, event: PolicySaved, version: Position, rules: list[SkillRuleView]
+    ) -> PolicyView:
         """A policy."""
         return PolicyView(
             policy_id=event.policy_id,
@@ -326,7 +329,7 @@ class Views:
             next_response_s=event.next_response_s,
             prefer_previous_agent=event.prefer_previous_agent,
             language_skills=event.language_skills,
-            skill_rules=list(event.skill_rules),
+            skill_rules=rules,
             ageing_s=event.ageing_s,
             strategy=event.strategy,
             fallback_teams=list(event.fallback_teams),

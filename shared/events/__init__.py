@@ -2,7 +2,7 @@
 
 An event is never renamed or retyped; new fields have defaults; new meaning is a new event.
 No event holds a number that a projection gave, and no event holds a secret or readable text that people
-wrote: `bytes` fields named body, name, email, profile, comment are ciphertext (`shared.crypto`).
+wrote: `bytes` fields named body, name, email, profile, comment, page, sealed are ciphertext (`shared.crypto`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from shared.events.account import (
 from shared.events.conversation import (
     AssignmentRequested,
     ClaimRequested,
+    ConditionsJudged,
     ContactChanged,
     ContactCreated,
     ContactMerged,
@@ -78,6 +79,7 @@ __all__ = [
     "Author",
     "AvailabilityChanged",
     "ClaimRequested",
+    "ConditionsJudged",
     "ContactChanged",
     "ContactCreated",
     "ContactMerged",

@@ -83,7 +83,8 @@ class ConversationStarted(
     tag_field="type",
     tag="conversation_started",
 ):
-    """A conversation exists. It waits for nobody until its first message. A repeat changes nothing."""
+    """A conversation exists. It waits for nobody until its first message. A repeat changes nothing. `page` is ciphertext
+    (part "page"); `met`: the conditions of the policy, as of its version `judged`, that page and contact meet."""
 
     account_id: AccountId
     conversation_id: ConversationId
@@ -93,6 +94,25 @@ class ConversationStarted(
     channel: str = "web"
     language: str = ""
     priority: Priority = "normal"
+    page: bytes = b""
+    met: tuple[str, ...] = ()
+    judged: Position = 0
+
+
+class ConditionsJudged(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="conditions_judged",
+):
+    """The contact changed: these conditions of the policy, as of its version `judged`, are met now, no others."""
+
+    account_id: AccountId
+    conversation_id: ConversationId
+    met: tuple[str, ...] = ()
+    judged: Position = 0
 
 
 class LabelsChanged(
@@ -215,6 +235,7 @@ ConversationEvent = (
     | ContactChanged
     | ContactMerged
     | ConversationStarted
+    | ConditionsJudged
     | LabelsChanged
     | PriorityChanged
     | NoteAdded

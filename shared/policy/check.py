@@ -33,8 +33,8 @@ def _rules(policy: PolicySaved, account: Account) -> Iterator[Fault]:
             levels[skill] = max(level, levels.get(skill, 0))
     for number, rule in enumerate(policy.skill_rules):
         at = f"/skill_rules/{number}"
-        if not (rule.language or rule.channel or rule.label):
-            yield at, "names no language, channel or label"
+        if not (rule.language or rule.channel or rule.label or rule.condition):
+            yield at, "names no language, channel, label, page or attribute"
         if rule.skill not in levels:
             yield f"{at}/skill", "no agent has this skill"
         elif levels[rule.skill] < rule.level:

@@ -23,14 +23,18 @@ DAYS: tuple[Day, ...] = (
 )
 
 
-class SkillRule(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversation whose language, channel and label equal all that are given here wants `skill` at `level`."""
+class SkillRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A conversation whose language, channel and label equal all that are given here, and which meets the condition if
+    there is one, wants `skill` at `level`. `condition`: a name without a meaning, the same for the same condition;
+    `sealed`: what it asks, ciphertext (part "condition") of a JSON `Condition`."""
 
     skill: str
     level: int = 1
     language: str = ""
     channel: str = ""
     label: str = ""
+    condition: str = ""
+    sealed: bytes = b""
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):

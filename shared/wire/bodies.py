@@ -102,6 +102,20 @@ class Arrive(_In, frozen=True, kw_only=True):
     ] = {}
 
 
+class ChangeContact(_In, frozen=True, kw_only=True):
+    """PATCH /contacts/{id}: absent fields stay, null forgets. Of `attributes` only those named change."""
+
+    name: Name | msgspec.UnsetType | None = msgspec.UNSET
+    email: Email | msgspec.UnsetType | None = msgspec.UNSET
+    attributes: (
+        Annotated[
+            dict[Word, Annotated[str, msgspec.Meta(max_length=500)] | None],
+            msgspec.Meta(max_length=50),
+        ]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
+
+
 class Arrived(_Out, frozen=True, kw_only=True):
     """The visitor's id and token."""
 
@@ -122,13 +136,15 @@ class FirstMessage(_In, frozen=True, kw_only=True):
 
 class StartConversation(_In, frozen=True, kw_only=True):
     """POST /conversations. `conversation_id` is made by the client (UUIDv7): sending it again is harmless.
-    Visitors give `inbox_id` never (their token names it); agents and integrations give `contact_id`."""
+    Visitors give `inbox_id` never (their token names it); agents and integrations give `contact_id`. `page`: the
+    address on which it began, kept secret; rules of the policy may ask for it."""
 
     conversation_id: str
     contact_id: str | None = None
     language: Annotated[str, msgspec.Meta(max_length=16, pattern=r"^[A-Za-z0-9-]*$")] = ""
     channel: Annotated[str, msgspec.Meta(max_length=16, pattern=r"^[a-z_]*$")] = ""
     priority: Priority = "normal"
+    page: Annotated[str, msgspec.Meta(max_length=2_000)] = ""
     message: FirstMessage | None = None
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
 
+from shared.errors import Rejected
 from shared.ids import TeamId, canonical
+from shared.policy.conditions import Condition
 from shared.policy.document import (
     Day,
     DeadlineClock,
@@ -27,13 +30,18 @@ class _In(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class SkillRuleBody(_In, frozen=True, kw_only=True):
-    """A conversation that equals all of language, channel and label that are given wants `skill` at `level`."""
+    """A conversation that equals all of language, channel and label that are given wants `skill` at `level`; `page` and
+    `attribute` are kept secret and judged where conversations come in. `page`: a pattern with *, for the path when it
+    begins with a slash, else for host and path. `equals`: the attribute's value, any when empty."""
 
     skill: Word
     level: Annotated[int, msgspec.Meta(ge=1, le=5)] = 1
     language: Annotated[str, msgspec.Meta(max_length=16, pattern=r"^[A-Za-z0-9-]*$")] = ""
     channel: Annotated[str, msgspec.Meta(max_length=16, pattern=r"^[a-z_]*$")] = ""
     label: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    page: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    attribute: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    equals: Annotated[str, msgspec.Meta(max_length=500)] = ""
 
 
 class IntervalBody(_In, frozen=True, kw_only=True):
@@ -91,13 +99,19 @@ class SavePolicy(_In, frozen=True, kw_only=True):
     outside_hours: OutsideHours | msgspec.UnsetType = msgspec.UNSET
 
 
-def fields_of(body: SavePolicy) -> dict[str, Any]:
-    """The fields that the body names, as `PolicySaved` has them. Raises `Rejected("bad_id")`."""
+Conceal = Callable[[Condition], tuple[str, bytes]]
+"""Gives a condition its name without a meaning, and its ciphertext."""
+
+
+def fields_of(body: SavePolicy, conceal: Conceal) -> dict[str, Any]:
+    """The fields that the body names, as `PolicySaved` has them. Raises `Rejected("bad_id")`, `Rejected("invalid")`."""
     named = {name: getattr(body, name) for name in body.__struct_fields__}
     fields = {name: value for name, value in named.items() if value is not msgspec.UNSET}
     if "skill_rules" in fields:
-        rules = msgspec.to_builtins(fields["skill_rules"])
-        fields["skill_rules"] = msgspec.convert(rules, tuple[SkillRule, ...])
+        fields["skill_rules"] = tuple(
+            _rule(rule, f"/skill_rules/{number}", conceal)
+            for number, rule in enumerate(fields["skill_rules"])
+        )
     if "fallback_teams" in fields:
         fields["fallback_teams"] = tuple(
             FallbackTeam(
@@ -111,6 +125,22 @@ def fields_of(body: SavePolicy) -> dict[str, Any]:
     if fields.get("hours") is not None:
         fields["hours"] = _hours(fields["hours"])
     return fields
+
+
+def _rule(body: SkillRuleBody, at: str, conceal: Conceal) -> SkillRule:
+    if body.equals and not body.attribute:
+        raise Rejected("invalid", "there is no attribute to equal it", pointer=f"{at}/equals")
+    wanted = Condition(page=body.page, attribute=body.attribute, equals=body.equals)
+    condition, sealed = ("", b"") if wanted.is_empty else conceal(wanted)
+    return SkillRule(
+        skill=body.skill,
+        level=body.level,
+        language=body.language,
+        channel=body.channel,
+        label=body.label,
+        condition=condition,
+        sealed=sealed,
+    )
 
 
 def _hours(body: HoursBody | None) -> Hours | None:

@@ -15,7 +15,6 @@ from shared.policy.document import (
     FallbackTeam,
     Hours,
     OutsideHours,
-    SkillRule,
     Strategy,
 )
 
@@ -198,6 +197,19 @@ class InboxView(_View, frozen=True, kw_only=True):
     version: int
 
 
+class SkillRuleView(_View, frozen=True, kw_only=True):
+    """Who is wanted, and for what; `page`, `attribute` and `equals` are null where no key opens them."""
+
+    skill: str
+    level: int
+    language: str
+    channel: str
+    label: str
+    page: str | None
+    attribute: str | None
+    equals: str | None
+
+
 class PolicyView(_View, frozen=True, kw_only=True):
     """How conversations are handed out; times in seconds, 0 switches a deadline off.
 
@@ -215,7 +227,7 @@ class PolicyView(_View, frozen=True, kw_only=True):
     next_response_s: int
     prefer_previous_agent: bool
     language_skills: bool
-    skill_rules: list[SkillRule]
+    skill_rules: list[SkillRuleView]
     ageing_s: int
     strategy: Strategy
     fallback_teams: list[FallbackTeam]

@@ -144,6 +144,13 @@ def started(
     )
 
 
+def judged(name: str, *met: str) -> Event:
+    """The conversation meets these conditions and no others."""
+    return events.ConditionsJudged(
+        account_id=ACCOUNT, conversation_id=conversation_id(name), met=met, judged=1
+    )
+
+
 def labelled(name: str, *labels: str) -> Event:
     """The conversation has these labels, too."""
     return events.LabelsChanged(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from services.dispatcher.decide.due import SECOND_NS
 from services.dispatcher.decide.pool import PoolKey
 from services.dispatcher.decide.state import Track
-from shared.conversation import Conversation
 from shared.directory import Account
 from shared.explaining import Need
 from shared.ids import InboxId, TeamId
@@ -16,9 +16,9 @@ from shared.policy.hours import is_open, next_turn_ns
 
 LANGUAGE_SKILL = "lang:"
 Teams = tuple[TeamId | None, ...]
-DemandClass = tuple[Teams, bool, InboxId, str, str, tuple[str, ...]]
-"""What decides about the pool: teams asked, whether the first is closed, inbox, language, channel, and the labels that
-some rule looks at."""
+DemandClass = tuple[Teams, bool, InboxId, str, str, tuple[str, ...], tuple[str, ...]]
+"""What decides about the pool: teams asked, whether the first is closed, inbox, language, channel, and the labels
+and conditions that some rule looks at."""
 _Gate = tuple[int, int, bool]
 """From when to when the inbox's hours stay as they are, and whether it is closed meanwhile."""
 
@@ -73,13 +73,17 @@ class Supply:
         self._gates[inbox_id] = gate
         return gate
 
-    def class_of(self, conversation: Conversation, teams: Teams, *, is_closed: bool) -> DemandClass:
+    def class_of(self, track: Track, teams: Teams, *, is_closed: bool) -> DemandClass:
         """Conversations of one class ask for the same."""
+        conversation = track.conversation
         labels: tuple[str, ...] = ()
-        if conversation.labels:
+        met: tuple[str, ...] = ()
+        if conversation.labels or track.met:
             policy, _ = self.account.policy_of(conversation.inbox_id)
             watched = {rule.label for rule in policy.skill_rules}
             labels = tuple(sorted(watched.intersection(conversation.labels)))
+            conditions = {rule.condition for rule in policy.skill_rules}
+            met = tuple(sorted(conditions.intersection(track.met)))
         return (
             teams,
             is_closed,
@@ -87,15 +91,17 @@ class Supply:
             conversation.language,
             conversation.channel,
             labels,
+            met,
         )
 
-    def key_of(self, conversation: Conversation, teams: Teams, *, is_closed: bool) -> PoolKey:
+    def key_of(self, track: Track, teams: Teams, *, is_closed: bool) -> PoolKey:
         """The pool of the conversation's class."""
+        conversation = track.conversation
         policy, _ = self.account.policy_of(conversation.inbox_id)
         channel = conversation.channel
         skills: dict[str, int] = {}
         language = ""
-        for need in self.needs(conversation, teams):
+        for need in self.needs(track, teams):
             if need.by == "language":
                 language = need.skill
             else:
@@ -121,24 +127,28 @@ class Supply:
             self._skills[team_id] = found
         return found
 
-    def needs(self, conversation: Conversation, teams: Teams) -> Iterator[Need]:
+    def needs(self, track: Track, teams: Teams) -> Iterator[Need]:
         """Every skill that is asked for, and by what; the same one perhaps twice, then the higher level counts."""
+        conversation = track.conversation
         policy, _ = self.account.policy_of(conversation.inbox_id)
         inbox = self.account.inboxes.get(conversation.inbox_id)
         for skill, level in inbox.skills.items() if inbox is not None else ():
             yield Need(skill=skill, level=level, by="inbox")
         for number, rule in enumerate(policy.skill_rules):
-            if _fits(rule, conversation):
-                yield Need(skill=rule.skill, level=rule.level, by="rule", rule=number)
+            if _fits(rule, track):
+                by: Literal["rule", "condition"] = "condition" if rule.condition else "rule"
+                yield Need(skill=rule.skill, level=rule.level, by=by, rule=number)
         spoken = LANGUAGE_SKILL + conversation.language
         is_asked = bool(conversation.language) and policy.language_skills
         if is_asked and any(spoken in self._skills_of(team_id) for team_id in teams):
             yield Need(skill=spoken, level=1, by="language")
 
 
-def _fits(rule: SkillRule, conversation: Conversation) -> bool:
+def _fits(rule: SkillRule, track: Track) -> bool:
+    conversation = track.conversation
     return (
         rule.language in ("", conversation.language)
         and rule.channel in ("", conversation.channel)
         and (not rule.label or rule.label in conversation.labels)
+        and (not rule.condition or rule.condition in track.met)
     )

@@ -90,4 +90,4 @@ def _kept_for(sheet: Sheet, track: Track) -> AgentId | None:
 
 def _needs(sheet: Sheet, track: Track) -> tuple[Need, ...]:
     floor = sheet.floor
-    return tuple(floor.supply.needs(track.conversation, asked_teams(floor.account, track)))
+    return tuple(floor.supply.needs(track, asked_teams(floor.account, track)))

@@ -243,13 +243,12 @@ class Floor:
 
     def pool_of(self, track: Track) -> Pool:
         """The pool whose agents may take this conversation."""
-        conversation = track.conversation
         teams = asked_teams(self.account, track)
         is_closed = self.supply.is_closed(track, self._now_ns)
-        name = self.supply.class_of(conversation, teams, is_closed=is_closed)
+        name = self.supply.class_of(track, teams, is_closed=is_closed)
         pool = self._classes.get(name)
         if pool is None:
-            key = self.supply.key_of(conversation, teams, is_closed=is_closed)
+            key = self.supply.key_of(track, teams, is_closed=is_closed)
             pool = self._classes[name] = self.pools.get(key) or self._open(key)
         return pool
 

@@ -66,6 +66,8 @@ def evolve(
             return _assigned(office, event, position, at_ns)
         case events.ConversationStarted():
             return _started(office, event, position)
+        case events.ConditionsJudged():
+            return _judged(office, event)
         case events.MessagePosted():
             if repeats.is_repeat(state.repeats, event, at_ns):
                 return UNTOUCHED
@@ -134,8 +136,16 @@ _Rest = (
 def _started(office: Office, event: events.ConversationStarted, position: Position) -> Touched:
     if event.conversation_id not in office.tracks:
         started = conversations.start(event, position)
-        office.tracks[event.conversation_id] = Track(conversation=started)
+        office.tracks[event.conversation_id] = Track(conversation=started, met=event.met)
     return UNTOUCHED
+
+
+def _judged(office: Office, event: events.ConditionsJudged) -> Touched:
+    track = office.tracks.get(event.conversation_id)
+    if track is None or track.met == event.met:
+        return UNTOUCHED
+    track.met = event.met
+    return Touched(conversations=(event.conversation_id,))
 
 
 def _fact(office: Office, event: ConversationFact, position: Position, at_ns: int) -> Touched:

@@ -42,7 +42,7 @@ class Track(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     it lying or gave it back, since when, and the acknowledgement that lifts it. `missed_*`, `reassigned`, `escalated*`:
     the waits whose deadline was acted on. `opened`: since when the case is open, 0 for one without a message.
     `fallen_*`: the teams that were asked as well, the wait for which they were, and how many of them before
-    somebody moved it by hand. `moved`, `moved_by`: where a wish
+    somebody moved it by hand. `met`: conditions of the policy that it meets. `moved`, `moved_by`: where a wish
     last moved it, and whose.
     """
 
@@ -71,6 +71,7 @@ class Track(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     fallen_to: tuple[TeamId, ...] = ()
     fallen_since: Position = 0
     fallen_past: int = 0
+    met: tuple[str, ...] = ()
     moved: Position = 0
     moved_by: str = ""
 

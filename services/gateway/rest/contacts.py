@@ -4,9 +4,11 @@ out to be somebody known is merged into them."""
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 
 import msgspec
 
+from services.gateway.rejudging import rejudged
 from services.gateway.rest.route import DESK, NO_TOKEN, Call, Reply, Route, not_found
 from services.gateway.tokens import Identity, check_identity
 from services.gateway.views import Profile
@@ -16,7 +18,7 @@ from shared.errors import Rejected
 from shared.events import Author, ContactChanged, ContactCreated, ContactMerged, ConversationEvent
 from shared.ids import AccountId, ContactId, InboxId, Position, contact_of_external
 from shared.queries import ContactRow, GetContact
-from shared.wire.bodies import Arrive, Arrived
+from shared.wire.bodies import Arrive, Arrived, ChangeContact
 from shared.wire.views import ContactView
 
 _MOST_ATTRIBUTES = 50
@@ -43,7 +45,7 @@ async def arrive(call: Call[Arrive, None]) -> Reply:
     if before is not None:
         return await _again(call, at, before)
     contact_id = ContactId(new_id())
-    profile = _sealed(call, at, contact_id, _profile(call.body, None, Profile()))
+    profile = _sealed(call, at.account_id, contact_id, _profile(call.body, None, Profile()))
     created = ContactCreated(
         account_id=at.account_id, contact_id=contact_id, inbox_id=at.inbox_id, profile=profile
     )
@@ -68,16 +70,19 @@ async def _again(call: Call[Arrive, None], at: _Door, contact_id: ContactId) -> 
     """The store is asked only when the page says something about the visitor."""
     position: Position | None = None
     if _profile(call.body, None, Profile()) != Profile():
-        position = await _append(call, contact_id, await _changes(call, at, contact_id, None))
+        events, _ = await _changes(call, at, contact_id, None)
+        position = await _append(call, contact_id, events)
     return _arrived(call, at, contact_id, position=position, status=200)
 
 
 async def _identified(call: Call[Arrive, None], at: _Door, before: ContactId | None) -> Reply:
     identity = await _identity(call, at)
     contact_id = contact_of_external(at.account_id, at.inbox_id, identity.external_id)
-    events = await _changes(call, at, contact_id, identity)
+    events, profile = await _changes(call, at, contact_id, identity)
     if before is not None and before != contact_id and await _may_merge(call, at, before):
         events.append(ContactMerged(account_id=at.account_id, contact_id=before, into=contact_id))
+        # What they wrote before they were known is judged by what is known of them now.
+        events += await rejudged(call.parts, at.account_id, before, profile.attributes)
     return _arrived(call, at, contact_id, position=await _append(call, contact_id, events))
 
 
@@ -102,32 +107,44 @@ async def _identity(call: Call[Arrive, None], at: _Door) -> Identity:
 
 async def _changes(
     call: Call[Arrive, None], at: _Door, contact_id: ContactId, identity: Identity | None
-) -> list[ConversationEvent]:
+) -> tuple[list[ConversationEvent], Profile]:
     """The first arrival creates the contact; a later one changes it when it says something else."""
     row = await _find(call, at.account_id, contact_id)
     if row is None:
         profile = _profile(call.body, identity, Profile())
-        return [
-            ContactCreated(
-                account_id=at.account_id,
-                contact_id=contact_id,
-                inbox_id=at.inbox_id,
-                is_identified=identity is not None,
-                profile=_sealed(call, at, contact_id, profile),
-            )
-        ]
+        created = ContactCreated(
+            account_id=at.account_id,
+            contact_id=contact_id,
+            inbox_id=at.inbox_id,
+            is_identified=identity is not None,
+            profile=_sealed(call, at.account_id, contact_id, profile),
+        )
+        return [created], profile
     await call.parts.views.cover(at.account_id, [row])
     before = call.parts.views.profile(row)
     profile = _profile(call.body, identity, before)
     if profile == before:
-        return []
+        return [], profile
+    by = Author(kind="visitor", id=contact_id)
+    return await _changed(call, row, profile, by), profile
+
+
+async def _changed(
+    call: Call[Arrive, None] | Call[ChangeContact, None],
+    row: ContactRow,
+    profile: Profile,
+    by: Author,
+) -> list[ConversationEvent]:
+    """The profile is replaced, and what its conversations meet is judged again."""
+    changed = ContactChanged(
+        account_id=row.account_id,
+        contact_id=row.contact_id,
+        profile=_sealed(call, row.account_id, row.contact_id, profile),
+        by=by,
+    )
     return [
-        ContactChanged(
-            account_id=at.account_id,
-            contact_id=contact_id,
-            profile=_sealed(call, at, contact_id, profile),
-            by=Author(kind="visitor", id=contact_id),
-        )
+        changed,
+        *await rejudged(call.parts, row.account_id, row.contact_id, profile.attributes),
     ]
 
 
@@ -138,7 +155,9 @@ async def _may_merge(call: Call[Arrive, None], at: _Door, before: ContactId) -> 
 
 
 async def _find(
-    call: Call[Arrive, None], account_id: AccountId, contact_id: ContactId
+    call: Call[Arrive, None] | Call[ChangeContact, None],
+    account_id: AccountId,
+    contact_id: ContactId,
 ) -> ContactRow | None:
     try:
         return await call.parts.asking.contact(
@@ -157,10 +176,7 @@ async def _find(
 def _profile(body: Arrive, identity: Identity | None, before: Profile) -> Profile:
     """What the site says goes before what the page says, and that before what was known; nothing is forgotten."""
     attributes = before.attributes | body.attributes
-    if len(attributes) > _MOST_ATTRIBUTES:
-        raise Rejected(
-            "too_large", f"at most {_MOST_ATTRIBUTES} attributes are kept", pointer="/attributes"
-        )
+    _check_count(attributes)
     return Profile(
         name=(identity.name if identity else None) or body.name or before.name,
         email=(identity.email if identity else None) or body.email or before.email,
@@ -168,11 +184,23 @@ def _profile(body: Arrive, identity: Identity | None, before: Profile) -> Profil
     )
 
 
-def _sealed(call: Call[Arrive, None], at: _Door, contact_id: ContactId, profile: Profile) -> bytes:
+def _check_count(attributes: Mapping[str, str]) -> None:
+    if len(attributes) > _MOST_ATTRIBUTES:
+        raise Rejected(
+            "too_large", f"at most {_MOST_ATTRIBUTES} attributes are kept", pointer="/attributes"
+        )
+
+
+def _sealed(
+    call: Call[Arrive, None] | Call[ChangeContact, None],
+    account_id: AccountId,
+    contact_id: ContactId,
+    profile: Profile,
+) -> bytes:
     if profile == Profile():
         return b""
     text = to_json(profile)
-    return call.parts.keys.ring.seal(at.account_id, text, of=contact_id, part="profile")
+    return call.parts.keys.ring.seal(account_id, text, of=contact_id, part="profile")
 
 
 def _arrived(
@@ -202,6 +230,48 @@ async def show(call: Call[None, None]) -> Reply:
     return Reply(body=call.parts.views.contact(row))
 
 
+async def change(call: Call[ChangeContact, None]) -> Reply:
+    """What is known of the visitor; conversations that wait are judged again by it."""
+    await call.parts.keys.ensure(call.account_id)
+    contact_id = ContactId(call.id("contact_id"))
+    row = await _find(call, call.account_id, contact_id)
+    if row is not None and row.merged_into is not None:
+        contact_id = row.merged_into
+        row = await _find(call, call.account_id, contact_id)
+    if row is None:
+        raise not_found()
+    await call.parts.views.cover(call.account_id, [row])
+    before = call.parts.views.profile(row)
+    profile = _merged(call.body, before)
+    position: Position | None = None
+    if profile != before:
+        events = await _changed(call, row, profile, call.who.author)
+        position = (await call.parts.admission.append(contact_id, "conversation", events))[0]
+    view = msgspec.structs.replace(
+        call.parts.views.contact(row),
+        name=profile.name,
+        email=profile.email,
+        attributes=profile.attributes,
+    )
+    return Reply(body=view, position=position)
+
+
+def _merged(body: ChangeContact, before: Profile) -> Profile:
+    attributes = dict(before.attributes)
+    if body.attributes is not msgspec.UNSET:
+        for name, value in body.attributes.items():
+            if value is None:
+                attributes.pop(name, None)
+            else:
+                attributes[name] = value
+    _check_count(attributes)
+    return Profile(
+        name=before.name if body.name is msgspec.UNSET else body.name,
+        email=before.email if body.email is msgspec.UNSET else body.email,
+        attributes=attributes,
+    )
+
+
 ROUTES = (
     Route(
         method="POST",
@@ -224,5 +294,16 @@ ROUTES = (
         roles=DESK,
         tag="contacts",
         gives=ContactView,
+    ),
+    Route(
+        method="PATCH",
+        path="/contacts/{contact_id}",
+        handler=change,
+        summary="Change what is known of a visitor; what waits is routed by it",
+        roles=DESK,
+        tag="contacts",
+        takes=ChangeContact,
+        gives=ContactView,
+        errors=("too_large",),
     ),
 )

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from services.gateway.admission import Draft
+from services.gateway.parts import Parts
 from services.gateway.rest.moments import ns_of
 from services.gateway.rest.route import EVERYONE, Call, Reply, Route, forbidden, not_found
 from services.gateway.tokens import Principal
@@ -16,6 +17,7 @@ from shared.conversation import Status
 from shared.errors import Rejected
 from shared.events import ConversationStarted, InboxSaved
 from shared.ids import (
+    AccountId,
     AgentId,
     ContactId,
     ConversationId,
@@ -187,6 +189,8 @@ async def start(call: Call[StartConversation, None]) -> Reply:
         language=body.language,
         priority=body.priority,
     )
+    if known is None:
+        started = await _judged(call, started)
     position = await _commit(call, started, is_new=known is None)
     if known is not None:
         view = call.parts.views.conversation(known, call.who)
@@ -199,6 +203,41 @@ async def start(call: Call[StartConversation, None]) -> Reply:
         position=position,
     )
     return Reply(body=_fresh(call, started, position), position=position)
+
+
+async def _judged(
+    call: Call[StartConversation, None], started: ConversationStarted
+) -> ConversationStarted:
+    """With its page, and with what of the policy's conditions it meets: nobody behind the gateway can tell."""
+    conditions, account = call.parts.conditions, call.parts.directory.account(call.account_id)
+    page = call.body.page
+    if page:
+        await call.parts.keys.ensure(call.account_id)
+        started = msgspec.structs.replace(started, page=conditions.seal_page(started, page))
+    policy, version = account.policy_of(started.inbox_id)
+    if not any(rule.condition for rule in policy.skill_rules):
+        return started
+    await conditions.cover(policy)
+    attributes: dict[str, str] = {}
+    if conditions.asks_for_attributes(account, started.inbox_id):
+        attributes = await attributes_of(call.parts, call.account_id, started.contact_id)
+    met = conditions.met(account, started.inbox_id, page, attributes)
+    return msgspec.structs.replace(started, met=met, judged=version)
+
+
+async def attributes_of(
+    parts: Parts, account_id: AccountId, contact_id: ContactId
+) -> dict[str, str]:
+    """What is known of the contact as of now."""
+    row = await parts.asking.contact(
+        GetContact(
+            account_id=account_id,
+            contact_id=contact_id,
+            at_least=await parts.asking.end_of_log(),
+        )
+    )
+    await parts.views.cover(account_id, [row])
+    return parts.views.profile(row).attributes
 
 
 async def _origin(call: Call[StartConversation, None]) -> _From:

@@ -18,12 +18,14 @@ from shared.wire.policies import SavePolicy, fields_of
 from shared.wire.views import PolicyView
 
 
-def _view(call: Call[object, object], policy_id: PolicyId) -> PolicyView:
+async def _view(call: Call[object, object], policy_id: PolicyId) -> PolicyView:
     account = call.parts.directory.account(call.account_id)
     policy = account.policies.get(policy_id)
     if policy is None:
         raise not_found()
-    return call.parts.views.policy(policy, account.versions.get(policy_id, 0))
+    await call.parts.conditions.cover(policy)
+    rules = call.parts.conditions.rules(policy)
+    return call.parts.views.policy(policy, account.versions.get(policy_id, 0), rules)
 
 
 def _check(policy: PolicySaved, account: Account) -> None:
@@ -37,12 +39,12 @@ def _check(policy: PolicySaved, account: Account) -> None:
 async def show_list(call: Call[None, None]) -> Reply:
     """Every policy."""
     policies = call.parts.directory.account(call.account_id).policies
-    return Reply(body=Policies(data=[_view(call, policy_id) for policy_id in policies]))
+    return Reply(body=Policies(data=[await _view(call, policy_id) for policy_id in policies]))
 
 
 async def show(call: Call[None, None]) -> Reply:
     """One policy."""
-    view = _view(call, PolicyId(call.id("policy_id")))
+    view = await _view(call, PolicyId(call.id("policy_id")))
     return Reply(body=view, version=view.version)
 
 
@@ -50,28 +52,32 @@ async def make(call: Call[SavePolicy, None]) -> Reply:
     """A new policy; fields left out have their defaults."""
     policy_id = PolicyId(call.made_id("policies"))
     documents.named(call.body)
+    await call.parts.keys.ensure(call.account_id)
 
     def build(directory: Directory, writer: str) -> Sequence[AccountEvent]:
         account = documents.account_in(directory, call.account_id)
+        before = account.policies.get(policy_id)
+        conceal = call.parts.conditions.concealing(call.account_id, policy_id, before)
         made = PolicySaved(
             account_id=call.account_id,
             writer=writer,
             policy_id=policy_id,
-            **fields_of(call.body),
+            **fields_of(call.body, conceal),
         )
-        if documents.check_repeat(account.policies.get(policy_id), made):
+        if documents.check_repeat(before, made):
             return []
         _check(made, account)
         return [made]
 
     await call.parts.directory.save(build)
-    view = _view(call, policy_id)
+    view = await _view(call, policy_id)
     return Reply(body=view, version=view.version, position=view.version)
 
 
 async def change(call: Call[SavePolicy, None]) -> Reply:
     """Absent fields stay."""
     policy_id = PolicyId(call.id("policy_id"))
+    await call.parts.keys.ensure(call.account_id)
 
     def build(directory: Directory, writer: str) -> Sequence[AccountEvent]:
         account = documents.account_in(directory, call.account_id)
@@ -79,14 +85,16 @@ async def change(call: Call[SavePolicy, None]) -> Reply:
         if before is None:
             raise not_found()
         documents.check_version(account, policy_id, call.given.if_match)
-        after = msgspec.structs.replace(before, writer=writer, **fields_of(call.body))
+        conceal = call.parts.conditions.concealing(call.account_id, policy_id, before)
+        fields = fields_of(call.body, conceal)
+        after = msgspec.structs.replace(before, writer=writer, **fields)
         if documents.same(before, after):
             return []
         _check(after, account)
         return [after]
 
     await call.parts.directory.save(build)
-    view = _view(call, policy_id)
+    view = await _view(call, policy_id)
     return Reply(body=view, version=view.version, position=view.version)
 
 

@@ -96,7 +96,11 @@ def note_of(recalled: Recalled) -> str:
 
 def needs(found: Sequence[Need]) -> list[NeedView]:
     """What is asked for, and because of what."""
-    because = {"inbox": "the inbox asks for it", "language": "it is written in this language"}
+    because = {
+        "inbox": "the inbox asks for it",
+        "language": "it is written in this language",
+        "condition": "a rule of the policy asks for it, because of the page or of what is known of the visitor",
+    }
     return [
         NeedView(
             skill=each.skill,

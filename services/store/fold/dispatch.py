@@ -86,6 +86,7 @@ Recorded = (
     | e.AvailabilityChanged
     | e.WriterStarted
     | e.AssignmentRequested
+    | e.ConditionsJudged
     | e.ClaimRequested
     | e.AssignmentRefused
     | e.DeadlineMissed
@@ -98,6 +99,7 @@ def _only_recorded(state: State, changes: Changes, record: Record, event: Record
     match event:
         case (
             e.AssignmentRequested()
+            | e.ConditionsJudged()
             | e.ClaimRequested()
             | e.AssignmentRefused()
             | e.DeadlineMissed()

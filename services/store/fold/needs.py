@@ -166,7 +166,7 @@ class _Planner:
                 key = (event.account_id, event.conversation_id)
                 self._conversation(key)
                 self._receipt(key, self._recipient(event))
-            case e.LabelsChanged() | e.PriorityChanged() | e.Rated():
+            case e.LabelsChanged() | e.PriorityChanged() | e.Rated() | e.ConditionsJudged():
                 self._conversation((event.account_id, event.conversation_id))
             case e.AssignmentRequested() | e.ClaimRequested() | e.AssignmentRefused():
                 self._conversation((event.account_id, event.conversation_id))

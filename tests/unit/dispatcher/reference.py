@@ -191,6 +191,7 @@ class Rule:
                 rule.language == conversation.language or not rule.language,
                 rule.channel == conversation.channel or not rule.channel,
                 rule.label in conversation.labels or not rule.label,
+                rule.condition in track.met or not rule.condition,
             ]
             if all(same) and needs.get(rule.skill, 0) < rule.level:
                 needs[rule.skill] = rule.level

@@ -58,7 +58,8 @@ class Life:
             level=dice.randint(1, 3),
             language=dice.choice(["", "zh"]),
             channel=dice.choice(["", "mail"]),
-            label="vip",
+            label=dice.choice(["", "vip"]),
+            condition=dice.choice(["", "gold"]),
         )
         own = dice.choice([None, Hours(zone="Asia/Shanghai", weekly=weekly[:3])])
         fallback = FallbackTeam(
@@ -144,6 +145,7 @@ class Life:
                             desk.inbox_removed(INBOX_B),
                             self._policy(dice.choice([desk.POLICY, POLICY_B])),
                             desk.labelled(name, "vip"),
+                            desk.judged(name, *dice.choice([(), ("gold",), ("gold", "other")])),
                         ]
                     )
                 ]

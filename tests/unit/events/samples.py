@@ -88,6 +88,12 @@ SAMPLES: tuple[Event, ...] = (
         channel="mail",
         language="zh",
         priority="high",
+        page=b"\x01cipher",
+        met=("0123456789abcdef",),
+        judged=7,
+    ),
+    e.ConditionsJudged(
+        account_id=_A, conversation_id=_CONVERSATION, met=("0123456789abcdef",), judged=7
     ),
     e.LabelsChanged(
         account_id=_A,
@@ -165,7 +171,15 @@ SAMPLES: tuple[Event, ...] = (
         prefer_previous_agent=False,
         language_skills=False,
         skill_rules=(
-            SkillRule(skill="billing", level=2, language="de", channel="mail", label="vip"),
+            SkillRule(
+                skill="billing",
+                level=2,
+                language="de",
+                channel="mail",
+                label="vip",
+                condition="0123456789abcdef",
+                sealed=b"\x01cipher",
+            ),
         ),
         ageing_s=900,
         strategy="round_robin",

@@ -1,0 +1,76 @@
+"""Rules on pages and attributes: judged where people's words are readable, obeyed where they are not."""
+
+from __future__ import annotations
+
+import psycopg
+
+from shared.clock import new_id
+from tests.support.gateway_world import World
+from tests.support.log import until_none
+from tests.support.rest import Office
+from tests.support.services import service
+
+_RULES = [
+    {"skill": "tea", "level": 2, "page": "/secret-sale*"},
+    {"skill": "latin", "level": 3, "attribute": "plan", "equals": "platinum"},
+]
+
+
+async def test_a_page_and_an_attribute_route_without_being_seen(
+    office: Office, world: World
+) -> None:
+    """The rule holds from the start by the page, and from the change on by the attribute; explain says so; neither the
+    page nor the attribute nor what the policy asks of them stands anywhere in the log."""
+    await office.admin.patch(f"/agents/{office.ann_id}", {"skills": {"tea": 2, "latin": 3}})
+    body = {"name": "Day", "skill_rules": _RULES}
+    policy = await office.admin.made("/policies", body)
+    shown = policy["skill_rules"]
+    assert [(r["page"], r["attribute"], r["equals"]) for r in shown] == [
+        ("/secret-sale*", "", ""),
+        ("", "plan", "platinum"),
+    ]
+    again = await office.admin.patch(f"/policies/{policy['policy_id']}", {"skill_rules": _RULES})
+    assert again.json["version"] == policy["version"], "the same conditions are the same document"
+    inbox = f"/inboxes/{office.inbox['inbox_id']}"
+    await office.admin.patch(inbox, {"policy_id": policy["policy_id"]})
+    visitor, contact_id = await office.arrive()
+    conversation_id = new_id()
+    begun = {
+        "conversation_id": conversation_id,
+        "page": "https://shop.example/secret-sale/tea?from=mail",
+        "message": {"message_id": new_id(), "text": "how much?"},
+    }
+    assert (await visitor.post("/conversations", begun)).status == 201
+    path = f"/conversations/{conversation_id}/explain"
+    settings = {"NIGHTDESK_NATS_URL": world.around.nats.url_of("dispatcher")}
+    with service("dispatcher", world.around, settings=settings):
+
+        async def needs(*wanted: tuple[str, int]) -> None:
+            async def others() -> list[str]:
+                told = (await office.admin.get(path)).json.get("needs") or []
+                found = [(each["skill"], each["level"]) for each in told]
+                return [] if found == list(wanted) else [str(found)]
+
+            await until_none(others, timeout_s=30)
+
+        await needs(("tea", 2))
+        change = {"attributes": {"plan": "platinum"}}
+        known = await office.ann.patch(f"/contacts/{contact_id}", change)
+        assert known.json["attributes"] == {"plan": "platinum"}
+        await needs(("tea", 2), ("latin", 3))
+        because = (await office.admin.get(path)).json["needs"][1]["because"]
+        assert "known of the visitor" in because
+        gone = await office.ann.patch(f"/contacts/{contact_id}", {"attributes": {"plan": None}})
+        assert gone.json["attributes"] == {}
+        await needs(("tea", 2))
+    payloads = await _payloads(world)
+    for word in (b"secret-sale", b"platinum", b"plan"):
+        assert not [payload for payload in payloads if word in payload], word
+    assert (await visitor.patch(f"/contacts/{contact_id}", change)).status == 403
+
+
+async def _payloads(world: World) -> list[bytes]:
+    connection = await psycopg.AsyncConnection.connect(world.around.database_url, autocommit=True)
+    async with connection:
+        rows = await connection.execute("SELECT payload FROM truth.events")
+        return [bytes(payload) for (payload,) in await rows.fetchall()]
