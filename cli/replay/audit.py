@@ -12,14 +12,14 @@ _PAGE = 100
 _LOOKS = 10
 _BETWEEN_LOOKS_S = 0.2
 _OTHER = {"visitor": "agent", "agent": "visitor"}
-_ASSIGNED = "Assigned"
+_ASSIGNED = "assigned"
 
 
 async def look_up(staff: Staff, play: Play) -> Found:
     """Everything about one conversation. Raises `ApiError`."""
     read = await _read(staff, play)
     explained = await staff.conversations.explain(play.conversation_id)
-    assignments = [x for x in explained.decisions if x.what.startswith(_ASSIGNED)]
+    assignments = [x for x in explained.decisions if x.what == _ASSIGNED]
     return Found(
         messages=await _history(staff, play.conversation_id),
         owners=play.owners,
