@@ -74,6 +74,16 @@ class Access:
             return facts
         raise _not_found()
 
+    def known(self, principal: Principal, conversation_id: ConversationId) -> Facts | None:
+        """The facts if they are in memory, fresh enough, and let the principal post; None: ask `may_post`."""
+        facts = self._facts.get(conversation_id)
+        if facts is None or facts.account_id != principal.account_id:
+            return None
+        is_bound = principal.kind == "agent" and not principal.is_staff
+        if is_bound and clock.monotonic_s() >= facts.fresh_until_s:
+            return None
+        return facts if self.is_open(principal, facts) else None
+
     async def facts(
         self, account_id: AccountId, conversation_id: ConversationId, *, at_least: Position = 0
     ) -> Facts:

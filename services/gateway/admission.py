@@ -161,6 +161,20 @@ class Admission:
             joined = self._join(draft, fingerprint)
         return joined or self._submit(draft, fingerprint, before)
 
+    def is_simple(self, draft: Draft) -> bool:
+        """Whether nobody must be asked about this message: `begin_now` will do."""
+        return (
+            self._keys.ring.has(draft.account_id)
+            and not draft.only_if_seen
+            and not self._must_look_up(draft)
+        )
+
+    def begin_now(self, draft: Draft) -> asyncio.Future[Posted]:
+        """As `begin`, for a draft that is simple."""
+        clean_text(draft.text)
+        fingerprint = self._fingerprint(draft)
+        return self._join(draft, fingerprint) or self._submit(draft, fingerprint, ())
+
     async def append(self, key: str, family: Family, events: Sequence[Event]) -> list[Position]:
         """Append events of the families conversation, receipt or message (edits) and wait until they are durable.
         Events of one `key` keep their order. Raises `Unavailable`, `OutcomeUnknown`, `Malformed`."""

@@ -6,6 +6,7 @@ import asyncio
 import random
 import socket
 import ssl
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -16,6 +17,7 @@ from services.gateway.conditions import Conditions
 from services.gateway.config import GatewayConfig
 from services.gateway.directory import LiveDirectory
 from services.gateway.drain import drain
+from services.gateway.entrance import Entrance
 from services.gateway.handlers import Handlers
 from services.gateway.keyring import Keys
 from services.gateway.limits import Limiter, limits_of
@@ -141,7 +143,8 @@ async def _take_clients(
     application = web.Application(
         client_max_size=config.body_limit_bytes, middlewares=[silence.listener]
     )
-    application.router.add_get("/ws", handlers.serve)
+    entrance = Entrance(handlers)
+    application.router.add_get("/ws", entrance.take_over)
     routes.install(application, parts)
     runner = web.AppRunner(
         application,
@@ -152,15 +155,18 @@ async def _take_clients(
     )
     await runner.setup()
     watch = asyncio.create_task(silence.run(runner))
+    entrance.others = _others(runner)
+    live.wheel.also(entrance.turn)
     try:
         context = context_of(config)
-        port = await _listen(runner, config, context)
+        server = await _listen(entrance, config, context)
+        port = int(server.sockets[0].getsockname()[1])
         process.add_check("startup", lambda: None)
         process.add_check("log", lambda: None if parts.bus.is_connected else "not connected")
         log.get().info("listening", port=port, gateway=parts.name)
         with read_again_on_hangup(context, config):
             await process.stopping.wait()
-        await drain(live, handlers, commit, list(runner.sites))
+        await drain(live, handlers, commit, server)
     finally:
         watch.cancel()
         await runner.cleanup()
@@ -178,10 +184,17 @@ async def _ready_or_stopping(process: Process[GatewayConfig], directory: LiveDir
     return directory.is_ready and not process.stopping.is_set()
 
 
+def _others(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
+    """What serves a connection that wants no WebSocket."""
+    server = runner.server
+    assert server is not None
+    return server
+
+
 async def _listen(
-    runner: web.AppRunner, config: GatewayConfig, context: ssl.SSLContext | None
-) -> int:
-    """Bind and listen; the port. Raises `Refused`."""
+    entrance: Entrance, config: GatewayConfig, context: ssl.SSLContext | None
+) -> asyncio.Server:
+    """Bind and listen. Raises `Refused`."""
     listener = socket.socket(
         socket.AF_INET6 if ":" in config.host else socket.AF_INET, socket.SOCK_STREAM
     )
@@ -190,11 +203,11 @@ async def _listen(
         if config.reuse_port:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((config.host, config.port))
-        await web.SockSite(runner, listener, backlog=4_096, ssl_context=context).start()
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(entrance, sock=listener, backlog=4_096, ssl=context)
     except OSError as err:
         listener.close()
         raise Refused(f"cannot listen on port {config.port}: {err.strerror}") from err
-    return int(listener.getsockname()[1])
 
 
 async def _beat(live: Live) -> None:

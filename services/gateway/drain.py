@@ -7,7 +7,6 @@ import random
 from collections.abc import Callable
 
 import structlog
-from aiohttp import web
 
 from services.gateway import metrics
 from services.gateway.handlers import Handlers
@@ -23,15 +22,14 @@ _LOOK_S = 0.02
 
 
 async def drain(
-    live: Live, handlers: Handlers, commit: GroupCommit, sites: list[web.BaseSite]
+    live: Live, handlers: Handlers, commit: GroupCommit, server: asyncio.Server
 ) -> None:
     """Stop within `drain_s`. What was answered "ok" is in the log; what was not is the client's to send again."""
     config = live.parts.config
     loop = asyncio.get_running_loop()
     ends_at_s = loop.time() + config.drain_s
     handlers.is_draining = True
-    for site in sites:
-        await site.stop()
+    server.close()
     log.info("draining", sessions=len(live.registry))
     for session in live.registry:
         if session.principal is not None:

@@ -6,14 +6,17 @@ the connection; a frame that is refused is answered, and too many in a row close
 from __future__ import annotations
 
 import asyncio
+import enum
 import itertools
 from collections import deque
+from collections.abc import Coroutine
+from typing import NamedTuple
 
 import msgspec
 import structlog
-from aiohttp import WSMsgType, web
 
 from services.gateway import metrics
+from services.gateway.access import Facts
 from services.gateway.admission import Draft, Posted
 from services.gateway.crossing import check_strict
 from services.gateway.live import Live
@@ -21,16 +24,15 @@ from services.gateway.looking_relay import only_agents
 from services.gateway.opening import Opening
 from services.gateway.problem import code_of
 from services.gateway.sessions.session import Session
-from services.gateway.sessions.socket import Socket
 from services.gateway.tokens import Principal
 from shared import clock
 from shared.codec import to_json
+from shared.commands import Connection
 from shared.crashpoints import crashpoint
 from shared.errors import Malformed, NightdeskError, OutcomeUnknown, Rejected, Unavailable
 from shared.ids import ConversationId, MessageId, Position, canonical
 from shared.labelled import labelled
 from shared.planted import planted
-from shared.runtime import contained
 from shared.wire.frames import ClientFrame, Err, Hello, Looking, Ok, Read, Received, Send, Typing
 
 log = structlog.get_logger(__name__)
@@ -64,8 +66,25 @@ class _Pending:
         self.is_answered = False
 
 
+class Frame(NamedTuple):
+    """A frame that may have to wait."""
+
+    op: str
+    frame: ClientFrame
+
+
+class State(enum.Enum):
+    """What became of a frame that is not handed back."""
+
+    DONE = "done"
+    BUG = "bug"
+
+
+DONE = State.DONE
+
+
 class Handlers:
-    """`serve` is the route's handler; `turn` is called at every tick."""
+    """What sessions do: `came`, `begin` and `carry_out` for each frame, `left`; `turn` is called at every tick."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
@@ -75,68 +94,68 @@ class Handlers:
         self._deadlines: deque[tuple[float, _Pending]] = deque()
         self.is_draining = False
 
-    async def serve(self, request: web.Request) -> web.StreamResponse:
-        """One connection from upgrade to end."""
-        if self.is_draining or request.transport is None:
-            raise web.HTTPServiceUnavailable(headers={"Retry-After": "1"})
-        transport = request.transport
-        socket = Socket()
-        await socket.prepare(request)
+    def came(self, transport: asyncio.Transport, *, origin: str | None) -> Session:
+        """A connection became a WebSocket."""
         now_s = asyncio.get_running_loop().time()
         session = Session(next(self._numbers), transport, self._live.outgoing, now_s=now_s)
-        session.origin = request.headers.get("Origin")
+        session.origin = origin
         self._live.registry.add(session)
         self._live.wheel.add(session)
-        try:
-            if not await contained(self._read_frames(socket, session)):
-                session.close(3002)
-        finally:
-            self._live.registry.remove(session)
-            session.gone()
-            if session.connection is not None:
-                await self._parts.presence.closed(session.connection.connection)
-                await self._live.looking.gone(session)
-        return socket
+        return session
 
-    async def _read_frames(self, socket: Socket, session: Session) -> bool:
-        """True when the connection came to its end; a bug of ours gives `contained` nothing."""
-        loop = asyncio.get_running_loop()
-        while True:
-            message = await socket.receive()
-            session.heard_at_s = loop.time()
-            if message.type is WSMsgType.TEXT and not session.is_closing:
-                await self._take(session, message.data)
-            elif message.type is WSMsgType.PING:
-                session.pong(bytes(message.data))
-            elif message.type is WSMsgType.BINARY:
-                session.close(3500)
-            elif message.type is WSMsgType.CLOSE:
-                if not session.is_closing:
-                    await socket.close()
-                return True
-            elif message.type in (WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
-                return True
+    def left(self, session: Session) -> Coroutine[None, None, None] | None:
+        """The connection ended; what is still to be told, if anything."""
+        self._live.registry.remove(session)
+        session.gone()
+        return None if session.connection is None else self._tell_left(session, session.connection)
 
-    async def _take(self, session: Session, data: bytes) -> None:
-        """Carry out one frame."""
+    async def _tell_left(self, session: Session, connection: Connection) -> None:
+        await self._parts.presence.closed(connection.connection)
+        await self._live.looking.gone(session)
+
+    def begin(self, session: Session, data: bytes) -> Frame | State:
+        """Carry out one frame if nothing must be waited for; else it is for `carry_out`."""
         if data in _PINGS:
-            return
+            return DONE
         try:
             frame = _decoder.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
             self._refuse_bytes(session, data, err)
-            return
+            return DONE
         op = str(frame.__struct_config__.tag)
-        if session.principal is None and not isinstance(frame, Hello):
+        if session.principal is None:
+            if isinstance(frame, Hello):
+                return Frame(op, frame)
             metrics.FRAMES.labels(op, "too_early").inc()
             session.close(3500)
-            return
+            return DONE
         try:
-            await self._carry_out(session, frame)
+            match frame:
+                case Send():
+                    if not self._send_now(session, session.principal, frame):
+                        return Frame(op, frame)
+                    self._is_active(session)
+                case Received():
+                    self._received(session, session.principal, frame)
+                case _:
+                    return Frame(op, frame)
         except (Rejected, Unavailable, OutcomeUnknown, Malformed) as err:
             self._answer_error(session, op, err, getattr(frame, "id", None))
         else:
             labelled(metrics.FRAMES, op, "ok").inc()
+        return DONE
+
+    async def carry_out(self, session: Session, frame: Frame) -> bool:
+        """Carry out a frame that may have to wait. True, unless a bug of ours ended it."""
+        if session.is_closing:
+            return True
+        try:
+            await self._carry_out(session, frame.frame)
+        except (Rejected, Unavailable, OutcomeUnknown, Malformed) as err:
+            self._answer_error(session, frame.op, err, getattr(frame.frame, "id", None))
+        else:
+            labelled(metrics.FRAMES, frame.op, "ok").inc()
+        return True
 
     async def _carry_out(self, session: Session, frame: ClientFrame) -> None:
         match frame:
@@ -218,9 +237,36 @@ class Handlers:
         if frame.only_if_seen:
             check_strict(principal.kind, frame.seen_up_to)
         facts = await self._parts.access.may_post(principal, conversation_id)
-        draft = Draft(
+        draft = self._draft(session, principal, frame, facts, message_id)
+        self._await(session, frame, await self._parts.admission.begin(draft))
+
+    def _send_now(self, session: Session, principal: Principal, frame: Send) -> bool:
+        """The common case: the conversation is known, the message is new. False: nothing was done, it must wait."""
+        if session.in_flight >= self._parts.config.sends_in_flight or not 0 <= frame.id < _MOST_ID:
+            return False
+        conversation_id = ConversationId(canonical(frame.conversation_id, what="conversation_id"))
+        message_id = MessageId(canonical(frame.message_id, what="message_id"))
+        facts = self._parts.access.known(principal, conversation_id)
+        if facts is None or frame.only_if_seen:
+            return False
+        draft = self._draft(session, principal, frame, facts, message_id)
+        if not self._parts.admission.is_simple(draft):
+            return False
+        self._charge(principal)
+        self._await(session, frame, self._parts.admission.begin_now(draft))
+        return True
+
+    def _draft(
+        self,
+        session: Session,
+        principal: Principal,
+        frame: Send,
+        facts: Facts,
+        message_id: MessageId,
+    ) -> Draft:
+        return Draft(
             account_id=principal.account_id,
-            conversation_id=conversation_id,
+            conversation_id=facts.conversation_id,
             message_id=message_id,
             author=principal.author,
             device_id=session.device_id,
@@ -230,7 +276,9 @@ class Handlers:
             resend=frame.resend,
             only_if_seen=frame.only_if_seen,
         )
-        future = await self._parts.admission.begin(draft)
+
+    def _await(self, session: Session, frame: Send, future: asyncio.Future[Posted]) -> None:
+        """Answer when the log has answered, or when it takes too long."""
         pending = _Pending(session, frame.id, future)
         session.in_flight += 1
         self._deadlines.append((clock.monotonic_s() + self._parts.config.ack_timeout_s, pending))

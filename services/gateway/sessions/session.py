@@ -185,6 +185,15 @@ class Session:
         if not self._transport.is_closing():
             self._transport.write(close_frame(code))
 
+    def bid_farewell(self, code: bytes) -> None:
+        """The client closes, or answers our close: say the same and end the connection."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if not self.close_code:
+            transport.write(b"\x88\x02" + (code if len(code) == 2 else b"\x03\xe8"))
+        transport.close()
+
     def cut_if_due(self, now_s: float) -> None:
         """Cut a connection whose client never answered our goodbye."""
         if self._transport is not None and now_s - self.closing_at_s >= _ABORT_AFTER_S:

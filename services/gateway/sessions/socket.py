@@ -1,38 +1,11 @@
-"""The WebSocket itself: aiohttp reads, frames are written straight to the transport.
+"""Frames as they are written to a transport (RFC 6455, 5.2): whole and unmasked.
 
-aiohttp's own `send_str` waits when a client reads slowly; delivery serves thousands of sessions from one task and
-must never wait for one of them."""
+Writing them here, and not through a library that waits when a client reads slowly, lets one task serve thousands of
+sessions."""
 
 from __future__ import annotations
 
-from aiohttp import web
-
-from shared.wire.frames import CLOSE_CODES, MAX_FRAME_BYTES, SUBPROTOCOL
-
-_OUR_CODES = {1002: 3500, 1003: 3500, 1007: 3500, 1009: 3503}
-_CLOSING_S = 2.0
-
-
-class Socket(web.WebSocketResponse):
-    """Tells clients our close codes where the protocol's parser would send its own (too large, not UTF-8, …)."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            timeout=_CLOSING_S,
-            autoclose=False,
-            autoping=False,
-            protocols=(SUBPROTOCOL,),
-            compress=False,
-            max_msg_size=MAX_FRAME_BYTES,
-            decode_text=False,
-        )
-
-    async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
-        """Close with the code that our documents name."""
-        code = _OUR_CODES.get(code, code)
-        if code in CLOSE_CODES:
-            message = CLOSE_CODES[code][0].encode()
-        return await super().close(code=code, message=message, drain=drain)
+from shared.wire.frames import CLOSE_CODES
 
 
 def text_frame(payload: bytes) -> bytes:

@@ -27,6 +27,11 @@ class Wheel:
         self._may_expire = may_expire
         self._slots: dict[int, list[Session]] = {}
         self._next = 0
+        self._also: list[Callable[[], None]] = []
+
+    def also(self, call: Callable[[], None]) -> None:
+        """Call this at every tick, too."""
+        self._also.append(call)
 
     def add(self, session: Session) -> None:
         """Watch a session that just connected."""
@@ -44,7 +49,7 @@ class Wheel:
             await asyncio.sleep(TICK_S)
             now_s = loop.time()
             self.turn(now_s)
-            for call in also:
+            for call in (*also, *self._also):
                 call()
 
     def turn(self, now_s: float) -> None:
