@@ -68,7 +68,7 @@ class Desk:
 
     def fold(self, batch: Batch) -> None:
         """Fold a batch of the log; whole or not at all, so it must not wait."""
-        was_active = self._family.is_active
+        writer = self._family.tail.writer
         for delivery in batch.deliveries:
             self._family.fold(delivery)
             try:
@@ -83,7 +83,9 @@ class Desk:
                 self._heard.touched[key] = None
                 if isinstance(event, PrimaryDeviceChanged):
                     self._heard.moved_s[key] = monotonic_s()
-        if self._family.is_active and not was_active:
+        if self._family.tail.writer != writer:
+            # Whoever took over gives full new leases. Were ours older, we would call the writer overdue before it
+            # may judge, take over in our turn, and nobody would ever be called offline.
             self._refresh("takeover")
         if batch.deliveries:
             self._news.set()

@@ -14,6 +14,7 @@ from shared.events import (
     AgentOnline,
     AvailabilityChanged,
     PrimaryDeviceChanged,
+    WriterStarted,
 )
 from tests.support import desk
 from tests.support.beats import ask, gateway
@@ -83,6 +84,25 @@ async def test_silence_judges_nobody(log: TestLog, around: Surroundings) -> None
             gone = await log.until(1, AgentOffline)
     assert [e.agent_id for e in gone if isinstance(e, AgentOffline)] == [desk.agent_id("bob")]
     assert len(log.events(AgentOnline)) == 2
+
+
+async def test_two_writers_agree_on_whom_a_takeover_pardons(
+    log: TestLog, around: Surroundings
+) -> None:
+    """Right after a takeover the old writer, now the standby, waits for the new one's leases as well: were its own
+    older ones to count, it would take over again, and the new one in its turn, and nobody were ever offline."""
+    await _configured(log)
+    quick = SHORT | {"NIGHTDESK_PRESENCE_LEASE_S": "2.5", "NIGHTDESK_PRESENCE_OVERDUE_S": "0.2"}
+    with service("presence", around, settings=quick):
+        async with gateway(log) as door:
+            phone = await door.open("ann", "phone")
+            await log.until(1, AgentOnline)
+            await log.pass_time(2.5)  # The first one's own lease from its start.
+            with service("presence", around, settings=quick):
+                await log.until(2, WriterStarted)
+                await door.close(phone)
+                await log.until(1, AgentOffline)
+    assert len(log.events(WriterStarted)) == 2
 
 
 async def test_the_primary_device_follows_the_person(log: TestLog, around: Surroundings) -> None:
