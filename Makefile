@@ -5,7 +5,7 @@ SHELL := /bin/sh
 
 PYTHON ?= python3
 BIN := .venv/bin
-export WAIT RESET SEED EVENTS JOBS SECONDS KILLS R1 R3 POINTS BUGS QUICK ONLY FLAME
+export WAIT RESET SEED EVENTS JOBS SECONDS KILLS R1 R3 POINTS BUGS QUICK ONLY FLAME SCENARIOS
 
 help: ## this list
 	@sed -n 's/^\([a-z.]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -28,7 +28,7 @@ check: .venv-dev ## the quick part: lint, types, import rules, unit tests
 bench: .venv ## the figures, with the raw servers measured beside them. QUICK=1 small, ONLY=B1,B3 some of them
 	@$(BIN)/python -m bench
 
-prove: .venv ## faults by the dozen, then a verdict. SEED=n repeats, SECONDS=n, KILLS=1, POINTS=1, BUGS=1
+prove: .venv ## faults by the dozen, then a verdict. SEED=n repeats, SECONDS=n, KILLS=1, POINTS=1, BUGS=1, SCENARIOS=1
 	@$(BIN)/python -m prove
 
 simulate: .venv ## whole weeks with a virtual clock, a million events. SEED=n replays one week, EVENTS=n, JOBS=n

@@ -11,6 +11,7 @@ from itertools import chain
 
 from prove import bugs, ledger, plan, points
 from prove.campaign import SILENCE_S, Campaign, Settings
+from prove.scenarios import stories
 from prove.site import Extent, Site, open_site
 
 _ROUNDS = 3
@@ -30,6 +31,9 @@ def main() -> int:
     tell(f"seed {seed}")
     if _is_set("BUGS"):
         return _show_teeth(seed, tell)
+    if _is_set("SCENARIOS"):
+        told = stories.run(seed, tell, only=os.environ["SCENARIOS"])
+        return 0 if all(verdict.is_kept for verdict in told) else 1
     settings, extent = _wanted(seed, seconds)
     with open_site(seed=f"site {seed}", extent=extent) as site:
         tell(f"running, logs in {site.stack.directory.logs}")

@@ -168,6 +168,11 @@ class AccountApi:
         """name; assignment_lease_s, offline_return_s, first_response_s, next_response_s, …"""
         return await self._rest.post("/policies", fields, PolicyRecord, key=key)
 
+    async def change_policy(self, policy: PolicyRecord, **fields: object) -> PolicyRecord:
+        """Only the given fields change, at once, for conversations that wait as well."""
+        path = f"/policies/{policy.policy_id}"
+        return await self._rest.patch(path, fields, PolicyRecord, version=policy.version)
+
     async def create_label(self, name: str, *, colour: str = "") -> None:
         """A label that conversations can carry."""
         await self._rest.post("/labels", {"name": name, "colour": colour}, Nothing)

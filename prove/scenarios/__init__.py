@@ -1,0 +1,1 @@
+"""Ten stories of one night and morning, told to the running system while its processes are killed; see `stories`."""
