@@ -48,6 +48,7 @@ PROMISES = (
     "gap on the wire",
     "invented",
     "refused yet stored",
+    "turned away",
     "unknown",
     "two owners",
     "limbo",
@@ -152,6 +153,9 @@ def _stored(findings: Findings, diary: Diary, folded: Folded, tables: Tables) ->
     rows = {row.message_id: row for row in tables.messages}
     for said in list(diary.said.values()):
         positions = folded.messages.get(said.message_id, [])
+        if said.refused and said.sender == diary.contacts.get(said.conversation_id):
+            # An agent may have lost the conversation; a visitor never has.
+            findings.add("turned away", f"{said.message_id} ({said.refused})")
         if said.refused and positions:
             findings.add("refused yet stored", f"{said.message_id} ({said.refused})")
         if not said.told_s:

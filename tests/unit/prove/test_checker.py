@@ -210,6 +210,7 @@ def _stranger(world: World) -> None:
         (_renumbered, "out of order"),
         (_made_up, "invented"),
         (_refused, "refused yet stored"),
+        (_refused, "turned away"),
         (_open, "unknown"),
         (_theirs, "two owners"),
         (_kept_twice, "tables differ"),
