@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from nightdesk_client import NightdeskClientError, Staff
 from prove.deaf import DeafDevice
 from prove.diary import Diary, now_s
+from prove.office import Office
 from prove.people import AgentPerson, Hours, Person, Place, VisitorPerson
 
 T = TypeVar("T")
@@ -158,6 +159,8 @@ class Crowd:
         for agent in self._agents:
             self._start(agent.pass_on(), "passing on")
             self._start(agent.chores(), "chores")
+        office = Office(self._place, self._hours, email=_EMAIL, password=_PASSWORD)
+        self._start(office.work(), "office")
         for person in self.people:
             for number, device in enumerate(person.devices):
                 self._start(person.wander(device, is_steady=number == 0), "wandering")

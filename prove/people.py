@@ -38,6 +38,7 @@ _WORDS = [
     "where",
 ]
 
+_RECENT = 50
 _BREATHS = (1, 1, 1, 3)
 
 
@@ -260,7 +261,7 @@ class AgentPerson(Person):
                 continue
 
     async def _chore(self, client: Client, held: Sequence[str]) -> None:
-        match self.chance.randrange(6):
+        match self.chance.randrange(8):
             case 0:
                 await client.account.set_availability(self.id, "online")
             case 1:
@@ -273,6 +274,11 @@ class AgentPerson(Person):
                 await client.conversations.get(self.chance.choice(held))
             case 5 if held:
                 client.looking(self.chance.choice(held), is_looking=self.chance.random() < 0.5)
+            case 6 if held:
+                await client.conversations.explain(self.chance.choice(held))
+            case 7 if self.devices[0].screen.shown:
+                shown = self.chance.choice(self.devices[0].screen.shown[-_RECENT:])
+                await client.conversations.timeline(shown.message_id)
 
     async def go_home(self) -> None:
         """No more answers."""

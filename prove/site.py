@@ -41,6 +41,7 @@ CRASH_POINT = "NIGHTDESK_CRASH_POINT"
 CLOCK = "NIGHTDESK_CLOCK_OFFSET_FILE"
 _READY_S = 90.0
 _LOOK_S = 0.05
+_TOKEN_S = "45"
 
 
 class Site:
@@ -181,6 +182,8 @@ class Site:
             environment["NIGHTDESK_GATEWAY_PORT"] = str(port)
             environment["NIGHTDESK_GATEWAY_PUBLIC_URL"] = self.gateways[-1]
             environment["NIGHTDESK_GATEWAY_PROCESSES"] = "2"
+            # So that tokens are refreshed in the midst of every fault.
+            environment["NIGHTDESK_GATEWAY_ACCESS_TOKEN_S"] = _TOKEN_S
         log = self.stack.directory.log(name)
         self._services[name] = ServiceProcess(kind, env=environment, log=log)
         self._start_service(name)
