@@ -19,6 +19,7 @@ T = TypeVar("T")
 _EMAIL = "lin@demo.example"
 _PASSWORD = "nightdesk-demo"
 _CALL_S = 120.0
+_SETTLED = 2
 # Short, so that a dispatcher which judges when it must not is found out within a fault.
 LEASE_S = 12
 
@@ -149,7 +150,8 @@ class Crowd:
             visitor = VisitorPerson(
                 self.diary, self._place, self._hours, seed=f"{self._seed} {number}"
             )
-            await visitor.arrive(devices=1 + number % 2)
+            visitor.is_settled = number < _SETTLED
+            await visitor.arrive(devices=1 if visitor.is_settled else 1 + number % 2)
             self._visitors.append(visitor)
         self._set_going()
 
@@ -161,7 +163,8 @@ class Crowd:
             self._start(agent.chores(), "chores")
         office = Office(self._place, self._hours, email=_EMAIL, password=_PASSWORD)
         self._start(office.work(), "office")
-        for person in self.people:
+        moving = [x for x in self.people if not isinstance(x, VisitorPerson) or not x.is_settled]
+        for person in moving:
             for number, device in enumerate(person.devices):
                 self._start(person.wander(device, is_steady=number == 0), "wandering")
 

@@ -39,6 +39,7 @@ _WORDS = [
 ]
 
 _RECENT = 50
+_LONG = 10_000
 _BREATHS = (1, 1, 1, 3)
 
 
@@ -137,6 +138,8 @@ class VisitorPerson(Person):
     """A visitor with a steady device and, some of them, a second one."""
 
     kind = "visitor"
+    is_settled = False
+    """Whether they stay where they are with one long conversation: who is connected goes on while the tables are away."""
 
     async def arrive(self, *, devices: int) -> None:
         """The first visit; the token is kept for every device."""
@@ -153,7 +156,7 @@ class VisitorPerson(Person):
         while True:
             conversation_id = new_id()
             await self._begin(conversation_id)
-            for _ in range(self.chance.randint(5, 25)):
+            for _ in range(_LONG if self.is_settled else self.chance.randint(5, 25)):
                 await asyncio.sleep(self.chance.expovariate(1 / pause_s))
                 await self._hours.wait()
                 device = self.chance.choice([d for d in self.devices if d.client] or self.devices)
