@@ -131,4 +131,27 @@ class Looking(
     asks: bool = False
 
 
-Ephemeral = Typing | Looking
+class DeviceConnected(msgspec.Struct, frozen=True, kw_only=True):
+    """A device of a contact or agent said hello, by its gateway's clock."""
+
+    owner_id: str
+    device_id: DeviceId
+    at_ns: int
+
+
+class Connected(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="connected"
+):
+    """Devices that connected to a gateway: older sessions of theirs at others end. Passes beside the log."""
+
+    gateway: str
+    devices: tuple[DeviceConnected, ...]
+
+
+class KeyRevoked(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="key_revoked"):
+    """An API key is good no longer; `lookup` is its public part. Passes beside the log."""
+
+    lookup: str
+
+
+Ephemeral = Typing | Looking | Connected | KeyRevoked

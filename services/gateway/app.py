@@ -22,6 +22,7 @@ from services.gateway.handlers import Handlers
 from services.gateway.keyring import Keys
 from services.gateway.limits import Limiter, limits_of
 from services.gateway.live import Live, make_live
+from services.gateway.notes import Notes
 from services.gateway.parts import Parts
 from services.gateway.presence import Presence
 from services.gateway.proxies import Proxies
@@ -104,6 +105,7 @@ def _make_parts(
         conditions=Conditions(keys),
         presence=Presence(bus, shared.shard, gateway=name),
         limits=Limiter(limits_of(config), processes=config.processes),
+        notes=Notes(bus, shared.shard, gateway=name),
         proxies=Proxies(config.trusted_proxies, config.proxy_header),
     )
 

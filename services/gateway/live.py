@@ -51,6 +51,7 @@ class Live:
             tasks.create_task(self.receipts.run())
             tasks.create_task(self.lists.run())
             tasks.create_task(self.looking.run())
+            tasks.create_task(self.parts.notes.run())
 
 
 def make_live(parts: Parts, *, may_expire: Callable[[], bool]) -> Live:
@@ -89,5 +90,5 @@ def make_live(parts: Parts, *, may_expire: Callable[[], bool]) -> Live:
         lists=lists,
         looking=looking,
         typing=typing,
-        hearing=Hearing(parts.bus, parts.shared.shard, typing=typing, looking=looking),
+        hearing=Hearing(parts, registry=registry, typing=typing, looking=looking),
     )

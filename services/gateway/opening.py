@@ -15,6 +15,7 @@ from services.gateway.live import Live
 from services.gateway.sessions.session import Session
 from services.gateway.sessions.window import Window
 from services.gateway.tokens import Principal
+from shared import clock
 from shared.codec import to_json
 from shared.commands import Connection
 from shared.errors import Malformed, Rejected, Unavailable
@@ -80,9 +81,15 @@ class Opening:
             return 3500
         if not self._is_origin_allowed(principal, session.origin):
             return 3506
+        is_new = session.principal is None
         session.principal = principal
         session.device_id = device_id
         self._attach(session, principal)
+        if is_new:
+            session.hello_ns = clock.now_ns()
+            self._parts.notes.connected(
+                principal.account_id, principal.id, device_id, at_ns=session.hello_ns
+            )
         return 0
 
     def _attach(self, session: Session, principal: Principal) -> None:

@@ -13,6 +13,7 @@ from services.gateway.config import GatewayConfig
 from services.gateway.directory import LiveDirectory
 from services.gateway.keyring import Keys
 from services.gateway.limits import Limiter
+from services.gateway.notes import Notes
 from services.gateway.presence import Presence
 from services.gateway.proxies import Proxies
 from services.gateway.tokens import Tokens
@@ -43,4 +44,5 @@ class Parts:
     conditions: Conditions
     presence: Presence
     limits: Limiter
+    notes: Notes
     proxies: Proxies

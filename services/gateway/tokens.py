@@ -201,7 +201,7 @@ class Tokens:
         )
 
     async def _find_api_key(self, lookup: str) -> Credential | None:
-        """The stored key; kept for a minute, so that a revoked one lives that long at other gateways."""
+        """The stored key; kept for a minute, unless another gateway tells that it was revoked."""
         now_s = clock.monotonic_s()
         until_s, found = self._api_keys.get(lookup, (0.0, None))
         if now_s < until_s:

@@ -86,7 +86,7 @@ async def _made_before(call: Call[MakeApiKey, None], made: NewApiKey) -> Credent
 
 
 async def revoke(call: Call[None, None]) -> Reply:
-    """Good no longer; other gateways notice within a minute."""
+    """Good no longer, here and, once they have heard of it, at the other gateways; within a minute whatever happens."""
     lookup = call.given.path["api_key_id"]
     async with borrow(call.parts.pool) as connection:
         crashpoint("gateway.api_key.revoke")
@@ -94,6 +94,7 @@ async def revoke(call: Call[None, None]) -> Reply:
             connection, call.account_id, "api_key", lookup
         )
     call.parts.tokens.forget_api_key(lookup)
+    await call.parts.notes.revoked(call.account_id, lookup)
     if not was_good:
         raise not_found()
     return Reply(status=204)

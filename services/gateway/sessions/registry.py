@@ -64,6 +64,10 @@ class Registry:
         """The devices of a contact or an agent."""
         return self._by_owner.get(owner_id, _NONE)
 
+    def of_device(self, owner_id: str, device_id: str) -> Session | None:
+        """The session of one device."""
+        return self._by_device.get((owner_id, device_id))
+
     def agents_of(self, account_id: AccountId) -> Iterable[Session]:
         """The agents' sessions of an account."""
         return tuple(self._agents.get(account_id, ()))

@@ -69,6 +69,7 @@ class Session:
         "epoch",
         "faults",
         "heard_at_s",
+        "hello_ns",
         "in_flight",
         "mode",
         "number",
@@ -103,6 +104,7 @@ class Session:
         self.faults = 0
         self.opened_at_s = now_s
         self.heard_at_s = now_s
+        self.hello_ns = 0
         self.said_at_s = now_s
         self.typed_at_s = 0.0
         self.close_code = 0

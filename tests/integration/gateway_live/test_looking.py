@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shared import clock, events
 from shared.ids import TeamId
-from tests.support.gateway_world import Desk, Device, Frame, open_desk, open_twin, open_world
+from tests.support.gateway_world import Desk, Device, Frame, World, open_desk, open_twin, open_world
 from tests.support.services import Surroundings
 
 _SOON = {"NIGHTDESK_GATEWAY_LOOKS_AGAIN_S": "0.3"}
@@ -141,6 +141,19 @@ async def test_opening_and_closing_without_end_is_refused(desk: Desk) -> None:
     assert (refused["code"], refused["retry"]) == ("rate_limited", True)
 
 
+async def one_session_a_device(desk: Desk, first: World, second: World) -> None:
+    """A device that comes back at another gateway has one session: the newer."""
+    phone, tablet = clock.new_id(), clock.new_id()
+    contact_id, _ = await desk.conversation()
+    desk.world = first
+    old, other = await desk.visitor(contact_id, device=phone), await desk.visitor(contact_id)
+    desk.world = second
+    new = await desk.visitor(contact_id, device=phone)
+    await desk.visitor(contact_id, device=tablet)
+    assert await old.closed() == 3504
+    assert (other.close_code, new.close_code) == (None, None)
+
+
 async def test_gateways_tell_each_other(around: Surroundings) -> None:
     """An agent at another gateway is seen, also by a gateway that started later; one that dies takes its lookers
     along."""
@@ -157,5 +170,6 @@ async def test_gateways_tell_each_other(around: Surroundings) -> None:
                 await looks(there, conversation_id)
                 await sees(there, desk.ann)
                 await sees(here, desk.bob)
+                await one_session_a_device(desk, world, twin)
                 twin.gateway.kill()
                 await sees(here)

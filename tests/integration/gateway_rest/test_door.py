@@ -104,3 +104,18 @@ async def test_behind_a_proxy_the_client_is_limited(world: World, office: Office
         assert [await status("203.0.113.1"), await status("203.0.113.1")] == [401, 429]
         assert await status("198.51.100.1, 203.0.113.1") == 429
         assert await status("203.0.113.2") == 401
+
+
+async def test_a_revoked_key_ends_at_every_gateway(world: World, office: Office) -> None:
+    """A gateway that has used the key a moment ago refuses it long before its own memory of a minute is over."""
+    made = await office.admin.made("/api_keys", {"name": "crm"})
+    with open_twin(world) as twin:
+        robot = Api(office.anybody.http, twin.url, made["api_key"])
+        assert (await robot.get("/conversations")).status == 200
+        assert (await office.admin.delete(f"/api_keys/{made['api_key_id']}")).status == 204
+
+        async def still_good() -> list[int]:
+            status = (await robot.get("/conversations")).status
+            return [] if status == 401 else [status]
+
+        await until_none(still_good, timeout_s=20)
