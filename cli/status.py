@@ -11,7 +11,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from cli.installation import STATE_FILE
+from cli.installation import state_file
 
 _TIMEOUT = aiohttp.ClientTimeout(total=3.0)
 
@@ -25,9 +25,10 @@ class _State(msgspec.Struct):
 @click.command()
 def status() -> None:
     """Ask every service of the running stack whether it is ready; exit status 1 unless all are."""
-    if not STATE_FILE.is_file():
-        raise click.ClickException(f"no {STATE_FILE}: nothing was started here with make run")
-    state = msgspec.json.decode(STATE_FILE.read_bytes(), type=_State)
+    path = state_file()
+    if not path.is_file():
+        raise click.ClickException(f"no {path}: nothing was started here with make run")
+    state = msgspec.json.decode(path.read_bytes(), type=_State)
     answers = asyncio.run(_ask(state.health_urls))
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, answer in answers.items():

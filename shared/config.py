@@ -23,6 +23,7 @@ _NEAR = 0.85
 _SERVICES = ("gateway", "presence", "store", "dispatcher", "notifier", "retention")
 _OF_TOOLS = frozenset(
     {
+        "NIGHTDESK_ADMIN_EMAIL",
         "NIGHTDESK_BENCH_DIR",
         "NIGHTDESK_CLOCK_OFFSET_FILE",
         "NIGHTDESK_CRASH_POINT",
@@ -33,6 +34,7 @@ _OF_TOOLS = frozenset(
         "NIGHTDESK_PROVE_KEEP",
         "NIGHTDESK_RUN_DIR",
         "NIGHTDESK_TEST_WORKERS",
+        "NIGHTDESK_WS_URL",
     }
 )
 """What is read elsewhere, and may stand in the same environment."""

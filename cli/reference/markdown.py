@@ -80,14 +80,14 @@ def _sequence(args: tuple[Any, ...]) -> str:
 _PLAIN: dict[Any, str] = {type(None): "null", str: "text", float: "number", bool: "true or false"}
 
 
-def fields(kind: type[msgspec.Struct]) -> str:
+def fields(kind: type[msgspec.Struct], *, what: str = "field") -> str:
     """The fields of a struct with type and default."""
     hints = typing.get_type_hints(kind, include_extras=True)
     rows = [
         (code(field.encode_name), type_name(hints[field.name]), _default(field))
         for field in msgspec.structs.fields(kind)
     ]
-    return table(("field", "type", "default"), rows)
+    return table((what, "type", "default"), rows)
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:

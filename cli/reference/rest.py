@@ -19,6 +19,7 @@ _INTRO = f"""All paths begin with `{PREFIX}`; the running gateway serves the sam
 A token or an API key goes into `Authorization: Bearer …`.
 Ids are UUIDs in canonical text form, made by the caller where a request names them (UUIDv7); so any request may be repeated.
 `Nightdesk-Position` in an answer is the position of what was done; send the newest one you know with a question, and the answer includes it.
+An `Idempotency-Key` belongs to one request: its repeat is done once, another request under it is refused (409). Keys are remembered for a day; arrivals and sign-ins take none.
 A `PATCH` takes `If-Match` with the version from `ETag`.
 202 says that a wish is durable; what comes of it is an event that follows.
 Errors are listed in [errors](errors.md)."""
@@ -59,7 +60,16 @@ def _routes(tag: str, routes: list[Route]) -> str:
         (code(f"{r.method} {r.path}"), r.summary, _roles(r), _name(r.takes), _answer(r))
         for r in routes
     ]
-    return f"## {tag}\n\n" + table(("route", "what it does", "who", "takes", "gives"), rows)
+    head = ("route", "what it does", "who", "takes", "gives")
+    parts = [f"## {tag}", table(head, rows), *(_query(r) for r in routes if r.query is not None)]
+    return "\n\n".join(parts)
+
+
+def _query(route: Route) -> str:
+    """The parameters that stand behind the question mark."""
+    assert route.query is not None
+    about = f"Query of {code(f'{route.method} {route.path}')}."
+    return f"{about}\n{prose(route.query)}\n\n{fields(route.query, what='parameter')}"
 
 
 def _roles(route: Route) -> str:
