@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 from tests.support.servers import (
     database_url,
@@ -29,6 +30,11 @@ __all__ = [
     "stack",
     "template_database",
 ]
+
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 
 @pytest.hookimpl(tryfirst=True)
