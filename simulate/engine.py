@@ -4,8 +4,10 @@ in it follows from its inputs, so the same inputs are the same run."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from services.dispatcher.decide import Settings
+from services.dispatcher.decide.archive import find
 from shared.commands import Beats, Connection
 from shared.events import ConversationAssigned, Event, RoutingEvent
 from shared.ids import AccountId, ConversationId
@@ -197,7 +199,8 @@ class Engine:
                 touched = watchman.ledger.touched
                 self._stored_touched.setdefault(account_id, set()).update(touched)
                 if office is not None:
-                    watchman.look(self.log.now_ns, found, office.tracks)
+                    known = partial(find, office, account_id)
+                    watchman.look(self.log.now_ns, found, known)
         if self.store.position == self.log.end:
             for account_id, touched in self._stored_touched.items():
                 agree_with_store(self.ledgers[account_id], self.store.state, touched)

@@ -3,6 +3,7 @@ whom they could serve, nothing overdue, and everybody who folds the log agrees."
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from heapq import heappop, heappush
 
 from services.dispatcher.decide import Evidence, Settings
@@ -23,7 +24,9 @@ class Watchman:
         self.settings = settings
         self.agenda: list[tuple[int, ConversationId]] = []
 
-    def look(self, now_ns: int, found: Evidence, tracks: dict[ConversationId, Track]) -> None:
+    def look(
+        self, now_ns: int, found: Evidence, known: Callable[[ConversationId], Track | None]
+    ) -> None:
         """Judge everything that was touched or falls due."""
         ledger = self.ledger
         due = set(ledger.touched)
@@ -32,7 +35,7 @@ class Watchman:
             due.add(heappop(self.agenda)[1])
         for conversation_id in sorted(due):
             talk = ledger.talks[conversation_id]
-            self._agree(talk, tracks.get(conversation_id))
+            self._agree(talk, known(conversation_id))
             if talk.phase == "resolved" and not talk.wishes:
                 continue
             later_ns = self._judge(talk, now_ns, found)

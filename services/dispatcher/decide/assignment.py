@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Container
 from heapq import heapify, heappop, heappush
 
+from services.dispatcher.decide.archive import previous_agent
 from services.dispatcher.decide.pool import PARTS, Candidate, Pool, Roster
 from services.dispatcher.decide.sheet import Choice, Sheet
 from services.dispatcher.decide.state import Track
@@ -65,7 +66,7 @@ def _try(sheet: Sheet, pool: Pool, roster: Roster, track: Track) -> None:
     barred = sheet.barred(track)
     previous: Candidate | None = None
     if policy.prefer_previous_agent:
-        known = floor.office.previous.get(floor.office.contact_of(track))
+        known = previous_agent(floor.office, floor.office.contact_of(track))
         if known is not None and known != barred:
             previous = roster.find(known)
         if previous is None and sheet.is_kept(track, barred=barred):

@@ -3,6 +3,7 @@ what is not known stays unknown."""
 
 from __future__ import annotations
 
+from services.dispatcher.decide.archive import find
 from services.dispatcher.decide.due import SECOND_NS
 from services.dispatcher.decide.floor import Floor
 from services.dispatcher.decide.pool import Pool
@@ -21,7 +22,7 @@ def estimate(
 ) -> QueueAnswer:
     """Where the conversation stands at the log's end."""
     office = world.state.offices.get(account_id)
-    track = office.tracks.get(conversation_id) if office is not None else None
+    track = find(office, account_id, conversation_id) if office is not None else None
     if track is None:
         return QueueAnswer(position=world.state.position)
     floor = world.floor(account_id)

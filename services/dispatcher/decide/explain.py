@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from services.dispatcher.decide.archive import find, previous_agent
 from services.dispatcher.decide.settings import Evidence
 from services.dispatcher.decide.sheet import Moment, Sheet
 from services.dispatcher.decide.state import Track, asked_teams, team_of
@@ -22,7 +23,7 @@ def explain(
     """How the conversation stands at the log's end."""
     position = world.state.position
     office = world.state.offices.get(account_id)
-    track = office.tracks.get(conversation_id) if office is not None else None
+    track = find(office, account_id, conversation_id) if office is not None else None
     if track is None:
         return Standing(position=position, now_ns=now_ns)
     sheet = _sheet(world, account_id, now_ns)
@@ -85,7 +86,7 @@ def _sheet(world: World, account_id: AccountId, now_ns: int) -> Sheet:
 def _kept_for(sheet: Sheet, track: Track) -> AgentId | None:
     if not track.is_waiting or not sheet.is_kept(track, barred=sheet.barred(track)):
         return None
-    return sheet.floor.office.previous.get(sheet.floor.office.contact_of(track))
+    return previous_agent(sheet.floor.office, sheet.floor.office.contact_of(track))
 
 
 def _needs(sheet: Sheet, track: Track) -> tuple[Need, ...]:

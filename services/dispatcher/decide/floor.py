@@ -115,6 +115,12 @@ class Floor:
         self._stand(track, now_ns)
         return self.schedule(track, now_ns)
 
+    def forget(self, conversation_id: ConversationId) -> None:
+        """A conversation that is over is followed no more."""
+        self._views.pop(conversation_id, None)
+        self.agenda.pop(conversation_id, None)
+        self.ready.pop(conversation_id, None)
+
     def _stand(self, track: Track, now_ns: int) -> None:
         conversation_id = track.conversation.conversation_id
         before = self._views.get(conversation_id, _NOWHERE)

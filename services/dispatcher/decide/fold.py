@@ -8,6 +8,7 @@ from typing import assert_never
 import msgspec
 
 from services.dispatcher.decide import pace
+from services.dispatcher.decide.archive import previous_agent
 from services.dispatcher.decide.state import (
     NEVER,
     Agent,
@@ -85,9 +86,9 @@ def evolve(
             return _presence(office, event, position, at_ns)
         case events.ContactMerged():
             office.merged[event.contact_id] = event.into
-            known = office.previous.get(event.contact_id)
-            if known is not None:
-                office.previous.setdefault(event.into, known)
+            known = previous_agent(office, event.contact_id)
+            if known is not None and previous_agent(office, event.into) is None:
+                office.previous[event.into] = known
             return UNTOUCHED
         case _:
             return _routing_or_nothing(state, office, event, position, at_ns)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from services.dispatcher.decide.archive import previous_agent
 from services.dispatcher.decide.due import SECOND_NS
 from services.dispatcher.decide.floor import Floor, Reservation
 from services.dispatcher.decide.pool import Pool, Roster, Standing
@@ -161,7 +162,7 @@ class Sheet:
             return False
         if self.moment.now_ns >= track.since_ns + policy.previous_agent_wait_s * SECOND_NS:
             return False
-        known = self.floor.office.previous.get(self.floor.office.contact_of(track))
+        known = previous_agent(self.floor.office, self.floor.office.contact_of(track))
         standing = self.standing(known) if known is not None and known != barred else None
         roster = self.roster(self.floor.pool_of(track))
         return (
@@ -220,7 +221,10 @@ class Sheet:
         for position, event in flying:
             self.handled.add(event.conversation_id)
             if isinstance(event, ConversationAssigned):
-                track = self.floor.office.tracks[event.conversation_id]
+                track = self.floor.office.tracks.get(event.conversation_id)
+                if track is None:
+                    # Resolved meanwhile: whoever gets it has nothing to do.
+                    continue
                 extra = (*self._extra.get(event.agent_id, ()), track.conversation.channel)
                 self._extra[event.agent_id] = extra
                 kept[event.agent_id] = Reservation(extra, position)

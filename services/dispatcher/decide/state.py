@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from services.dispatcher.decide.shelf import Shelf
 from shared.conversation import Conversation
 from shared.directory import Account, Directory
 from shared.events.presence import Availability
@@ -13,7 +14,7 @@ from shared.events.routing import Trigger
 from shared.ids import AccountId, AgentId, ContactId, ConversationId, DeviceId, Position, TeamId
 from shared.repeats import Repeats
 
-VERSION = 4
+VERSION = 5
 """Of the snapshot's form; a snapshot of another version is read from the log again."""
 
 TEMPO = 8
@@ -128,13 +129,17 @@ class Handling(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 
 class Office(msgspec.Struct, kw_only=True):
     """One account. `previous`: who last had a conversation of a contact. `merged`: contacts that became another.
-    `handling`: by team, "" for conversations of none."""
+    `handling`: by team, "" for conversations of none. `resolved`, `known`: conversations that are over, and who last had
+    one of a contact, kept small by `archive`, which numbers what repeats in `names`."""
 
     tracks: dict[ConversationId, Track] = {}
     agents: dict[AgentId, Agent] = {}
     previous: dict[ContactId, AgentId] = {}
     merged: dict[ContactId, ContactId] = {}
     handling: dict[str, Handling] = {}
+    resolved: Shelf = msgspec.field(default_factory=Shelf)
+    known: Shelf = msgspec.field(default_factory=Shelf)
+    names: dict[str, int] = {}
 
     def contact_of(self, track: Track) -> ContactId:
         """The contact that the conversation belongs to by now."""

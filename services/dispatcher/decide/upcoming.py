@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from services.dispatcher.decide.archive import previous_agent
 from services.dispatcher.decide.due import (
     SECOND_NS,
     counted_ns,
@@ -88,7 +89,7 @@ def _patience(sheet: Sheet, track: Track, policy: PolicySaved) -> Iterator[Next]
         yield Next(what="pardon", at_ns=pardon_ns, agent_id=barred)
     if sheet.is_kept(track, barred=barred):
         patience_ns = track.since_ns + policy.previous_agent_wait_s * SECOND_NS
-        known = floor.office.previous.get(floor.office.contact_of(track))
+        known = previous_agent(floor.office, floor.office.contact_of(track))
         yield Next(what="previous_agent", at_ns=patience_ns, agent_id=known)
     rises_ns = floor.rises_ns(track)
     if rises_ns:

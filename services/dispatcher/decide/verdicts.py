@@ -3,6 +3,7 @@ counts is listed here."""
 
 from __future__ import annotations
 
+from services.dispatcher.decide.archive import previous_agent
 from services.dispatcher.decide.assignment import scored
 from services.dispatcher.decide.pool import PARTS, Admission, Candidate, Entrance, Pool, Roster
 from services.dispatcher.decide.sheet import Sheet, bar_rule
@@ -65,7 +66,7 @@ def _told(each: Scored | Verdict, why: Explanation) -> tuple[AgentId, list[float
 
 def _previous(sheet: Sheet, track: Track, roster: Roster) -> Candidate | None:
     policy, _ = sheet.floor.account.policy_of(track.conversation.inbox_id)
-    known = sheet.floor.office.previous.get(sheet.floor.office.contact_of(track))
+    known = previous_agent(sheet.floor.office, sheet.floor.office.contact_of(track))
     if not policy.prefer_previous_agent or known is None or known == sheet.barred(track):
         return None
     return roster.find(known)

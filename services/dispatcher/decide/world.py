@@ -5,7 +5,7 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from typing import cast, get_args
 
-from services.dispatcher.decide import fold
+from services.dispatcher.decide import archive, fold
 from services.dispatcher.decide.floor import Floor
 from services.dispatcher.decide.settings import Settings
 from services.dispatcher.decide.state import Office, State, Track
@@ -13,10 +13,21 @@ from shared import directory
 from shared.events import (
     AccountCreated,
     AccountEvent,
+    AgentOffline,
+    AgentOnline,
+    AvailabilityChanged,
+    ContactChanged,
+    ContactCreated,
+    ContactMerged,
     ConversationQueued,
     Event,
     LabelRemoved,
     LabelSaved,
+    MessageEdited,
+    MessageRetracted,
+    PrimaryDeviceChanged,
+    Read,
+    Received,
     RoutingEvent,
     WriterStarted,
 )
@@ -24,6 +35,23 @@ from shared.ids import AccountId, AgentId, ConversationId, Position
 
 _SAVED = frozenset(get_args(AccountEvent))
 """Asked of every event first: a look into a set instead of a walk over a union."""
+
+_APART: frozenset[type] = frozenset(
+    (
+        Received,
+        Read,
+        AgentOnline,
+        AgentOffline,
+        AvailabilityChanged,
+        PrimaryDeviceChanged,
+        ContactCreated,
+        ContactChanged,
+        ContactMerged,
+        MessageEdited,
+        MessageRetracted,
+    )
+)
+"""What moves no conversation, so that none is taken from its shelf for it."""
 
 
 class World:
@@ -56,24 +84,33 @@ class World:
             self._floors.pop(account_id, None)
             self.unsettled[account_id] = None
             return None
-        touched = fold.evolve(state, office, cast("fold.RoutedEvent", event), position, at_ns)
-        if touched is fold.UNTOUCHED:
-            return touched
-        self.unsettled[account_id] = None
+        return self._fold(office, cast("fold.RoutedEvent", event), position, at_ns)
+
+    def _fold(
+        self, office: Office, event: fold.RoutedEvent, position: Position, at_ns: int
+    ) -> fold.Touched:
+        account_id = event.account_id
+        conversation_id = None
+        if type(event) not in _APART:
+            conversation_id = cast("ConversationId", event.conversation_id)  # type: ignore[union-attr]
+            archive.fetch(office, account_id, conversation_id)
+        touched = fold.evolve(self.state, office, event, position, at_ns)
         floor = self._floors.get(account_id)
-        if floor is not None:
-            self._follow(account_id, floor, touched)
+        if touched is not fold.UNTOUCHED:
+            self.unsettled[account_id] = None
+            if floor is not None:
+                self._follow(account_id, floor, touched)
+        track = None if conversation_id is None else office.tracks.get(conversation_id)
+        if track is not None and archive.shelve(office, track) and floor is not None:
+            floor.forget(track.conversation.conversation_id)
         return touched
 
     def owners(self, account_id: AccountId, touched: fold.Touched | None) -> list[AgentId]:
         """Who has the conversations that were touched."""
         tracks = self.state.offices[account_id].tracks
-        found = (
-            [tracks[each].conversation.agent_id for each in touched.conversations]
-            if touched
-            else []
-        )
-        return [agent_id for agent_id in found if agent_id is not None]
+        found = [tracks.get(each) for each in touched.conversations] if touched else []
+        owners = [track.conversation.agent_id for track in found if track is not None]
+        return [agent_id for agent_id in owners if agent_id is not None]
 
     def lapsed(self, event: RoutingEvent) -> AgentId | None:
         """Who has just lost the conversation because their lease lapsed."""

@@ -6,6 +6,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from services.dispatcher.decide import Settings
+from services.dispatcher.decide.archive import previous_agent
 from services.dispatcher.decide.state import NEVER, Agent, Office, State, Track
 from shared.directory import Account
 from shared.events import ConversationAssigned, ConversationQueued, RoutingEvent
@@ -94,7 +95,7 @@ class Rule:
             "round_robin": (rank, turn, load, skill),
             "longest_idle": (skill, rank, idle, load),
         }
-        known = self.office.previous.get(self.office.contact_of(track))
+        known = previous_agent(self.office, self.office.contact_of(track))
         is_known = policy.prefer_previous_agent and known == agent_id
         return (not is_known, parts[policy.strategy], agent_id)
 
@@ -122,7 +123,7 @@ class Rule:
 
     def _is_kept(self, track: Track) -> bool:
         policy, _ = self.account.policy_of(track.conversation.inbox_id)
-        known = self.office.previous.get(self.office.contact_of(track))
+        known = previous_agent(self.office, self.office.contact_of(track))
         if not policy.prefer_previous_agent or known is None:
             return False
         if known not in self.account.agents:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from services.dispatcher.decide import Evidence, Settings, State, Touched, World, decide, faults
+from services.dispatcher.decide.archive import find
+from services.dispatcher.decide.state import Track
 from shared import codec
 from shared.events import ConversationAssigned, ConversationQueued, Event, RoutingEvent
 from shared.ids import AgentId, Position
@@ -79,8 +81,14 @@ class Simulation:
 
     def owner(self, name: str) -> AgentId | None:
         """Who has the conversation of that name."""
-        tracks = self.world.state.offices[desk.ACCOUNT].tracks
-        return tracks[desk.conversation_id(name)].conversation.agent_id
+        return self.track(name).conversation.agent_id
+
+    def track(self, name: str) -> Track:
+        """The conversation of that name."""
+        office = self.world.state.offices[desk.ACCOUNT]
+        found = find(office, desk.ACCOUNT, desk.conversation_id(name))
+        assert found is not None
+        return found
 
 
 def assigned(events: list[RoutingEvent]) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from services.dispatcher.decide import Settings, State, World, decide
+from services.dispatcher.decide.archive import find
 from shared import codec, events
 from shared.events import ConversationAssigned, Event
 from shared.events.conversation import Priority
@@ -211,12 +212,12 @@ def _check_capacity(simulation: Simulation, decided: list[events.RoutingEvent]) 
 
 def _check_wishes(simulation: Simulation) -> None:
     log = [event for _, _, event in simulation.log]
-    known = simulation.world.state.offices[desk.ACCOUNT].tracks
+    office = simulation.world.state.offices[desk.ACCOUNT]
     wishes = [
         e
         for e in log
         if isinstance(e, events.ClaimRequested | events.AssignmentRequested)
-        and e.conversation_id in known
+        and find(office, desk.ACCOUNT, e.conversation_id) is not None
     ]
     granted = [
         e

@@ -1,0 +1,109 @@
+"""Conversations that are over take next to no memory, and go on as if nothing had been put away."""
+
+from __future__ import annotations
+
+import string
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.dispatcher.decide import State, World
+from services.dispatcher.decide.shelf import Shelf, pack_id, unpack_id
+from shared import codec
+from shared.events import AssignmentRefused
+from tests.support import desk
+from tests.unit.dispatcher.simulation import SECOND_NS, Simulation, assigned, pair
+from tests.unit.dispatcher.test_properties import PHASES
+
+_NAMES = st.one_of(
+    st.uuids().map(str),
+    st.text(alphabet=string.printable + "é語", min_size=0, max_size=40),
+    st.uuids().map(lambda each: str(each).upper()),
+)
+
+
+def _office() -> Simulation:
+    simulation = Simulation()
+    simulation.tell(desk.agent("ann"), desk.agent("bob"), desk.team("ann", "bob"), desk.inbox())
+    simulation.tell(desk.policy(first_response_s=60, next_response_s=90))
+    return simulation
+
+
+def _serve(simulation: Simulation, name: str) -> None:
+    simulation.tell(desk.started(name, priority="high", language="zh"), desk.wrote(name))
+    simulation.settle()
+    seen = simulation.position
+    simulation.tell(desk.received("ann", seen), desk.answered(name, "ann", seen_up_to=seen))
+    simulation.tell(desk.resolved(name, "ann", seen_up_to=simulation.position))
+    simulation.settle()
+
+
+def test_a_conversation_that_is_over_is_put_away_and_taken_out_again() -> None:
+    """Months later a visitor writes again: it is in its queue with its priority, and goes to the agent they know."""
+    simulation = _office()
+    simulation.tell(desk.online("ann"))
+    _serve(simulation, "c")
+    office = simulation.world.state.offices[desk.ACCOUNT]
+    assert (len(office.tracks), len(office.resolved), len(office.previous)) == (0, 1, 0)
+    before = simulation.track("c").conversation
+    simulation.tell(desk.online("bob"), desk.labelled("c", "vip"))
+    assert (len(office.tracks), simulation.track("c").conversation.labels) == (0, ("vip",))
+    simulation.now_ns += 200 * 86_400 * SECOND_NS
+    simulation.tell(desk.wrote("c"))
+    assert assigned(simulation.settle()) == [pair("c", "ann")]
+    after = simulation.track("c").conversation
+    kept = ("inbox_id", "contact_id", "priority", "language", "channel", "started", "last_answer")
+    assert all(getattr(after, name) == getattr(before, name) for name in kept)
+    assert len(office.resolved) == 0
+
+
+def test_a_wish_about_a_conversation_that_is_over_is_answered() -> None:
+    """It is refused, on record, and the conversation put away again."""
+    simulation = _office()
+    simulation.tell(desk.online("ann"))
+    _serve(simulation, "c")
+    simulation.tell(desk.claim("c", "bob"))
+    (refused,) = simulation.settle()
+    assert isinstance(refused, AssignmentRefused)
+    assert refused.code == "not_waiting"
+    assert len(simulation.world.state.offices[desk.ACCOUNT].resolved) == 1
+
+
+def test_what_is_over_takes_a_hundred_bytes() -> None:
+    """In memory as in a snapshot: no more than 100 bytes for each, contact included."""
+    simulation = _office()
+    simulation.tell(desk.online("ann"))
+    _serve(simulation, "first")
+    empty = len(codec.pack(simulation.world.state.offices))
+    for number in range(200):
+        _serve(simulation, f"c{number}")
+    office = simulation.world.state.offices[desk.ACCOUNT]
+    assert len(office.resolved) == 201
+    assert (len(codec.pack(simulation.world.state.offices)) - empty) / 200 < 120
+    restarted = World(codec.unpack(codec.pack(simulation.world.state), State), simulation.settings)
+    assert codec.pack(restarted.state) == codec.pack(simulation.replayed().state)
+
+
+@settings(max_examples=60, deadline=None, phases=PHASES)
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["put", "pop"]), st.integers(0, 9), st.binary(max_size=300))
+    ),
+    names=st.lists(_NAMES, min_size=10, max_size=10, unique=True),
+)
+def test_a_shelf_is_a_map(steps: list[tuple[str, int, bytes]], names: list[str]) -> None:
+    """It answers as a dict would, whatever the ids look like; what is too long is not taken."""
+    shelf, known = Shelf(), dict[str, bytes]()
+    for step, number, value in steps:
+        name = names[number]
+        if step == "pop":
+            assert shelf.pop(name) == known.pop(name, None)
+            continue
+        known.pop(name, None)
+        if shelf.put(name, value):
+            known[name] = value
+        else:
+            assert max(len(value), len(name.encode()) + 2) > 255
+    assert {name: shelf.get(name) for name in names} == {name: known.get(name) for name in names}
+    assert len(shelf) == len(known)
+    assert [unpack_id(pack_id(name)) for name in names] == names
