@@ -34,6 +34,9 @@ class _Record(msgspec.Struct, frozen=True, array_like=True):
     previous: int
     answered_by: int
     labels: tuple[int, ...]
+    met: tuple[int, ...] = ()
+    moved: Position = 0
+    moved_by: int = 0
 
 
 def shelve(office: Office, track: Track) -> bool:
@@ -55,6 +58,9 @@ def shelve(office: Office, track: Track) -> bool:
         previous=_number(office, state.previous_agent_id),
         answered_by=_number(office, state.last_answer_agent_id),
         labels=tuple(_number(office, label) for label in state.labels),
+        met=tuple(_number(office, condition) for condition in track.met),
+        moved=track.moved,
+        moved_by=_number(office, track.moved_by),
     )
     if not office.resolved.put(state.conversation_id, codec.pack(record)):
         return False
@@ -135,5 +141,8 @@ def _track(
             last_entry=record.last_entry,
             last_answer=record.last_answer,
             last_answer_agent_id=AgentId(answered_by) if answered_by is not None else None,
-        )
+        ),
+        met=tuple(names[each - 1] for each in record.met),
+        moved=record.moved,
+        moved_by=names[record.moved_by - 1],
     )

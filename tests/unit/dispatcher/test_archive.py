@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import string
+from typing import TypeVar
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.dispatcher.decide import State, World
+from services.dispatcher.decide.archive import find, shelve
 from services.dispatcher.decide.shelf import Shelf, pack_id, unpack_id
+from services.dispatcher.decide.state import Office
 from shared import codec
 from shared.events import AssignmentRefused
 from tests.support import desk
 from tests.unit.dispatcher.simulation import SECOND_NS, Simulation, assigned, pair
 from tests.unit.dispatcher.test_properties import PHASES
 
+T = TypeVar("T", bound=msgspec.Struct)
 _NAMES = st.one_of(
     st.uuids().map(str),
     st.text(alphabet=string.printable + "é語", min_size=0, max_size=40),
@@ -82,6 +87,66 @@ def test_what_is_over_takes_a_hundred_bytes() -> None:
     assert (len(codec.pack(simulation.world.state.offices)) - empty) / 200 < 120
     restarted = World(codec.unpack(codec.pack(simulation.world.state), State), simulation.settings)
     assert codec.pack(restarted.state) == codec.pack(simulation.replayed().state)
+
+
+_SETTLED = frozenset(
+    {
+        # Of waits that are over: new ones have other positions.
+        *("missed_first", "missed_next", "missed_resolution", "reassigned", "escalated"),
+        *("escalated_resolution", "fallen_to", "fallen_since", "fallen_past", "times", "opened_ns"),
+        # Set anew with every assignment, return or bar.
+        *("assigned_ns", "lease_s", "queued", "queued_ns", "barred_ns", "barred_until"),
+        # Not looked at by routing, or only while it is snoozed.
+        *("rating", "snoozed_until_ns"),
+    }
+)
+"""What need not be kept of a conversation that is over."""
+
+
+def test_nothing_that_matters_is_lost() -> None:
+    """Every field of a conversation and of what routing knows of it is kept, or stands in the list of what is settled:
+    who adds one decides."""
+    simulation = _office()
+    simulation.tell(desk.online("ann"))
+    _serve(simulation, "c")
+    kept = simulation.track("c")
+    state, track = _filled(kept.conversation), _filled(kept)
+    track.conversation = state
+    office = Office(tracks={state.conversation_id: track})
+    assert shelve(office, track)
+    found = find(office, state.account_id, state.conversation_id)
+    assert found is not None
+    for before, after in ((state, found.conversation), (track, found)):
+        lost = {
+            field.name
+            for field in msgspec.structs.fields(before)
+            if field.name != "conversation"
+            and getattr(before, field.name) != getattr(after, field.name)
+        }
+        assert lost <= _SETTLED
+
+
+def _filled(struct: T) -> T:
+    """A copy with something else than the default in every field that a resolved conversation may have."""
+    values: dict[str, object] = {}
+    cleared = ("phase", "unanswered", "requests", "agent_id", "assigned", "conversation")
+    for number, field in enumerate(msgspec.structs.fields(struct), start=7):
+        value = getattr(struct, field.name)
+        if field.name in cleared or field.name in _RESOLVED:
+            continue
+        if isinstance(value, str) and field.name not in ("priority", "account_id"):
+            values[field.name] = desk.identifier(field.name)
+        elif isinstance(value, int) and not isinstance(value, bool):
+            values[field.name] = number
+        elif isinstance(value, tuple):
+            values[field.name] = (field.name,)
+        elif value is None:
+            values[field.name] = desk.identifier(field.name)
+    return msgspec.structs.replace(struct, **values)
+
+
+_RESOLVED = frozenset({"released_by", "wanted_team_id", "answerer", "barred_agent_id", "opened"})
+"""What the fold of the end has cleared."""
 
 
 @settings(max_examples=60, deadline=None, phases=PHASES)
