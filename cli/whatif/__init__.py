@@ -144,6 +144,10 @@ def _report(found: Difference) -> None:
         click.echo(f"  {agent_id}{now:>8,d}{other:>14,d}")
     click.echo(f"{found.moved_count} waits with another owner")
     for moved in found.moved:
-        click.echo(
-            f"  {moved.conversation_id}  {moved.owner or 'nobody'} → {moved.other_owner or 'nobody'}"
-        )
+        waits = f"{_waited(moved.waited_s)} → {_waited(moved.other_waited_s)}"
+        owners = f"{moved.owner or 'nobody'} → {moved.other_owner or 'nobody'}"
+        click.echo(f"  {moved.conversation_id}  {owners}  {waits}")
+
+
+def _waited(seconds: float | None) -> str:
+    return "for ever" if seconds is None else f"{seconds:,.1f} s"
