@@ -25,7 +25,7 @@ test: .venv-dev ## everything that the continuous integration runs, on servers t
 check: .venv-dev ## the quick part: lint, types, import rules, unit tests
 	@$(BIN)/python -m deploy.dev.steps lint types imports unit
 
-bench: .venv ## the figures, with the raw servers measured beside them. QUICK=1 small, ONLY=B1,B3 some of them
+bench: $(if $(FLAME),.venv-dev,.venv) ## the figures beside the raw servers. QUICK=1 small, ONLY=B1,B3 some, FLAME=1 draws flame graphs
 	@$(BIN)/python -m bench
 
 prove: .venv ## faults by the dozen, then a verdict. SEED=n repeats, SECONDS=n, KILLS=1, POINTS=1, BUGS=1, SCENARIOS=1

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import drain, idle, ingest, report, storm, whole_way
+from bench import assignment, drain, idle, ingest, report, storm, whole_way
 from bench.figures import Measured, Point, Row, Scale
 from bench.places import RESULTS
 
@@ -19,6 +19,7 @@ FIGURES: dict[str, Callable[[Scale], Measured]] = {
     "B4": whole_way.measure,
     "B5": storm.measure,
     "B6": idle.measure,
+    "B7": assignment.measure,
 }
 
 

@@ -202,7 +202,8 @@ async def _measure(site: Site, scale: Scale, name: str) -> Measured:
         rows = [_full_row(full, raw, name), *_calm_rows(calm, load, name)]
         if flame.is_wanted() and name == "R1":
             with flame.recording(site, "B4", ("gateway", "store", "dispatcher"), RESULTS):
-                await way.saturated()
+                for _ in range(scale.of(2, 6)):
+                    await way.saturated()
         points = []
         for rate in (
             (500.0,) if scale.is_quick else (500.0, 1_000.0, 2_000.0, 4_000.0, 6_000.0, 8_000.0)

@@ -40,14 +40,15 @@ _DEAF_S = 5.0
 
 
 class Bucket:
-    """What is known of one bucket's chain. `to`: everything up to there was heard, but for what lies after
-    `missing_since`."""
+    """What is known of one bucket's chain. `to`: everything from `begun` up to there was heard, but for what lies
+    after `missing_since`."""
 
-    __slots__ = ("asked_at_s", "heard_at_s", "missing_since", "number", "to")
+    __slots__ = ("asked_at_s", "begun", "heard_at_s", "missing_since", "number", "to")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.to: Position | None = None
+        self.begun: Position = 0
         self.missing_since: Position | None = None
         self.heard_at_s = 0.0
         self.asked_at_s = 0.0
@@ -103,9 +104,12 @@ class Delivery:
         assert session.principal is not None
         bucket = self._buckets[bucket_of(session.principal.account_id)]
         if bucket.to is None:
-            bucket.to = checkpoint
+            bucket.to = bucket.begun = checkpoint
             bucket.heard_at_s = clock.monotonic_s()
-        session.wanted = max(session.wanted, bucket.to if bucket.to > checkpoint else 0)
+        # The page was asked to include all that was heard before the session was known here, and what was heard since
+        # said for itself whether it is for this inbox. Only what lies before the chain's beginning nobody heard.
+        if bucket.begun > checkpoint:
+            session.wanted = max(session.wanted, bucket.begun)
         if session.wanted > checkpoint:
             self._catch_up.want(session)
 
@@ -140,6 +144,8 @@ class Delivery:
             bucket.miss(bucket.to, "chain")
         if hint.incomplete:
             bucket.miss(hint.since, "incomplete")
+        if bucket.to is None:
+            bucket.begun = hint.since
         bucket.to = max(bucket.to or 0, hint.to)
         metrics.HINTS.labels("full" if hint.entries else "empty").inc()
         if self._deaf:
