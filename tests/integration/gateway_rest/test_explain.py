@@ -33,9 +33,10 @@ async def test_a_night_can_be_read_in_the_morning(office: Office, world: World) 
         "/policies", {"name": "Day", "first_response_s": 3600, "escalate_after_s": 600}
     )
     body = {"policy_id": policy["policy_id"], "skills": {"tea": 2, "latin": 3}}
-    await office.admin.patch(f"/inboxes/{office.inbox['inbox_id']}", body)
     bob = {"name": "Bob", "email": f"{new_id()}@office.example", "password": PASSWORD}
-    await office.admin.made("/agents", bob | {"skills": {"tea": 5}})
+    await office.admin.made("/agents", bob | {"skills": {"tea": 5, "latin": 5}})
+    ruled = await office.admin.patch(f"/inboxes/{office.inbox['inbox_id']}", body)
+    assert ruled.status == 200, ruled
     visitor, _ = await office.arrive()
     conversation_id, _ = await office.start(visitor, "salve")
     path = f"/conversations/{conversation_id}/explain"
