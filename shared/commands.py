@@ -14,24 +14,43 @@ from shared.ids import AccountId, AgentId, ConversationId, DeviceId, Position
 class Connection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One open connection of an agent's device. `connection` is unique for ever ("<gateway>:<number>"), so the
     lease or goodbye of an old connection never touches a newer one of the same device. `active` counts up when
-    the person does something (sends, reads, types)."""
+    the person does something (sends, reads, types). `is_awake`: the device acknowledged something since the last
+    beat, so it is there, whatever it did not answer before."""
 
     account_id: AccountId
     agent_id: AgentId
     device_id: DeviceId
     connection: str
     active: int = 0
+    is_awake: bool = False
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a gateway knows of an agent's alerts: nobody answered for the entries `oldest`..`newest` (0: none).
+    `device_id` was told to make itself heard and has acknowledged nothing for `age_s`; None: devices here hold the
+    entries (for `age_s` the oldest) and none of them was told. `until_ns`: until when (log time) the newest is worth an alert. `heard`: the newest entry that
+    was answered here. What a gateway says of an agent replaces what it said of them before."""
+
+    account_id: AccountId
+    agent_id: AgentId
+    device_id: DeviceId | None = None
+    oldest: Position = 0
+    newest: Position = 0
+    until_ns: int = 0
+    age_s: float = 0.0
+    heard: Position = 0
 
 
 class Beats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A gateway's batch: connections that opened, closed, or are alive (leases). Sent at once on open and close
-    and every `beat_s` seconds for all; an empty one says that the gateway itself is alive. Visitors' connections
-    are not in it."""
+    and every `beat_s` seconds for all; an empty one says that the gateway itself is alive. `waiting` comes at once
+    when a device does not answer its alert. Visitors' connections are not in it."""
 
     gateway: str
     opened: tuple[Connection, ...] = ()
     closed: tuple[Connection, ...] = ()
     alive: tuple[Connection, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
 
 
 class SetAvailability(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,13 +75,17 @@ class AskPresence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentPresence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One agent now."""
+    """One agent now. `alert`, `alert_until_ns`: as recorded with the last move of the lock. `heard`: the newest
+    inbox entry that a device of theirs is known to have been heard for."""
 
     agent_id: AgentId
     online: bool
     availability: Availability = "online"
     primary_device_id: DeviceId | None = None
     fence: int = 0
+    alert: Position = 0
+    alert_until_ns: int = 0
+    heard: Position = 0
 
 
 class PresenceAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

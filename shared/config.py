@@ -78,6 +78,14 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
     stream_max_bytes: Annotated[
         int, msgspec.Meta(ge=16_777_216, description="size limit of the log stream")
     ] = 8_589_934_592
+    alert_wait_s: Annotated[
+        float,
+        msgspec.Meta(
+            gt=0,
+            le=3600,
+            description="a device that was told to alert and acknowledges nothing this long loses the lock",
+        ),
+    ] = 5.0
     log_format: Annotated[Literal["json", "pretty"], _d("how logs are written to stdout")] = "json"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _d("least level")] = "info"
 

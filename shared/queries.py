@@ -316,11 +316,22 @@ class ReceivedRow(_Struct, frozen=True, kw_only=True):
 
 class ReadInbox(ByAccount, frozen=True, kw_only=True):
     """`inbox` → InboxPage: entries of one inbox after a position, in order, cut at `limit` or 512 KiB, and the
-    receipts changed since in conversations that concern the owner."""
+    receipts changed since in conversations that concern the owner. `unheard_since_ns`: for an agent who comes back,
+    also what stands before it, is not older than this, and may still need an alert."""
 
     owner_id: str
     after: Position = 0
     limit: int = 500
+    unheard_since_ns: int = 0
+
+
+class UnheardRow(_Struct, frozen=True, kw_only=True):
+    """An entry of an agent's inbox that is worth an alert: somebody else's message or an assignment, in a conversation
+    that they hold and have not read up to there."""
+
+    position: Position
+    at_ns: int
+    conversation_id: ConversationId
 
 
 class InboxPage(_Struct, frozen=True, kw_only=True):
@@ -332,6 +343,8 @@ class InboxPage(_Struct, frozen=True, kw_only=True):
     unread: int = 0
     receipts: tuple[ReceiptRow, ...] = ()
     more: bool = False
+    unheard: tuple[UnheardRow, ...] = ()
+    """Asked for with `unheard_since_ns`: the newest 50, newest first."""
 
 
 class ReadHeads(_Struct, frozen=True, kw_only=True):
@@ -376,6 +389,16 @@ class Answer(_Struct, frozen=True, kw_only=True):
 # ---------------------------------------------------------------- hints
 
 
+class Lock(_Struct, frozen=True, kw_only=True):
+    """A move of an agent's alert lock, as `PrimaryDeviceChanged` recorded it."""
+
+    agent_id: AgentId
+    device_id: DeviceId | None
+    fence: int
+    alert: Position = 0
+    alert_until_ns: int = 0
+
+
 class Hint(_Struct, frozen=True, kw_only=True):
     """What one commit changed for the accounts of a bucket. `since` and `to` chain the hints of a bucket: a gateway
     whose last `to` is not this `since` has missed one and reads. The store repeats an empty one every second.
@@ -389,6 +412,6 @@ class Hint(_Struct, frozen=True, kw_only=True):
     receipt_owners: tuple[str, ...] = ()
     """Beside each receipt: the inbox owners it concerns, joined with a space."""
     lists: tuple[tuple[AccountId, str], ...] = ()
-    primaries: tuple[tuple[AgentId, DeviceId | None, int], ...] = ()
+    locks: tuple[Lock, ...] = ()
     incomplete: bool = False
     """Entries were left out, to keep the hint under 512 KiB or because the store is far behind: read the inboxes."""

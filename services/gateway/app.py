@@ -218,4 +218,5 @@ async def _beat(live: Live) -> None:
     await asyncio.sleep(beat_s * random.random())  # noqa: S311 - jitter
     while True:
         await live.parts.presence.beat()
+        await live.alerts.beat(live.parts.presence)
         await asyncio.sleep(beat_s)

@@ -101,7 +101,9 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     hint_silence_s: Annotated[
         float, _seconds("silence of the store before inboxes are checked")
     ] = 3.0
-    alert_for_s: Annotated[float, _seconds("how long an entry may make a device heard")] = 120.0
+    alert_for_s: Annotated[float, _seconds("how old an entry may be that makes a device heard")] = (
+        120.0
+    )
     drain_s: Annotated[float, _seconds("time to finish when the process is told to stop")] = 10.0
     come_back_s: Annotated[
         float, _seconds("sessions come back within this time after a restart")

@@ -8,29 +8,31 @@ Never: an entry out of order, or one taken for delivered because it was sent."""
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Sequence
 from itertools import groupby
 
 import structlog
 
 from services.gateway import metrics
+from services.gateway.alerts import Alerts
 from services.gateway.catch_up import CatchUp
 from services.gateway.handing import Handing
 from services.gateway.lists import Lists
 from services.gateway.looking_relay import LookingRelay
 from services.gateway.parts import Parts
+from services.gateway.primaries import Primaries
 from services.gateway.sessions.registry import Registry
 from services.gateway.sessions.session import Session
 from shared import clock
 from shared.bus import CoreMessage
-from shared.codec import to_json, unpack
+from shared.codec import unpack
 from shared.crashpoints import crashpoint
 from shared.errors import Malformed, Rejected, Unavailable
 from shared.ids import AccountId, Position
 from shared.planted import planted
 from shared.queries import Entry, Hint, ReadHeads, ReceiptRow
 from shared.subjects import HINT_BUCKETS, bucket_of, hint_subject
-from shared.wire.frames import Alert
 
 log = structlog.get_logger(__name__)
 
@@ -62,11 +64,26 @@ class Bucket:
         self.missing_since = since if before is None else min(before, since)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Audience:
+    """Who else is told of what a hint says."""
+
+    lists: Lists
+    alerts: Alerts
+    primaries: Primaries
+
+
 class Delivery:
     """`start` before sessions are taken, `run` in a task."""
 
     def __init__(
-        self, parts: Parts, *, registry: Registry, handing: Handing, catch_up: CatchUp, lists: Lists
+        self,
+        parts: Parts,
+        *,
+        registry: Registry,
+        handing: Handing,
+        catch_up: CatchUp,
+        audience: Audience,
     ) -> None:
         self._bus = parts.bus
         self._shard = parts.shared.shard
@@ -77,8 +94,7 @@ class Delivery:
         self._registry = registry
         self._handing = handing
         self._catch_up = catch_up
-        self._primaries = handing.primaries
-        self._lists = lists
+        self._audience = audience
         self._looking: LookingRelay | None = None
         self._buckets = [Bucket(number) for number in range(HINT_BUCKETS)]
         self._epoch = ""
@@ -150,13 +166,13 @@ class Delivery:
         metrics.HINTS.labels("full" if hint.entries else "empty").inc()
         if self._deaf:
             self._send_back_deaf()
+        # First, so that what came in the same commit alerts where the lock is now.
+        for lock in hint.locks:
+            self._audience.alerts.learn(lock)
         self._take_entries(hint.entries)
         self._take_receipts(hint)
-        for agent_id, device_id, fence in hint.primaries:
-            if self._primaries.learn(agent_id, device_id, fence) and device_id is not None:
-                self._alert(agent_id, device_id)
         for account_id, team_id in hint.lists:
-            self._lists.changed(account_id, team_id, hint.to)
+            self._audience.lists.changed(account_id, team_id, hint.to)
 
     def _take_entries(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -205,21 +221,13 @@ class Delivery:
     def _take_receipts(self, hint: Hint) -> None:
         by_session: dict[Session, list[ReceiptRow]] = {}
         for row, owners in zip(hint.receipts, hint.receipt_owners, strict=False):
+            self._audience.alerts.read(row)
             for owner_id in owners.split():
                 for session in self._registry.of_owner(owner_id):
                     by_session.setdefault(session, []).append(row)
         for session, rows in by_session.items():
             if session.mode != "deaf":
                 self._handing.receipts(session, rows)
-
-    def _alert(self, agent_id: str, device_id: str) -> None:
-        """The lock moved: its new holder learns that something is unacknowledged."""
-        for session in self._registry.of_owner(agent_id):
-            if session.device_id == device_id and session.window is not None:
-                position = session.window.last_unacked
-                if position:
-                    session.send(to_json(Alert(position=position)))
-                    metrics.SENT.labels("alert").inc()
 
     def _change_epoch(self, epoch: str) -> bool:
         """Whether numbers were made anew: then nothing that sessions or we hold fits any more."""
@@ -289,6 +297,7 @@ class Delivery:
             bucket.missing_since = None
         if self._looking is not None:
             self._looking.missed(bucket.number, told.checkpoint)
+        self._doubt_locks(bucket)
         for owner_id, head in told.result.heads.items():
             for session in self._registry.of_owner(owner_id):
                 if head > session.position:
@@ -298,6 +307,12 @@ class Delivery:
             for session in self._registry.of_owner(owner_id):
                 session.receipts_since = min(since, session.receipts_since or since)
                 self._fall_behind(session)
+
+    def _doubt_locks(self, bucket: Bucket) -> None:
+        """The lost hint may have told of a move: presence knows."""
+        for account_id in self._registry.accounts():
+            if bucket_of(account_id) == bucket.number:
+                self._audience.primaries.ask(account_id, is_urgent=True)
 
     def _fall_behind(self, session: Session) -> None:
         if session.mode in ("live", "reading"):

@@ -1,8 +1,11 @@
-"""The last step: entries and receipts become frames of one session, within its window, marked with who may alert."""
+"""The last step: entries and receipts become frames of one session, within its window, marked with who may alert.
+
+An agent's device may alert for a few seconds only (`alert_wait_s`): then the lock may be somewhere else."""
 
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import Sequence
 
 import msgspec
@@ -13,9 +16,11 @@ from services.gateway.primaries import Primaries
 from services.gateway.sessions.packing import pack_entries
 from services.gateway.sessions.session import Session
 from services.gateway.tokens import Principal
+from services.gateway.unheard import Alerting, Unheard
 from services.gateway.views import Views, at
 from shared import clock
 from shared.codec import to_json
+from shared.ids import AgentId
 from shared.labelled import labelled
 from shared.planted import planted
 from shared.queries import Entry, ReceiptRow
@@ -25,16 +30,30 @@ from shared.wire.views import EntryView
 _RECEIPTS_A_FRAME = 100
 
 
+class AlertTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """How old an entry may be to be worth an alert, and how long the right to alert lasts."""
+
+    for_ns: int
+    wait_ns: int
+
+
 class Handing:
     """Used by live delivery, by catching up and by the welcome; every entry passes here once per session."""
 
     def __init__(
-        self, *, views: Views, cursors: Cursors, primaries: Primaries, alert_for_s: float
+        self,
+        *,
+        views: Views,
+        cursors: Cursors,
+        primaries: Primaries,
+        unheard: Unheard,
+        times: AlertTimes,
     ) -> None:
         self._views = views
         self._cursors = cursors
-        self.primaries = primaries
-        self._alert_for_ns = int(alert_for_s * 1e9)
+        self._primaries = primaries
+        self._unheard = unheard
+        self._times = times
 
     def views_of(self, rows: Sequence[Entry], principal: Principal) -> list[EntryView]:
         """The entries as one person may see them; the same for all devices of theirs."""
@@ -56,11 +75,7 @@ class Handing:
         if not fresh:
             return
         now_s = asyncio.get_running_loop().time()
-        until = at(clock.now_ns() + self._alert_for_ns)
-        is_heard = principal.kind == "visitor" or self.primaries.is_heard(
-            principal.id, session.device_id
-        )
-        marked = [_marked(v, principal, until) if is_heard else v for v in fresh]
+        marked = self._marked(fresh, session, principal)
         owner_id, epoch = session.owner_id, session.epoch
         for frame in pack_entries(
             marked, lambda p: self._cursors.encode(owner_id, epoch, p), current=current
@@ -79,6 +94,56 @@ class Handing:
             session.send(to_json(Receipts(receipts=part)))
             labelled(metrics.SENT, "receipts").inc()
 
+    def _marked(
+        self, views: Sequence[EntryView], session: Session, principal: Principal
+    ) -> list[EntryView]:
+        """The entries with their alerts, and a note in the book of who was told."""
+        now_ns = clock.now_ns()
+        floor = at(now_ns - self._times.for_ns)
+        is_agent = principal.kind == "agent"
+        if is_agent:
+            self._settle(views, principal)
+            floor_position = self._unheard.heard(AgentId(principal.id))
+            is_told = self._primaries.is_heard(principal.id, session.device_id)
+        else:
+            floor_position, is_told = 0, True
+        wanted = {
+            view.position
+            for view in views
+            if view.at >= floor and view.position > floor_position and _wants(view, principal)
+        }
+        if is_agent and wanted:
+            self._unheard.handed(
+                (principal.account_id, AgentId(principal.id)),
+                [self._alerting(view) for view in views if view.position in wanted],
+                session.device_id if is_told else None,
+                clock.monotonic_s(),
+            )
+        if not wanted or not is_told:
+            return list(views)
+        until = at(now_ns + (self._times.wait_ns if is_agent else self._times.for_ns))
+        return [
+            msgspec.structs.replace(view, alert=True, alert_until=until)
+            if view.position in wanted
+            else view
+            for view in views
+        ]
+
+    def _settle(self, views: Sequence[EntryView], principal: Principal) -> None:
+        """What the agent wrote themselves, or does not hold any more, needs no answer."""
+        for view in views:
+            is_own = view.message is not None and view.message.author.id == principal.id
+            if is_own or view.kind == "conversation_left":
+                self._unheard.read(AgentId(principal.id), view.conversation_id, view.position)
+
+    def _alerting(self, view: EntryView) -> Alerting:
+        at_ns = int(dt.datetime.fromisoformat(view.at).timestamp() * 1000) * 1_000_000
+        return Alerting(
+            position=view.position,
+            conversation_id=view.conversation_id,
+            until_ns=at_ns + self._times.for_ns,
+        )
+
 
 def _without_seq(view: EntryView) -> EntryView:
     """Only for the planted bug of that name."""
@@ -87,15 +152,10 @@ def _without_seq(view: EntryView) -> EntryView:
     return msgspec.structs.replace(view, message=msgspec.structs.replace(view.message, seq=0))
 
 
-def _marked(view: EntryView, principal: Principal, until: str) -> EntryView:
-    """The entry with its alert, if it is one that a person wants to hear of."""
-    match view.kind:
-        case "message":
-            wants = view.message is not None and view.message.author.id != principal.id
-        case "conversation_assigned":
-            wants = True
-        case _:
-            wants = False
-    if not wants or not view.held:
-        return view
-    return msgspec.structs.replace(view, alert=True, alert_until=until)
+def _wants(view: EntryView, principal: Principal) -> bool:
+    """Whether the entry is one that a person wants to hear of."""
+    if not view.held:
+        return False
+    if view.kind == "message":
+        return view.message is not None and view.message.author.id != principal.id
+    return view.kind == "conversation_assigned"

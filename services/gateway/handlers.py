@@ -110,7 +110,7 @@ class Handlers:
         return None if session.connection is None else self._tell_left(session, session.connection)
 
     async def _tell_left(self, session: Session, connection: Connection) -> None:
-        await self._parts.presence.closed(connection.connection)
+        await self._parts.presence.closed(connection.connection, self._live.alerts.waiting(session))
         await self._live.looking.gone(session)
 
     def begin(self, session: Session, data: bytes) -> Frame | State:
@@ -349,10 +349,17 @@ class Handlers:
             raise Unavailable("your place in the inbox is not known now", code="not_ready")
         if not 0 <= frame.up_to <= session.position:
             raise Rejected("invalid", "up_to lies beyond what this device was given")
+        if frame.alerted is not None and frame.alerted < 0:
+            raise Rejected("invalid", "alerted must not be negative")
         now_s = asyncio.get_running_loop().time()
         session.window.acked(frame.up_to, now_s)
+        if principal.kind == "agent":
+            self._live.alerts.acked(session, frame.up_to, frame.alerted)
+            if session.connection is not None:
+                self._parts.presence.is_awake(session.connection)
         session.faults = 0
-        self._live.receipts.received(principal, session.device_id, frame.up_to)
+        if frame.up_to:
+            self._live.receipts.received(principal, session.device_id, frame.up_to)
         if session.mode == "held" and session.window.room > 0:
             self._live.catch_up.want(session)
 

@@ -6,11 +6,12 @@ import asyncio
 import dataclasses
 from collections.abc import Callable
 
+from services.gateway.alerts import Alerts
 from services.gateway.catch_up import CatchUp
 from services.gateway.cursors import Cursors
-from services.gateway.delivery import Delivery
+from services.gateway.delivery import Audience, Delivery
 from services.gateway.ephemeral import Hearing
-from services.gateway.handing import Handing
+from services.gateway.handing import AlertTimes, Handing
 from services.gateway.lists import Lists
 from services.gateway.looking_relay import LookingRelay
 from services.gateway.parts import Parts
@@ -20,6 +21,7 @@ from services.gateway.sessions.registry import Registry
 from services.gateway.sessions.session import Outgoing, OutgoingLimits
 from services.gateway.sessions.wheel import Wheel
 from services.gateway.typing_relay import TypingRelay
+from services.gateway.unheard import Unheard
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +34,7 @@ class Live:
     wheel: Wheel
     cursors: Cursors
     primaries: Primaries
+    alerts: Alerts
     handing: Handing
     catch_up: CatchUp
     delivery: Delivery
@@ -46,6 +49,7 @@ class Live:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.wheel.run(self.outgoing.flush, self.catch_up.turn, *also))
             tasks.create_task(self.primaries.run())
+            tasks.create_task(self.alerts.run(self.parts.presence))
             tasks.create_task(self.catch_up.run())
             tasks.create_task(self.delivery.run())
             tasks.create_task(self.receipts.run())
@@ -60,15 +64,29 @@ def make_live(parts: Parts, *, may_expire: Callable[[], bool]) -> Live:
     registry = Registry()
     cursors = Cursors(parts.master.derive("cursor"))
     primaries = Primaries(parts.presence)
+    wait_s = parts.shared.alert_wait_s
+    unheard = Unheard(wait_s=wait_s)
+    times = AlertTimes(for_ns=int(config.alert_for_s * 1e9), wait_ns=int(wait_s * 1e9))
+    alerts = Alerts(primaries, unheard, registry, times=times)
     handing = Handing(
-        views=parts.views, cursors=cursors, primaries=primaries, alert_for_s=config.alert_for_s
+        views=parts.views,
+        cursors=cursors,
+        primaries=primaries,
+        unheard=unheard,
+        times=times,
     )
     catch_up = CatchUp(
         asking=parts.asking, views=parts.views, handing=handing, readers=config.catch_up_readers
     )
     lists = Lists(registry, parts.directory, flush_s=config.changes_flush_s)
     looking = LookingRelay(parts, registry=registry)
-    delivery = Delivery(parts, registry=registry, handing=handing, catch_up=catch_up, lists=lists)
+    delivery = Delivery(
+        parts,
+        registry=registry,
+        handing=handing,
+        catch_up=catch_up,
+        audience=Audience(lists=lists, alerts=alerts, primaries=primaries),
+    )
     delivery.tell(looking)
     typing = TypingRelay(parts, registry=registry, looking=looking)
     parts.directory.on_event(registry.on_account_event)
@@ -83,6 +101,7 @@ def make_live(parts: Parts, *, may_expire: Callable[[], bool]) -> Live:
         ),
         cursors=cursors,
         primaries=primaries,
+        alerts=alerts,
         handing=handing,
         catch_up=catch_up,
         delivery=delivery,

@@ -52,6 +52,11 @@ DELIVERY_SECONDS = Histogram(
     "From the log's time of a message to its hand-over, live ones.",
     buckets=_FAST,
 )
+ALERTS = Counter(
+    "nightdesk_gateway_alerts_total",
+    "Alerts told apart from entries: the lock moved to the device, or it answered too late.",
+    ["why"],
+)
 BLOCKED = Gauge(
     "nightdesk_gateway_blocked_sessions", "Sessions whose client reads more slowly than we write."
 )

@@ -15,6 +15,7 @@ from services.gateway.live import Live
 from services.gateway.sessions.session import Session
 from services.gateway.sessions.window import Window
 from services.gateway.tokens import Principal
+from services.gateway.views import at
 from shared import clock
 from shared.codec import to_json
 from shared.commands import Connection
@@ -52,6 +53,8 @@ class Opening:
         session.window = Window(self._parts.config.window_first, self._parts.config.window_most)
         cursor = self._cursor(frame, principal)
         try:
+            if principal.kind == "agent":
+                await self._live.primaries.ensure(principal.id, principal.account_id)
             told = await self._read(principal, cursor)
         except (Unavailable, Malformed, Rejected) as err:
             log.info("hello_without_store", code=err.code)
@@ -96,15 +99,13 @@ class Opening:
         older = self._live.registry.attach(session)
         if older is not None:
             older.close(3504)
-        if principal.kind == "agent":
-            self._live.primaries.want(principal.id, principal.account_id)
-            if session.connection is None:
-                session.connection = Connection(
-                    account_id=principal.account_id,
-                    agent_id=AgentId(principal.id),
-                    device_id=session.device_id,
-                    connection=f"{self._parts.name}:{session.number}",
-                )
+        if principal.kind == "agent" and session.connection is None:
+            session.connection = Connection(
+                account_id=principal.account_id,
+                agent_id=AgentId(principal.id),
+                device_id=session.device_id,
+                connection=f"{self._parts.name}:{session.number}",
+            )
 
     def _is_origin_allowed(self, principal: Principal, origin: str | None) -> bool:
         """Browsers always name their origin; what is no browser names none and could name any."""
@@ -135,8 +136,15 @@ class Opening:
                 after=after,
                 at_least=at_least,
                 limit=min(_FIRST_PAGE, self._parts.config.window_first),
+                unheard_since_ns=self._unheard_since_ns(principal),
             )
         )
+
+    def _unheard_since_ns(self, principal: Principal) -> int:
+        """Visitors have no lock, and hear of everything that they are given."""
+        if principal.kind != "agent":
+            return 0
+        return clock.now_ns() - int(self._parts.config.alert_for_s * 1e9)
 
     async def _welcome(
         self, session: Session, cursor: Cursor | None, told: Told[InboxPage]
@@ -159,12 +167,17 @@ class Opening:
                 views = views[1:]
             if planted("partial_resume"):
                 views = []
+            for row in page.receipts:
+                self._live.alerts.read(row)
             self._live.handing.entries(session, views, current=not page.more, way="resume")
             self._live.handing.receipts(session, page.receipts)
         if (is_recovered and page.more) or session.wanted > told.checkpoint:
             self._live.catch_up.want(session)
         else:
             session.mode = "live"
+        if principal.kind == "agent":
+            self._live.alerts.held(session, page.unheard)
+            self._live.alerts.opened(session)
         self._live.delivery.opened(session, told.checkpoint)
 
     def _welcome_unknown(self, session: Session, cursor: Cursor | None) -> None:
@@ -174,6 +187,8 @@ class Opening:
             session.epoch = cursor.epoch
             session.position = cursor.position
             self._say(session, is_recovered=None, unread=None)
+            if session.connection is not None:
+                self._live.alerts.opened(session)
             self._live.catch_up.want(session)
         else:
             session.mode = "deaf"
@@ -199,6 +214,7 @@ class Opening:
                     cursor=cursor,
                     you=AuthorView(kind=principal.kind, id=principal.id, name=name),
                     position=None if is_recovered is None else session.position,
+                    at=at(clock.now_ns()),
                 )
             )
         )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
+
 from shared.bus import Bus
 from shared.codec import pack, unpack
 from shared.commands import (
@@ -12,6 +16,7 @@ from shared.commands import (
     Connection,
     PresenceAnswer,
     SetAvailability,
+    Waiting,
 )
 from shared.crashpoints import crashpoint
 from shared.errors import Unavailable
@@ -32,6 +37,7 @@ class Presence:
         self._gateway = gateway
         self._timeout_s = timeout_s
         self._open: dict[str, Connection] = {}
+        self._awake: set[str] = set()
 
     async def agents(self, account_id: AccountId) -> dict[AgentId, AgentPresence]:
         """How every agent of the account is now. Raises `Unavailable`."""
@@ -59,20 +65,36 @@ class Presence:
         self._open[connection.connection] = connection
         await self._publish(Beats(gateway=self._gateway, opened=(connection,)))
 
-    async def closed(self, name: str) -> None:
-        """The connection is gone."""
+    async def closed(self, name: str, waiting: Sequence[Waiting] = ()) -> None:
+        """The connection is gone; `waiting` is what is known of its agent's alerts."""
         connection = self._open.pop(name, None)
         if connection is not None:
-            await self._publish(Beats(gateway=self._gateway, closed=(connection,)))
+            await self._publish(
+                Beats(gateway=self._gateway, closed=(connection,), waiting=tuple(waiting))
+            )
 
     def is_active(self, connection: Connection) -> None:
         """The person did something; told with the next beat."""
         if connection.connection in self._open:
             self._open[connection.connection] = connection
 
+    def is_awake(self, connection: Connection) -> None:
+        """The device acknowledged something; told with the next beat."""
+        self._awake.add(connection.connection)
+
+    async def tell_waiting(self, waiting: Sequence[Waiting]) -> None:
+        """What agents were told to alert for and nobody answered."""
+        for first in range(0, len(waiting), _MOST_IN_A_BEAT):
+            part = tuple(waiting[first : first + _MOST_IN_A_BEAT])
+            await self._publish(Beats(gateway=self._gateway, waiting=part))
+
     async def beat(self) -> None:
         """Renew every lease; without connections it still says that this gateway is alive."""
-        alive = tuple(self._open.values())
+        awake, self._awake = self._awake, set()
+        alive = tuple(
+            msgspec.structs.replace(each, is_awake=True) if name in awake else each
+            for name, each in self._open.items()
+        )
         for first in range(0, max(1, len(alive)), _MOST_IN_A_BEAT):
             part = alive[first : first + _MOST_IN_A_BEAT]
             await self._publish(Beats(gateway=self._gateway, alive=part))

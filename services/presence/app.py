@@ -56,7 +56,7 @@ async def _run(
     folded = loaded.state if loaded is not None else Folded(state=State(), tail=Tail())
     family = FencedFamily(bus, shard, "presence", writer=new_id(), overdue_s=config.overdue_s)
     settings = SnapshotSettings(every_events=config.snapshot_events, every_s=config.snapshot_s)
-    desk = Desk(bus, family, folded, config)
+    desk = Desk(bus, family, folded, config, alert_wait_s=process.shared.alert_wait_s)
     keeper = Keeper(snapshots, desk.pack, settings)
     subjects = (event_subject(shard, "account"), event_subject(shard, "presence"))
     following = Following(

@@ -1,4 +1,4 @@
-"""Facts out of evidence, pure: who came online, who is gone for good, which device is the primary one."""
+"""Facts out of evidence, pure: who came online, who is gone for good, which device holds the alert lock."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from services.presence import lock
 from services.presence.heard import NEVER_S, Device, Heard
 from services.presence.state import Agent, AgentKey, State
 from shared.events import (
@@ -28,6 +29,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     lease_s: float
     grace_s: float
     primary_pause_s: float
+    alert_wait_s: float = 5.0
 
 
 class _Moment(msgspec.Struct, frozen=True):
@@ -88,7 +90,7 @@ def _decide_about(agent: Agent, key: AgentKey, moment: _Moment) -> list[Presence
                     why=device.parting,
                 )
             )
-    events += _move_primary(agent, key, online, moment)
+    events += _move_lock(agent, key, online, moment)
     wish = heard.wishes.get(key)
     if wish is not None and wish != agent.availability:
         events.append(
@@ -107,47 +109,37 @@ def _is_gone(device: Device, moment: _Moment) -> bool:
     return now_s >= max(device.gone_s, heard.fresh_s + terms.lease_s) + terms.grace_s
 
 
-def _move_primary(
+def _move_lock(
     agent: Agent, key: AgentKey, online: dict[DeviceId, None], moment: _Moment
 ) -> list[PresenceEvent]:
     heard, now_s, terms = moment.heard, moment.now_s, moment.terms
-    devices = heard.agents.get(key, {})
-    best = _most_recent(agent, devices, online)
-    if best == agent.primary:
+    patience = lock.Patience(
+        lease_s=terms.lease_s, pause_s=terms.primary_pause_s, wait_s=terms.alert_wait_s
+    )
+    scene = lock.Scene(
+        agent=agent,
+        online=tuple(online),
+        devices=heard.agents.get(key, {}),
+        unanswered=lock.unanswered(heard, key, now_s, lease_s=terms.lease_s),
+        moved_s=heard.moved_s.get(key, NEVER_S),
+    )
+    move = lock.next_holder(scene, now_s, patience)
+    if move is None:
         return []
-    if agent.primary in online:
-        is_pausing = now_s - heard.moved_s.get(key, NEVER_S) < terms.primary_pause_s
-        is_busier = _active_s(devices, best) > _active_s(devices, agent.primary)
-        if is_pausing or not is_busier:
-            return []
     account_id, agent_id = key
+    waiting = scene.unanswered if move.device_id is not None else None
     return [
         PrimaryDeviceChanged(
             account_id=account_id,
             writer=terms.writer,
             agent_id=agent_id,
-            device_id=best,
+            device_id=move.device_id,
             fence=agent.fence + 1,
+            why=move.why,
+            alert=waiting.newest if waiting is not None else 0,
+            alert_until_ns=waiting.until_ns if waiting is not None else 0,
         )
     ]
-
-
-def _most_recent(
-    agent: Agent, devices: dict[DeviceId, Device], online: dict[DeviceId, None]
-) -> DeviceId | None:
-    """The device last used; among those never used since we listen the primary one, then the one online longest."""
-    if not online:
-        return None
-    order = {device_id: number for number, device_id in enumerate(online)}
-    return max(
-        online,
-        key=lambda d: (_active_s(devices, d), d == agent.primary, -order[d]),
-    )
-
-
-def _active_s(devices: dict[DeviceId, Device], device_id: DeviceId | None) -> float:
-    device = devices.get(device_id) if device_id is not None else None
-    return device.active_s if device is not None else NEVER_S
 
 
 def _remove(state: State, key: AgentKey, terms: Terms) -> list[PresenceEvent]:
@@ -174,6 +166,7 @@ def _remove(state: State, key: AgentKey, terms: Terms) -> list[PresenceEvent]:
                 agent_id=agent_id,
                 device_id=None,
                 fence=agent.fence + 1,
+                why="removed",
             )
         )
     return events

@@ -46,7 +46,15 @@ class Folded(msgspec.Struct, kw_only=True):
 class Desk:
     """Presence at work: the folded state, the evidence, and the right to write."""
 
-    def __init__(self, bus: Bus, family: FencedFamily, folded: Folded, config: Config) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        family: FencedFamily,
+        folded: Folded,
+        config: Config,
+        *,
+        alert_wait_s: float,
+    ) -> None:
         self.state = folded.state
         self.act = Act(family, tick_s=min(0.25, config.lease_s / 4))
         self._bus = bus
@@ -59,6 +67,7 @@ class Desk:
             lease_s=config.lease_s,
             grace_s=config.grace_s,
             primary_pause_s=config.primary_pause_s,
+            alert_wait_s=alert_wait_s,
         )
         self._reconnects = bus.reconnects
         self._looked_s = evidence.NEVER_S
@@ -83,6 +92,7 @@ class Desk:
                 self._heard.touched[key] = None
                 if isinstance(event, PrimaryDeviceChanged):
                     self._heard.moved_s[key] = monotonic_s()
+                    self._count(event)
         if self._family.tail.writer != writer:
             # Whoever took over gives full new leases. Were ours older, we would call the writer overdue before it
             # may judge, take over in our turn, and nobody would ever be called offline.
@@ -94,6 +104,11 @@ class Desk:
         if batch.at_end:
             self.ready.set()
         self.act.wake()
+
+    def _count(self, event: PrimaryDeviceChanged) -> None:
+        """Moves of our own, not those that are read at the start."""
+        if self.ready.is_set() and event.writer == self._terms.writer:
+            metrics.LOCK_MOVES.labels(event.why).inc()
 
     def pack(self) -> bytes:
         """The folded state, for a snapshot."""
@@ -158,6 +173,9 @@ class Desk:
                     availability=agent.availability,
                     primary_device_id=agent.primary,
                     fence=agent.fence,
+                    alert=agent.alert,
+                    alert_until_ns=agent.alert_until_ns,
+                    heard=self._heard.answered.get((question.account_id, agent_id), 0),
                 )
             )
         metrics.ASKED.labels("ok").inc()

@@ -10,21 +10,23 @@ from typing import Literal
 import msgspec
 
 from services.presence.state import AgentKey
-from shared.commands import Beats, Connection
+from shared.commands import Beats, Connection, Waiting
 from shared.events.presence import Availability
-from shared.ids import DeviceId
+from shared.ids import DeviceId, Position
 
 NEVER_S = float("-inf")
 
 
 class Device(msgspec.Struct, kw_only=True):
     """A device's connections and how long each one's lease lasts. `closed_s`: the last goodbye. `active_s`: when
-    the person last did something on it."""
+    the person last did something on it. `awake_s`: when it was last
+    heard that it acknowledged something."""
 
     leases: dict[str, float] = {}
     counts: dict[str, int] = {}
     closed_s: float = NEVER_S
     active_s: float = NEVER_S
+    awake_s: float = NEVER_S
 
     def is_connected(self, now_s: float) -> bool:
         """Whether a connection has a lease."""
@@ -42,11 +44,19 @@ class Device(msgspec.Struct, kw_only=True):
         return "disconnected" if has_said_goodbye else "lapsed"
 
 
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gateway said last of an agent's unanswered alerts, and when."""
+
+    at_s: float
+    waiting: tuple[Waiting, ...]
+
+
 class Heard(msgspec.Struct, kw_only=True):
     """Evidence. `beat_s`: when any gateway was last heard. `fresh_s`: the last moment that broke the evidence
     (start, takeover, reconnect, late tick, silence); whoever is online has a full new lease from then.
     `wishes`: availabilities that agents asked for and that are not recorded yet. `moved_s`: last moves of primary
-    devices. `touched`: agents to look at before the next full look."""
+    devices. `touched`: agents to look at before the next full look. `waits`: what each gateway said of an agent's
+    unanswered alerts. `answered`: the newest entry of an agent that a device is known to have been heard for."""
 
     fresh_s: float
     beat_s: float = NEVER_S
@@ -55,6 +65,8 @@ class Heard(msgspec.Struct, kw_only=True):
     wishes: dict[AgentKey, Availability] = {}
     moved_s: dict[AgentKey, float] = {}
     touched: dict[AgentKey, None] = {}
+    waits: dict[AgentKey, dict[str, Told]] = {}
+    answered: dict[AgentKey, Position] = {}
 
 
 def refresh(heard: Heard, now_s: float) -> None:
@@ -76,12 +88,16 @@ def hear(heard: Heard, beats: Beats, now_s: float, *, lease_s: float) -> None:
     if now_s - heard.beat_s > lease_s:
         refresh(heard, now_s)
     heard.beat_s = now_s
+    _hear_waiting(heard, beats, now_s)
     for connection in beats.opened:
         _renew(heard, connection, now_s + lease_s)
         heard.touched[_key(connection)] = None
     for connection in beats.alive:
-        if _renew(heard, connection, now_s + lease_s):
-            device = heard.agents[_key(connection)][connection.device_id]
+        is_used = _renew(heard, connection, now_s + lease_s)
+        device = heard.agents[_key(connection)][connection.device_id]
+        if connection.is_awake:
+            device.awake_s = now_s
+        if is_used:
             device.active_s = now_s
             heard.touched[_key(connection)] = None
     for connection in beats.closed:
@@ -103,10 +119,28 @@ def forget(heard: Heard, now_s: float, *, after_s: float) -> None:
                 del device.counts[name]
         if not devices:
             del heard.agents[key]
+    for key, by_gateway in tuple(heard.waits.items()):
+        for gateway, told in tuple(by_gateway.items()):
+            if told.at_s + after_s < now_s:
+                del by_gateway[gateway]
+        if not by_gateway:
+            del heard.waits[key]
+            heard.answered.pop(key, None)
 
 
-def _key(connection: Connection) -> AgentKey:
-    return (connection.account_id, connection.agent_id)
+def _hear_waiting(heard: Heard, beats: Beats, now_s: float) -> None:
+    """What the gateway says of an agent replaces what it said before; an answer stays an answer."""
+    by_agent: dict[AgentKey, list[Waiting]] = {}
+    for waiting in beats.waiting:
+        by_agent.setdefault(_key(waiting), []).append(waiting)
+    for key, told in by_agent.items():
+        heard.waits.setdefault(key, {})[beats.gateway] = Told(at_s=now_s, waiting=tuple(told))
+        heard.answered[key] = max(heard.answered.get(key, 0), *(each.heard for each in told))
+        heard.touched[key] = None
+
+
+def _key(about: Connection | Waiting) -> AgentKey:
+    return (about.account_id, about.agent_id)
 
 
 def _renew(heard: Heard, connection: Connection, until_s: float) -> bool:

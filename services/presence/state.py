@@ -20,20 +20,27 @@ from shared.events import (
 from shared.events.presence import Availability
 from shared.ids import AccountId, AgentId, DeviceId, Position
 
-VERSION = 1
+VERSION = 2
 """Of the snapshot's form."""
+
+_TRIED_MOST = 32
 
 AgentKey = tuple[AccountId, AgentId]
 
 
 class Agent(msgspec.Struct, kw_only=True):
-    """An agent as recorded. `devices`: those online, with the position that said so."""
+    """An agent as recorded. `devices`: those online, with the position that said so. `primary` holds the alert lock;
+    `alert`, until `alert_until_ns`, is what nobody had answered for when it moved there. `tried`: devices that got
+    the lock with an alert that nobody had answered, with its position."""
 
     devices: dict[DeviceId, Position] = {}
     availability: Availability = "online"
     availability_position: Position = 0
     primary: DeviceId | None = None
     fence: int = 0
+    alert: Position = 0
+    alert_until_ns: int = 0
+    tried: dict[DeviceId, Position] = {}
 
 
 class State(msgspec.Struct, kw_only=True):
@@ -66,8 +73,7 @@ def evolve(state: State, event: Event, position: Position) -> AgentKey | None:
         case PrimaryDeviceChanged():
             agent = state.agent((event.account_id, event.agent_id))
             if event.fence > agent.fence:
-                agent.primary = event.device_id
-                agent.fence = event.fence
+                _move_lock(agent, event)
         case AgentSaved() | AgentRemoved():
             # A device may be connected already when its agent comes into being, and still when they go.
             directory.evolve(state.directory, event, position)
@@ -77,3 +83,15 @@ def evolve(state: State, event: Event, position: Position) -> AgentKey | None:
         case _:
             return None
     return (event.account_id, event.agent_id)
+
+
+def _move_lock(agent: Agent, event: PrimaryDeviceChanged) -> None:
+    if event.alert and event.device_id is not None:
+        agent.tried.pop(event.device_id, None)
+        agent.tried[event.device_id] = event.alert
+        while len(agent.tried) > _TRIED_MOST:
+            del agent.tried[next(iter(agent.tried))]
+    agent.primary = event.device_id
+    agent.fence = event.fence
+    agent.alert = event.alert
+    agent.alert_until_ns = event.alert_until_ns

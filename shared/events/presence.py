@@ -7,9 +7,10 @@ from typing import Literal
 
 import msgspec
 
-from shared.ids import AccountId, AgentId, DeviceId
+from shared.ids import AccountId, AgentId, DeviceId, Position
 
 Availability = Literal["online", "busy", "away", "offline"]
+MoveReason = Literal["", "connected", "used", "unanswered", "offline", "removed"]
 
 
 class AgentOnline(
@@ -69,13 +70,19 @@ class PrimaryDeviceChanged(
     tag_field="type",
     tag="primary_device_changed",
 ):
-    """The device that alerts. `fence` grows with every move; the higher one is right."""
+    """The device that alerts. `fence` grows with every move; the higher one is right. `why`: it is the first one
+    online; the person used it; the one before did not answer its alert; the one before is offline; the agent was
+    removed. `alert`: the newest inbox entry that nobody answered for when it moved (0: none): the new holder makes
+    itself heard for it until `alert_until_ns` (log time)."""
 
     account_id: AccountId
     writer: str
     agent_id: AgentId
     device_id: DeviceId | None
     fence: int
+    why: MoveReason = ""
+    alert: Position = 0
+    alert_until_ns: int = 0
 
 
 PresenceEvent = AgentOnline | AgentOffline | AvailabilityChanged | PrimaryDeviceChanged

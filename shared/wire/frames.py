@@ -68,9 +68,12 @@ class Send(_In, frozen=True, kw_only=True, tag="send"):
 
 
 class Received(_In, frozen=True, kw_only=True, tag="received"):
-    """This device holds every entry up to `up_to`. Not answered."""
+    """This device holds every entry up to `up_to`. Not answered. `alerted`: the newest position that this device made
+    itself heard for, 0 for none. Say it if you can: left out, an acknowledgement before `alert_until` counts as
+    having been heard, and after a later one you are told again."""
 
     up_to: int
+    alerted: int | None = None
 
 
 class Read(_In, frozen=True, kw_only=True, tag="read"):
@@ -107,7 +110,7 @@ class Welcome(_Out, frozen=True, kw_only=True, tag="welcome"):
     """The session is open. `recovered`: true, entries after the given cursor follow; false, the cursor can't be
     used (or none was given): reload by REST and go on from `cursor`; null: unknown now, keep what you have and say
     hello again later. `unread` is null when unknown. `position` is where `cursor` stands: the `prev` of the next
-    entry, and what a client that reloaded acknowledges."""
+    entry, and what a client that reloaded acknowledges. `at` is the server's time, to read `alert_until` by."""
 
     connection: int
     ping_s: int
@@ -116,6 +119,7 @@ class Welcome(_Out, frozen=True, kw_only=True, tag="welcome"):
     cursor: str | None
     you: AuthorView
     position: int | None = None
+    at: str | None = None
 
 
 class Ok(_Out, frozen=True, kw_only=True, tag="ok"):
@@ -186,9 +190,14 @@ class Moved(_Out, frozen=True, kw_only=True, tag="moved"):
 
 
 class Alert(_Out, frozen=True, kw_only=True, tag="alert"):
-    """This device became the one that alerts; there is something unacknowledged at `position`."""
+    """For agents: nobody has answered for what stands at `position` (and perhaps before it), and this device holds the
+    alert lock now. Make yourself heard, unless `alert_until` has passed or you did so for this position or a later
+    one; then say `received` once more. `fence` grows with every move of the lock: ignore a frame with a lower one
+    than you have seen."""
 
     position: int
+    alert_until: str
+    fence: int
 
 
 class Bye(_Out, frozen=True, kw_only=True, tag="bye"):

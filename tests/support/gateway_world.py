@@ -300,10 +300,10 @@ class Desk:
         """As the gateway gives a visitor."""
         return self.token(sub=contact_id, kind="visitor", ibx=self.inbox_id, **more)
 
-    async def device(self, *, origin: str | None = None) -> Device:
-        """A fresh connection that has not said hello."""
+    async def device(self, *, origin: str | None = None, url: str = "") -> Device:
+        """A fresh connection that has not said hello; `url`: to another gateway than the world's."""
         socket = await self._session.ws_connect(
-            self.world.ws_url, protocols=["nightdesk.v1"], origin=origin, autoping=True
+            url or self.world.ws_url, protocols=["nightdesk.v1"], origin=origin, autoping=True
         )
         device = Device(socket)
         self._devices.append(device)
@@ -315,9 +315,9 @@ class Desk:
         await device.hello(self.visitor_token(contact_id), **more)
         return device
 
-    async def agent(self, agent_id: str, **more: Any) -> Device:
+    async def agent(self, agent_id: str, *, url: str = "", **more: Any) -> Device:
         """An agent's device, welcomed."""
-        device = await self.device()
+        device = await self.device(url=url)
         await device.hello(self.agent_token(agent_id), **more)
         return device
 

@@ -15,12 +15,11 @@ from nightdesk_client.errors import (
     Unreachable,
 )
 from nightdesk_client.ids import new_id
-from nightdesk_client.items import Bookmark, Entry, Item, Reset, Sent, Started
+from nightdesk_client.items import Alert, Bookmark, Entry, Item, Reset, Sent, Started
 from nightdesk_client.outbox import FileOutbox, MemoryOutbox, Outbox
 from nightdesk_client.staff import Staff
 from nightdesk_client.visitor import Visitor
 from nightdesk_client.wire import (
-    Alert,
     Author,
     Changed,
     Conversation,

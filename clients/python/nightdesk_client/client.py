@@ -13,13 +13,14 @@ from contextlib import asynccontextmanager
 import aiohttp
 import msgspec
 
+from nightdesk_client.alarm import Alarm
 from nightdesk_client.api.account import AccountApi
 from nightdesk_client.api.conversations import ConversationsApi
 from nightdesk_client.errors import Closed, NightdeskClientError
 from nightdesk_client.feed import Feed
 from nightdesk_client.history import History
 from nightdesk_client.ids import new_id
-from nightdesk_client.items import Bookmark, Item, Sent, Statistics
+from nightdesk_client.items import Alert, Bookmark, Item, Sent, Statistics
 from nightdesk_client.live import Live, Place
 from nightdesk_client.outbox import Draft, MemoryOutbox, Outbox
 from nightdesk_client.outgoing import Outgoing
@@ -31,7 +32,7 @@ from nightdesk_client.wire import Signal
 _FLUSH_S = 1.0
 
 
-def _ignore(_signal: Signal) -> None:
+def _ignore(_signal: Signal | Alert) -> None:
     return
 
 
@@ -39,13 +40,15 @@ class Options(msgspec.Struct, kw_only=True):
     """What an application may choose.
 
     `bookmark`: where this device stood before. `outbox`: where unconfirmed messages are kept. `on_signal` hears
-    receipts, typing, who is looking, changed lists and alerts; it must not block. `http`: a session to share (its connector needs
+    receipts, typing, who is looking and changed lists; `on_alert` is called once for each alert that this device,
+    and no other of the same person, has to make. Neither may block. `http`: a session to share (its connector needs
     room for one connection per client). `origin`: the web origin to send, where an inbox lists its origins.
     """
 
     bookmark: Bookmark | None = None
     outbox: Outbox | None = None
     on_signal: Callable[[Signal], None] = _ignore
+    on_alert: Callable[[Alert], None] = _ignore
     http: aiohttp.ClientSession | None = None
     origin: str | None = None
 
@@ -70,9 +73,11 @@ class Client:
         conversations = ConversationsApi(rest)
         bookmark = options.bookmark or Bookmark(device=new_id())
         self._rest = rest
-        self._feed = Feed(History(conversations, view=who.view), bookmark, statistics)
+        alarm = Alarm(alerted=bookmark.alerted)
+        alarm.on_alert = options.on_alert
+        self._feed = Feed(History(conversations, view=who.view), bookmark, statistics, alarm=alarm)
         self._sender = Sender(options.outbox or MemoryOutbox(), statistics, wake=wake.set)
-        self._outgoing = Outgoing(self._sender, wake)
+        self._outgoing = Outgoing(self._sender, wake, alarm=alarm)
         self._feed.on_taken = self._outgoing.received
         self._feed.on_drained = self.cut
         self._live = Live(

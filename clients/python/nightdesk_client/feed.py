@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
+from nightdesk_client.alarm import Alarm
 from nightdesk_client.errors import NightdeskClientError
 from nightdesk_client.history import History
 from nightdesk_client.items import Bookmark, Entry, Item, Reset, Statistics, entry_of, history_entry
@@ -42,8 +43,11 @@ _Arrival = InboxEntry | _Mark | _Restart
 class Feed:
     """The inbox of one device as its application sees it."""
 
-    def __init__(self, history: History, bookmark: Bookmark, statistics: Statistics) -> None:
+    def __init__(
+        self, history: History, bookmark: Bookmark, statistics: Statistics, *, alarm: Alarm
+    ) -> None:
         self._history = history
+        self._alarm = alarm
         self.statistics = statistics
         self._sequence = Sequence(cursor=bookmark.cursor, position=bookmark.position)
         self._shown = Shown(bookmark.ahead)
@@ -147,7 +151,11 @@ class Feed:
         if self._ahead:
             self._ahead = {x: at for x, at in self._ahead.items() if at > (position or 0)}
         self.bookmark = Bookmark(
-            device=self.bookmark.device, cursor=cursor, position=position, ahead=self._ahead
+            device=self.bookmark.device,
+            cursor=cursor,
+            position=position,
+            ahead=self._ahead,
+            alerted=self._alarm.alerted,
         )
 
     def _is_reloaded(self) -> bool:
@@ -200,13 +208,14 @@ class Feed:
 
     async def _expand(self, entry: InboxEntry) -> list[Item]:
         items: list[Item] = []
-        posted = entry.message if entry.kind == "message" else None
-        if posted is None or self._take(posted):
-            items.append(entry_of(entry))
         messages = [*await self._before(entry), *entry.messages]
         if entry.more:
             messages += await self._rest_of(entry)
-        items += [history_entry(x, alert=entry.alert) for x in messages if self._take(x)]
+        is_alerting = self._alarm.taken(entry)
+        posted = entry.message if entry.kind == "message" else None
+        if posted is None or self._take(posted):
+            items.append(entry_of(entry, alert=is_alerting))
+        items += [history_entry(x) for x in messages if self._take(x)]
         return items
 
     async def _before(self, entry: InboxEntry) -> list[Message]:

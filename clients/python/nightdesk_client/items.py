@@ -26,7 +26,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that happened, yielded exactly once and in order within its conversation.
 
     `kind` is message, message_edited, message_retracted, note, conversation_assigned, conversation_left or
-    conversation_changed. `is_history`: the message came with an assignment or a reload, not on its own.
+    conversation_changed. `is_history`: the message came with an assignment or a reload, not on its own. `alert`:
+    `on_alert` was called for it.
     """
 
     kind: str
@@ -39,6 +40,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     message: Message | None = None
     note: Note | None = None
     conversation: Conversation | None = None
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """Make yourself heard now, for what stands at `position`. `is_moved`: another device was to do so and did not
+    answer; then `conversation_id` is not known, and the entry was or will be yielded as usual."""
+
+    position: int
+    conversation_id: str | None = None
+    is_moved: bool = False
 
 
 class Reset(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,13 +67,15 @@ Item = Entry | Reset
 class Bookmark(msgspec.Struct, frozen=True, kw_only=True):
     """Where a device stands. Keep it (it is plain JSON) to go on after a restart of the application.
 
-    `ahead`: messages that a reload showed before the inbox came to them, with their positions.
+    `ahead`: messages that a reload showed before the inbox came to them, with their positions. `alerted`: the newest
+    position that this device made itself heard for.
     """
 
     device: str
     cursor: str | None = None
     position: int | None = None
     ahead: dict[str, int] = {}
+    alerted: int = 0
 
 
 class Statistics(msgspec.Struct, kw_only=True):
@@ -76,14 +88,14 @@ class Statistics(msgspec.Struct, kw_only=True):
     resets: int = 0
 
 
-def entry_of(entry: InboxEntry) -> Entry:
+def entry_of(entry: InboxEntry, *, alert: bool) -> Entry:
     """What the application sees of an entry; messages that came along are yielded by themselves."""
     return Entry(
         kind=entry.kind,
         conversation_id=entry.conversation_id,
         position=entry.position,
         at=entry.at,
-        alert=entry.alert,
+        alert=alert,
         held=entry.held,
         message=entry.message,
         note=entry.note,
@@ -91,14 +103,13 @@ def entry_of(entry: InboxEntry) -> Entry:
     )
 
 
-def history_entry(message: Message, *, alert: bool = False) -> Entry:
+def history_entry(message: Message) -> Entry:
     """A message that came with an assignment or a reload."""
     return Entry(
         kind="message",
         conversation_id=message.conversation_id,
         position=message.position,
         at=message.at,
-        alert=alert,
         is_history=True,
         message=message,
     )

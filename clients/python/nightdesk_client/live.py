@@ -144,8 +144,11 @@ class Live:
         hello = wire.Hello(
             token=token, device=self._place.device, resume=self._feed.cursor, client=CLIENT
         )
+        asked_s = time.time()
         await ws.send_str(wire.encode_frame(hello))
-        self._welcomed(await self._await_welcome(ws, token))
+        welcome = await self._await_welcome(ws, token)
+        self._outgoing.alarm.synchronise(welcome.at, asked_s=asked_s)
+        self._welcomed(welcome)
         self._ws = ws
         self._is_renewed = False
         self._feed.statistics.connections += 1
@@ -213,6 +216,8 @@ class Live:
                 self._take_in(frame)
             case wire.Bye():
                 self._bye_s = frame.retry_after_ms / 1000
+            case wire.Alert():
+                self._outgoing.told(frame)
             case wire.Welcome():
                 pass
             case _:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 
+from nightdesk_client.alarm import Alarm
 from nightdesk_client.sending import Sender
-from nightdesk_client.wire import Looking, Read, Received, Send, Typing
+from nightdesk_client.wire import Alert, Looking, Read, Received, Send, Typing
 
 REMEMBERED_READS = 256
 MOST_LOOKED_AT = 8
@@ -19,9 +20,10 @@ MOST_LOOKED_AT = 8
 class Outgoing:
     """Collects frames; `wake` is set whenever there may be one."""
 
-    def __init__(self, sender: Sender, wake: asyncio.Event) -> None:
+    def __init__(self, sender: Sender, wake: asyncio.Event, *, alarm: Alarm) -> None:
         self.sender = sender
         self.wake = wake
+        self.alarm = alarm
         self._received = 0
         self._said_received = 0
         self._reads: OrderedDict[str, int] = OrderedDict()
@@ -34,6 +36,12 @@ class Outgoing:
         """The application took every entry up to `position`."""
         if position > self._received:
             self._received = position
+            self.wake.set()
+
+    def told(self, frame: Alert) -> None:
+        """This device is to alert: do so if it is in time, and say how far it got once more."""
+        if self.alarm.told(frame, held=self._received):
+            self._said_received = -1
             self.wake.set()
 
     def read(self, conversation_id: str, up_to: int) -> None:
@@ -84,7 +92,7 @@ class Outgoing:
         """The next frame to write, or None."""
         if self._received > self._said_received:
             self._said_received = self._received
-            return Received(up_to=self._received)
+            return Received(up_to=self._received, alerted=self.alarm.claim)
         if send := self.sender.due():
             return send
         if self._unsaid_reads:

@@ -146,9 +146,10 @@ class Send(_Out, frozen=True, kw_only=True, tag="send"):
 
 
 class Received(_Out, frozen=True, kw_only=True, tag="received"):
-    """This device holds every entry up to `up_to`."""
+    """This device holds every entry up to `up_to`. `alerted`: the newest one it made itself heard for."""
 
     up_to: int
+    alerted: int | None = None
 
 
 class Read(_Out, frozen=True, kw_only=True, tag="read"):
@@ -177,7 +178,7 @@ class _Frame(msgspec.Struct, frozen=True, kw_only=True, tag_field="op"):
 
 
 class Welcome(_Frame, frozen=True, kw_only=True, tag="welcome"):
-    """The session is open."""
+    """The session is open. `at` is the server's time."""
 
     connection: int
     you: Author
@@ -186,6 +187,7 @@ class Welcome(_Frame, frozen=True, kw_only=True, tag="welcome"):
     unread: int | None = None
     cursor: str | None = None
     position: int | None = None
+    at: str | None = None
 
 
 class Ok(_Frame, frozen=True, kw_only=True, tag="ok"):
@@ -258,9 +260,11 @@ class Moved(_Frame, frozen=True, kw_only=True, tag="moved"):
 
 
 class Alert(_Frame, frozen=True, kw_only=True, tag="alert"):
-    """This device became the one that makes itself heard."""
+    """This device became the one that makes itself heard, for what stands at `position`."""
 
     position: int
+    alert_until: str | None = None
+    fence: int = 0
 
 
 class Bye(_Frame, frozen=True, kw_only=True, tag="bye"):
@@ -273,7 +277,7 @@ class Bye(_Frame, frozen=True, kw_only=True, tag="bye"):
 Frame = (
     Welcome | Ok | Err | Entries | Receipts | Changed | TypingNow | LookingNow | Moved | Alert | Bye
 )
-Signal = Receipts | Changed | TypingNow | LookingNow | Moved | Alert
+Signal = Receipts | Changed | TypingNow | LookingNow | Moved
 _KNOWN = {
     "welcome",
     "ok",

@@ -68,6 +68,10 @@ class Registry:
         """The session of one device."""
         return self._by_device.get((owner_id, device_id))
 
+    def accounts(self) -> tuple[AccountId, ...]:
+        """Accounts of which an agent is connected."""
+        return tuple(self._agents)
+
     def agents_of(self, account_id: AccountId) -> Iterable[Session]:
         """The agents' sessions of an account."""
         return tuple(self._agents.get(account_id, ()))

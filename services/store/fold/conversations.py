@@ -158,5 +158,11 @@ def primary_changed(
     known = state.primaries.get(key)
     if known is not None and known.fence >= event.fence:
         return
-    primary = Primary(device_id=event.device_id, fence=event.fence, position=record.position)
+    primary = Primary(
+        device_id=event.device_id,
+        fence=event.fence,
+        position=record.position,
+        alert=event.alert,
+        alert_until_ns=event.alert_until_ns,
+    )
     state.primaries[key] = changes.primaries[key] = primary

@@ -66,11 +66,13 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Primary(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent's alerting device; the higher fence is right."""
+    """An agent's alerting device; the higher fence is right. What it alerts for goes into the hint and no table."""
 
     device_id: DeviceId | None
     fence: int
     position: Position
+    alert: Position = 0
+    alert_until_ns: int = 0
 
 
 class State:

@@ -20,9 +20,9 @@ from shared.codec import pack
 from shared.crashpoints import crashpoint
 from shared.database import Pool, borrow
 from shared.errors import Malformed, Unavailable
-from shared.ids import AccountId, AgentId, DeviceId, Position
+from shared.ids import AccountId, Position
 from shared.planted import planted
-from shared.queries import Entry, Hint, ReceiptRow
+from shared.queries import Entry, Hint, Lock, ReceiptRow
 from shared.subjects import HINT_BUCKETS, bucket_of, hint_subject
 
 _EVERY_S = 1.0
@@ -41,7 +41,7 @@ class _Bucket:
         self.receipts: list[ReceiptRow] = []
         self.receipt_owners: list[str] = []
         self.lists: list[tuple[AccountId, str]] = []
-        self.primaries: list[tuple[AgentId, DeviceId | None, int]] = []
+        self.locks: list[Lock] = []
         self.is_incomplete = False
 
 
@@ -77,7 +77,7 @@ class Hints:
                     receipts=tuple(bucket.receipts) if is_last else (),
                     receipt_owners=tuple(bucket.receipt_owners) if is_last else (),
                     lists=tuple(bucket.lists) if is_last else (),
-                    primaries=tuple(bucket.primaries) if is_last else (),
+                    locks=tuple(bucket.locks) if is_last else (),
                     incomplete=bucket.is_incomplete,
                 )
                 await self._send(number, hint)
@@ -107,7 +107,14 @@ class Hints:
         for account_id, teams in changes.lists.items():
             of(account_id).lists.extend((account_id, team) for team in sorted(teams))
         for agent, primary in changes.primaries.items():
-            of(agent[0]).primaries.append((agent[1], primary.device_id, primary.fence))
+            lock = Lock(
+                agent_id=agent[1],
+                device_id=primary.device_id,
+                fence=primary.fence,
+                alert=primary.alert,
+                alert_until_ns=primary.alert_until_ns,
+            )
+            of(agent[0]).locks.append(lock)
         return buckets
 
     async def _with_ranges(

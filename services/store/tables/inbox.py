@@ -35,10 +35,12 @@ from shared.queries import (
     ReadHeads,
     ReadInbox,
     ReceiptRow,
+    UnheardRow,
 )
 
 _MOST_ENTRIES = 500
 _MOST_OWNERS = 8000
+_MOST_UNHEARD = 50
 _MESSAGE_KINDS = frozenset({"message", "message_edited", "message_retracted"})
 
 
@@ -70,6 +72,7 @@ async def read_inbox(connection: Connection, question: ReadInbox) -> InboxPage:
         unread=await total_unread(connection, question.account_id, question.owner_id),
         receipts=await _receipts(connection, question),
         more=is_cut or len(rows) > limit,
+        unheard=await _unheard(connection, question) if question.unheard_since_ns else (),
     )
 
 
@@ -159,6 +162,36 @@ async def _receipts(connection: Connection, question: ReadInbox) -> tuple[Receip
         {"account": question.account_id, "after": question.after, "owner": question.owner_id},
     )
     return tuple([receipt(row) for row in await found.fetchall()])
+
+
+async def _unheard(connection: Connection, question: ReadInbox) -> tuple[UnheardRow, ...]:
+    found = await connection.execute(
+        "SELECT e.position, e.at_ns, e.conversation_id"
+        " FROM (SELECT * FROM entries WHERE owner_id = %(owner)s AND account_id = %(account)s"
+        "  AND position <= %(after)s ORDER BY position DESC LIMIT %(most)s) e"
+        " JOIN conversations c USING (account_id, conversation_id)"
+        " LEFT JOIN messages m ON e.kind = 'message' AND m.account_id = e.account_id"
+        "  AND m.message_id = e.about_id"
+        " LEFT JOIN receipts r ON r.account_id = e.account_id"
+        "  AND r.conversation_id = e.conversation_id AND r.recipient_id = %(name)s"
+        " WHERE e.at_ns >= %(since)s AND c.agent_id = %(owner)s::uuid"
+        " AND (e.kind = 'conversation_assigned' OR m.author_id <> %(name)s)"
+        " AND coalesce(r.read, 0) < e.position ORDER BY e.position DESC",
+        {
+            "owner": question.owner_id,
+            "name": question.owner_id,
+            "account": question.account_id,
+            "after": question.after,
+            "since": question.unheard_since_ns,
+            "most": _MOST_UNHEARD,
+        },
+    )
+    return tuple(
+        [
+            UnheardRow(position=position, at_ns=at_ns, conversation_id=conversation_id)
+            for position, at_ns, conversation_id in await found.fetchall()
+        ]
+    )
 
 
 async def read_heads(connection: Connection, question: ReadHeads) -> Heads:

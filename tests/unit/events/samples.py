@@ -211,7 +211,16 @@ SAMPLES: tuple[Event, ...] = (
     e.AgentOnline(account_id=_A, writer="w1", agent_id=_AGENT, device_id=_DEVICE),
     e.AgentOffline(account_id=_A, writer="w1", agent_id=_AGENT, device_id=_DEVICE, why="lapsed"),
     e.AvailabilityChanged(account_id=_A, writer="w1", agent_id=_AGENT, availability="away"),
-    e.PrimaryDeviceChanged(account_id=_A, writer="w1", agent_id=_AGENT, device_id=_DEVICE, fence=3),
+    e.PrimaryDeviceChanged(
+        account_id=_A,
+        writer="w1",
+        agent_id=_AGENT,
+        device_id=_DEVICE,
+        fence=4,
+        why="unanswered",
+        alert=40_123,
+        alert_until_ns=1_750_000_120_000_000_000,
+    ),
     e.ConversationAssigned(
         account_id=_A,
         writer="w1",

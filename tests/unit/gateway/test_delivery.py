@@ -31,7 +31,6 @@ class Stage:
         self.registry = Registry()
         catch_up = SimpleNamespace(want=self._want)
         handing: Any = SimpleNamespace(
-            primaries=SimpleNamespace(learn=lambda *_: False),
             views_of=lambda rows, _: rows,
             entries=self._hand,
             receipts=lambda *_: None,
@@ -46,13 +45,17 @@ class Stage:
                 learn=lambda _: None, heard_entry=lambda *_: None, forget_all=lambda: None
             ),
         )
-        lists: Any = SimpleNamespace(changed=lambda *_: None)
+        audience: Any = SimpleNamespace(
+            lists=SimpleNamespace(changed=lambda *_: None),
+            alerts=SimpleNamespace(learn=lambda _: None, read=lambda _: None),
+            primaries=SimpleNamespace(ask=lambda *_, **__: None),
+        )
         self.delivery = Delivery(
             parts,
             registry=self.registry,
             handing=handing,
             catch_up=catch_up,  # type: ignore[arg-type]
-            lists=lists,
+            audience=audience,
         )
         self.bucket = self.delivery._buckets[bucket_of(ACCOUNT)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,7 +40,7 @@ class Simulation:
         """A fact of the account family."""
         self._fold(event)
 
-    def hear(self, **lists: tuple[Connection, ...]) -> list[PresenceEvent]:
+    def hear(self, **lists: Any) -> list[PresenceEvent]:
         """A gateway's batch; what is recorded then."""
         hear(self.heard, Beats(gateway="g", **lists), self.now_s, lease_s=TERMS.lease_s)
         return self.settle()
