@@ -23,7 +23,7 @@ import msgspec
 import psutil
 import uvloop
 
-from bench.backlog import Backlog, Size
+from bench.backlog import Backlog, Fact, Size
 from bench.skip_locked import ByHand, measure_by_hand
 from deploy.dev.nats_server import NatsServer, NatsSettings
 from deploy.dev.postgres_server import PostgresServer, PostgresSettings
@@ -91,10 +91,10 @@ async def dispatch_once(servers: Servers, backlog: Backlog) -> Result:
     log = await bus.connect(bus.BusSettings(url=servers.nats.url))
     try:
         await bus.ensure_stream(log, shard, bus.StreamSettings(max_bytes=4 * _GIB))
-        await _append(log, shard, [*backlog.configuration(), *backlog.arrivals()])
+        await append(log, shard, [*backlog.configuration(), *backlog.arrivals()])
         process = ServiceProcess(
             "dispatcher",
-            env=_environment(servers, shard),
+            env=environment(servers, shard),
             log=servers.directory / f"dispatcher-{shard}.log",
         )
         process.start()
@@ -114,7 +114,7 @@ async def _watch(
     await _wait(log, shard, "routing", wanted)
     before = _cpu_s(process.pid), _cpu_s(servers.nats.pid)
     last = await bus.last_of(log, shard, event_subject(shard, "routing"))
-    await _append(log, shard, list(backlog.arriving_agents()))
+    await append(log, shard, list(backlog.arriving_agents()))
     await _wait(log, shard, "routing", 2 * wanted)
     spent = _cpu_s(process.pid) - before[0], _cpu_s(servers.nats.pid) - before[1]
     seen = _Seen()
@@ -157,7 +157,7 @@ async def measure(size: Size | None = None, *, runs: int = 5) -> list[Row]:
     """The figures of B7: ours and by hand in turn. Starts servers of its own, durable ones."""
     backlog = Backlog(size or Size())
     with tempfile.TemporaryDirectory(prefix="nightdesk-bench-") as name:
-        servers = _servers(Path(name))
+        servers = make_servers(Path(name))
         servers.nats.start()
         servers.postgres.start()
         try:
@@ -201,7 +201,8 @@ def _row(name: str, results: list[Result] | list[ByHand], note: str) -> Row:
     return Row(name=name, per_s=statistics.median(rates), runs=rates, note=note, faults=faults)
 
 
-def _servers(directory: Path) -> Servers:
+def make_servers(directory: Path) -> Servers:
+    """A durable log server and a durable PostgreSQL, not started."""
     directory.chmod(0o711)
     (directory / "nats").mkdir()
     (directory / "postgres").mkdir(mode=0o711)
@@ -212,11 +213,12 @@ def _servers(directory: Path) -> Servers:
     return Servers(nats=nats, postgres=postgres, directory=directory)
 
 
-def _environment(servers: Servers, shard: str) -> dict[str, str]:
+def environment(servers: Servers, shard: str, *, user: str = "dispatcher") -> dict[str, str]:
+    """What a service on these servers reads."""
     kept = {key: text for key, text in os.environ.items() if not key.startswith("NIGHTDESK_")}
     return {
         **kept,
-        "NIGHTDESK_NATS_URL": servers.nats.url_of("dispatcher"),
+        "NIGHTDESK_NATS_URL": servers.nats.url_of(user),
         "NIGHTDESK_NATS_MONITOR_URL": servers.nats.monitor_url,
         "NIGHTDESK_DATABASE_URL": servers.postgres.url(),
         "NIGHTDESK_MASTER_KEY_FILE": str(servers.directory / "no.key"),
@@ -226,13 +228,14 @@ def _environment(servers: Servers, shard: str) -> dict[str, str]:
     }
 
 
-async def _append(log: bus.Bus, shard: str, facts: list[tuple[str, Event]]) -> None:
+async def append(log: bus.Bus, shard: str, facts: list[Fact]) -> None:
+    """Append facts, a thousand at a time."""
     commit = bus.GroupCommit(log, shard, bus.CommitSettings())
     running = asyncio.create_task(commit.run())
     for start in range(0, len(facts), 1000):
         entries = [
             bus.Entry(
-                subject=event_subject(shard, family),  # type: ignore[arg-type]
+                subject=event_subject(shard, family),
                 payload=encode_event(event),
                 key="bench",
             )

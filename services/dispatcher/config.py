@@ -29,7 +29,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     overdue_s: Annotated[
         float,
         msgspec.Meta(gt=0, description="a standby claims when a decision is overdue this long"),
-    ] = 1.0
+    ] = 0.7
     store_silence_s: Annotated[
         float, msgspec.Meta(gt=0, description="a store not heard this long counts as lagging")
     ] = 3.0

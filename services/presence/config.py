@@ -23,7 +23,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = 30.0
     overdue_s: Annotated[
         float, msgspec.Meta(gt=0, description="a standby claims when a fact is overdue this long")
-    ] = 1.0
+    ] = 0.7
     answer_s: Annotated[
         float,
         msgspec.Meta(gt=0, description="longest wait for a change of availability to be durable"),
