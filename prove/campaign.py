@@ -29,7 +29,8 @@ _DRAIN_S = 60.0
 _LOOK_S = 0.25
 _LONGEST = 3
 _TAKEOVER_S = 1.5
-_FROZEN_S = 4.5
+_START_S = 20.0
+_FROZEN_S = 6.0
 _THAW_S = 0.7
 _MOST_MB = 400
 # A dispatcher may have looked at what the store had said just before it fell silent.
@@ -195,6 +196,7 @@ class Campaign:
         others = [name for name in fault.victims if name not in fault.traps]
         if others:
             # Whoever has the trap shall be the one that leads.
+            self._until(lambda: not self._site.starting(fault.traps), _START_S)
             self._tend_for(_TAKEOVER_S)
         for name in others:
             self._site.kill(name)

@@ -40,6 +40,7 @@ _WORDS = [
 
 _RECENT = 50
 _LONG = 10_000
+_LINE_S = 0.4
 _BREATHS = (1, 1, 1, 3)
 
 
@@ -160,9 +161,15 @@ class VisitorPerson(Person):
                 await asyncio.sleep(self.chance.expovariate(1 / pause_s))
                 await self._hours.wait()
                 device = self.chance.choice([d for d in self.devices if d.client] or self.devices)
-                # Sometimes three lines in one breath: none of them may overtake another.
+                # Sometimes three lines without waiting for an answer: none of them may overtake another.
                 lines = [self.message(conversation_id) for _ in range(self.chance.choice(_BREATHS))]
-                await asyncio.gather(*(device.say(line) for line in lines))
+                await asyncio.gather(
+                    *(self._say(device, line, after_s=n * _LINE_S) for n, line in enumerate(lines))
+                )
+
+    async def _say(self, device: Device, line: Said, *, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        await device.say(line)
 
     async def _begin(self, conversation_id: str) -> None:
         await self._hours.wait()

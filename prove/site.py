@@ -14,7 +14,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -251,6 +251,15 @@ class Site:
         for name in self.armed:
             self._armed.discard(name)
             self._services[name].kill()
+
+    def starting(self, names: Collection[str]) -> set[str]:
+        """Which of those that have a crash point can't work yet."""
+        found = set()
+        for name in self.armed & set(names):
+            with self.network.inside(name):
+                if self._services[name].why_not_ready() is not None:
+                    found.add(name)
+        return found
 
     @property
     def armed(self) -> set[str]:

@@ -24,11 +24,8 @@ from shared.bus.streams import stream_name, stream_state
 from shared.bus.wire import HEADER_ALLOWANCE_BYTES
 from shared.crashpoints import crashpoint
 from shared.errors import Malformed, OutcomeUnknown, Unavailable
-from shared.planted import planted
 
 log = structlog.get_logger(__name__)
-
-_OVERTAKEN_S = 0.2
 
 
 class GroupCommit:
@@ -137,16 +134,7 @@ class GroupCommit:
                 self._arrived.clear()
                 await self._arrived.wait()
                 continue
-            if planted("overtaking"):
-                await self._fly_beside(flights)
-                continue
             await self._fly(flights)
-
-    async def _fly_beside(self, flights: list[Flight]) -> None:
-        """Only for the planted bug `overtaking`: nobody waits for a group whose outcome is not known yet."""
-        task = asyncio.create_task(self._fly(flights))
-        await asyncio.wait({task}, timeout=_OVERTAKEN_S)
-        self._busy_keys.clear()
 
     async def _wait_connected(self) -> None:
         if not await self._bus.wait_connected(self._settings.refuse_after_s):
