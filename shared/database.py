@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import select
 from collections.abc import AsyncIterator
 from importlib import resources
 from typing import Any
@@ -129,10 +130,19 @@ async def open_pool(
         open=False,
         kwargs=_arguments(name, schema, statement_timeout_s),
         configure=_configure,
-        check=AsyncConnectionPool.check_connection,
+        check=_check,
     )
     await pool.open()
     return pool
+
+
+async def _check(connection: Connection) -> None:
+    """Refuse a connection that its server has closed. A server that goes, or is killed, leaves something to read on the
+    socket; to ask every time would be a round trip before every question."""
+    socket = select.poll()
+    socket.register(connection.fileno(), select.POLLIN)
+    if socket.poll(0):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 @contextlib.asynccontextmanager

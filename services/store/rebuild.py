@@ -17,7 +17,7 @@ from services.store.fold import State
 from services.store.handlers.batch import Poisoned, Terms, prepare
 from services.store.tables import beside
 from services.store.tables.beside import BESIDE, Difference
-from services.store.tables.write import write_edits, write_pieces
+from services.store.tables.write import write_counts, write_edits, write_pieces
 from shared.bus import Bus, Delivery, Reader, Start, digest, stream_state
 from shared.clock import new_id
 from shared.database import Connection, connect, lost_as_unavailable
@@ -138,6 +138,7 @@ class Rebuild:
                 try:
                     await write_pieces(self._connection, batch.pieces)
                     await write_edits(self._connection, batch.edited)
+                    await write_counts(self._connection, batch.changes.counts)
                 except (psycopg.DataError, psycopg.IntegrityError) as err:
                     raise Poisoned(batch.last, batch.count) from err
         except Poisoned as fault:

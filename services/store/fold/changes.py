@@ -18,6 +18,7 @@ from services.store.fold.state import (
     ReceiptKey,
     State,
 )
+from shared.conversation import Status
 from shared.ids import AccountId, DeviceId, Position
 from shared.queries import ContactRow, Entry, MessageRow, NoteRow, ReceiptRow
 
@@ -40,6 +41,8 @@ class Changes:
         self.devices: dict[tuple[str, DeviceId], tuple[AccountId, Position]] = {}
         self.primaries: dict[AgentKey, Primary] = {}
         self.lists: dict[AccountId, set[str]] = {}
+        self.counts: dict[AccountId, dict[Status, int]] = {}
+        """By how many conversations of an account each status grew; see `count`."""
         self.quarantined: list[tuple[Record, str]] = []
         self.crowded: set[str] = set()
         """Inboxes that hold more unacknowledged entries in memory than they need to."""
@@ -50,6 +53,19 @@ class Changes:
         """Note that lists which are no inbox look different now."""
         teams = self.lists.setdefault(folded.state.account_id, set())
         teams.add(folded.state.team_id or "")
+
+    def count(self) -> None:
+        """Once, when all of the batch is folded: what became of the statuses of the conversations it touched. Only the
+        sum over batches shows in the tables, so it is the same for any split of the log."""
+        for (account_id, _), folded in self.conversations.items():
+            status = folded.state.status
+            if status == folded.counted:
+                continue
+            grown = self.counts.setdefault(account_id, {})
+            grown[status] = grown.get(status, 0) + 1
+            if folded.counted is not None:
+                grown[folded.counted] = grown.get(folded.counted, 0) - 1
+            folded.counted = status
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):

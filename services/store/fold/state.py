@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
-from shared.conversation import Conversation
+from shared.conversation import Conversation, Status
 from shared.ids import (
     AccountId,
     AgentId,
@@ -36,6 +36,8 @@ class Folded(msgspec.Struct, kw_only=True):
     created_ns: int = 0
     updated_ns: int = 0
     unanswered_ns: tuple[int, ...] = ()
+    counted: Status | None = None
+    """The status under which the account's counts have it, or will when what is folded so far is committed."""
 
     @property
     def key(self) -> ConversationKey:

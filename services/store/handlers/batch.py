@@ -24,6 +24,7 @@ from services.store.tables.write import (
     fold_drafts,
     log_drafts,
     make_partitions,
+    write_counts,
     write_edits,
     write_pieces,
 )
@@ -102,6 +103,7 @@ class Folding:
 
     async def finish(self) -> Prepared:
         """The rows of all that was folded. Raises `Poisoned`."""
+        self._changes.count()
         with self._poisoned():
             pieces = await _encode(self._entries, self._changes, self._terms)
         last = self._entries[-1][0]
@@ -204,6 +206,7 @@ class Writer:
                     await write_pieces(self._connection, batch.pieces)
                     crashpoint("store.batch.written")
                     await write_edits(self._connection, batch.edited)
+                    await write_counts(self._connection, batch.changes.counts)
                     crashpoint("store.batch.before_commit")
                 crashpoint("store.batch.committed")
         except (psycopg.DataError, psycopg.IntegrityError) as err:

@@ -19,7 +19,6 @@ from shared.codec import pack, unpack
 from shared.crashpoints import crashpoint
 from shared.database import Pool, borrow
 from shared.errors import Malformed, Rejected, Unavailable
-from shared.ids import Position
 from shared.queries import (
     Answer,
     FindReceived,
@@ -129,23 +128,25 @@ class Questions:
         return await self._once(ask, question)
 
     async def _once(self, ask: Ask, question: Any) -> Answer:
-        async with borrow(self._pool) as connection, connection.transaction():
-            position, epoch = await self._checkpoint(connection)
+        # In a pipeline, so that the snapshot, the checkpoint and the question itself are one round trip.
+        async with (
+            borrow(self._pool) as connection,
+            connection.pipeline(),
+            connection.transaction(),
+        ):
+            crashpoint("store.question.checkpoint")
+            checkpoint = await connection.execute(_CHECKPOINT, [self._shard])
             crashpoint("store.question.read")
             result = await ask(connection, question)
+            row = await checkpoint.fetchone()
+        if row is None:
+            raise Unavailable("the store has not begun yet")
+        position, epoch = row
         if result is None:
             return Answer(status="not_found", checkpoint=position, epoch=epoch)
         return Answer(
             status="ok", checkpoint=position, epoch=epoch, result=msgspec.Raw(pack(result))
         )
 
-    async def _checkpoint(self, connection: Any) -> tuple[Position, str]:
-        crashpoint("store.question.checkpoint")
-        found = await connection.execute(
-            "SELECT position, epoch FROM checkpoint WHERE shard = %s", [self._shard]
-        )
-        row = await found.fetchone()
-        if row is None:
-            raise Unavailable("the store has not begun yet")
-        position, epoch = row
-        return position, epoch
+
+_CHECKPOINT = b"SELECT position, epoch FROM checkpoint WHERE shard = %s"

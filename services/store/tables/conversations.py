@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -16,6 +16,7 @@ from services.store.tables.read import (
     message,
     receipt,
 )
+from shared.conversation import Status
 from shared.database import Connection
 from shared.errors import Rejected
 from shared.ids import AccountId
@@ -31,18 +32,21 @@ from shared.queries import (
 _MOST_ROWS = 200
 
 # What the viewer has not read: the other side's messages behind the viewer's own "read". Conversations that are
-# neither theirs as a contact nor held by them have nothing unread for them.
+# neither theirs as a contact nor held by them have nothing unread for them. The first unread `seq` is looked for from
+# the end, so that the count costs as much as there is unread and not as much as the conversation is long.
 _UNREAD = """
-    SELECT count(*) FROM messages m
-    WHERE c.last_message > coalesce(
+    SELECT count(*) FROM messages m, (SELECT coalesce(
         (SELECT r.read FROM receipts r WHERE r.account_id = c.account_id
-         AND r.conversation_id = c.conversation_id AND r.recipient_id = %(viewer)s), 0)
+         AND r.conversation_id = c.conversation_id AND r.recipient_id = %(viewer)s), 0) AS position
+         OFFSET 0) read
+    WHERE c.last_message > read.position
     AND m.account_id = c.account_id AND m.conversation_id = c.conversation_id
-    AND m.position > coalesce(
-        (SELECT r.read FROM receipts r WHERE r.account_id = c.account_id
-         AND r.conversation_id = c.conversation_id AND r.recipient_id = %(viewer)s), 0)
-    AND CASE WHEN c.contact_id::text = %(viewer)s THEN m.author_kind IN ('agent', 'integration')
-             WHEN c.agent_id::text = %(viewer)s THEN m.author_kind = 'visitor' ELSE false END
+    AND m.seq > coalesce(
+        (SELECT b.seq FROM messages b WHERE read.position > 0 AND b.account_id = c.account_id
+         AND b.conversation_id = c.conversation_id AND b.position <= read.position
+         ORDER BY b.seq DESC LIMIT 1), 0)
+    AND m.author_kind = ANY(CASE WHEN c.contact_id = %(holder)s::uuid THEN '{agent,integration}'::text[]
+                                 WHEN c.agent_id = %(holder)s::uuid THEN '{visitor}'::text[] END)
 """
 
 
@@ -56,6 +60,7 @@ async def get_conversation(
         {
             "account": question.account_id,
             "viewer": question.viewer_id,
+            "holder": question.viewer_id or None,
             "conversation": question.conversation_id,
         },
     )
@@ -196,29 +201,31 @@ async def root_contact(connection: Connection, account_id: AccountId, contact_id
     return (await found.fetchall())[0][0]
 
 
-async def total_unread(connection: Connection, account_id: AccountId, owner_id: str) -> int:
-    """Messages that a contact has not read in their conversations, or an agent in those held."""
-    found = await connection.execute(
-        f"SELECT coalesce(sum(({_UNREAD})), 0)::bigint FROM conversations c"
-        " WHERE c.account_id = %(account)s"
-        " AND (c.contact_id = %(viewer)s::uuid OR c.agent_id = %(viewer)s::uuid)".encode(),
-        {"account": account_id, "viewer": owner_id},
-    )
-    total: int = (await found.fetchall())[0][0]
-    return total
+# The last entry of an inbox, and the messages that a contact has not read in their conversations, or an agent in
+# those held.
+HEAD_AND_UNREAD = (
+    "SELECT (SELECT coalesce(max(position), 0) FROM entries"
+    "  WHERE owner_id = %(holder)s AND account_id = %(account)s),"
+    f" (SELECT coalesce(sum(({_UNREAD})), 0)::bigint FROM conversations c"
+    "  WHERE c.account_id = %(account)s"
+    "  AND (c.contact_id = %(holder)s::uuid OR c.agent_id = %(holder)s::uuid))"
+).encode()
 
 
 async def get_counts(connection: Connection, question: GetCounts) -> Counts:
-    """How many conversations are in each status."""
-    found = await connection.execute(
-        "SELECT status, count(*), count(*) FILTER (WHERE agent_id::text = %s)"
-        " FROM conversations WHERE account_id = %s GROUP BY status",
-        [question.viewer_id, question.account_id],
+    """How many conversations are in each status; none of a status that no conversation is in."""
+    found = await connection.execute(_COUNTS, [question.account_id])
+    held = await connection.execute(
+        "SELECT count(*) FROM conversations WHERE account_id = %s AND agent_id = %s",
+        [question.account_id, question.viewer_id or None],
     )
-    rows = await found.fetchall()
-    by_status = {status: number for status, number, _ in rows}
-    return Counts(
-        by_status=by_status,
-        unassigned=by_status.get("queued", 0),
-        mine=sum(mine for _, _, mine in rows),
-    )
+    counted = await found.fetchone() or (0,) * len(_STATUSES)
+    by_status: dict[str, int] = {
+        status: number for status, number in zip(_STATUSES, counted, strict=True) if number
+    }
+    mine: int = (await held.fetchall())[0][0]
+    return Counts(by_status=by_status, unassigned=by_status.get("queued", 0), mine=mine)
+
+
+_STATUSES: tuple[Status, ...] = get_args(Status)
+_COUNTS = f"SELECT {', '.join(_STATUSES)} FROM conversation_counts WHERE account_id = %s".encode()

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
-from services.store.tables.conversations import total_unread
+from services.store.tables.conversations import HEAD_AND_UNREAD
 from services.store.tables.messages import message_size
-from services.store.tables.paging import MOST_BYTES, cut
+from services.store.tables.paging import MOST_BYTES
 from services.store.tables.ranges import Ranges, read_ranges
 from services.store.tables.read import (
     CONVERSATION,
-    MESSAGE,
     NOTE,
     RECEIPT,
     Row,
@@ -30,101 +28,139 @@ from shared.queries import (
     Entry,
     Heads,
     InboxPage,
-    MessageRow,
     NoteRow,
     ReadHeads,
     ReadInbox,
-    ReceiptRow,
     UnheardRow,
 )
 
 _MOST_ENTRIES = 500
 _MOST_OWNERS = 8000
 _MOST_UNHEARD = 50
+_ENTRY_BYTES = 200
 _MESSAGE_KINDS = frozenset({"message", "message_edited", "message_retracted"})
 
 
-class _Found(msgspec.Struct, frozen=True, kw_only=True):
-    """What a page of entries points to, by id."""
+class _Found(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a page of entries points to, by id, apart from its messages."""
 
-    messages: dict[str, MessageRow]
     notes: dict[str, NoteRow]
     conversations: dict[str, ConversationRow]
     ranges: Ranges
 
 
+# As few columns as there can be: the ids of a message are those of its entry and of the question.
+_ENTRIES = b"""
+SELECT e.position, e.prev, e.at_ns, e.kind, e.conversation_id::text, e.about_id::text, e.from_seq,
+    e.to_seq, m.seq, m.position, m.at_ns, m.author_kind, m.author_id, m.content_type, m.body,
+    m.revision, m.device_id::text, m.seen_up_to, m.automatic, m.crossed, m.retracted, m.unreadable,
+    m.id_clash, m.clash_of::text
+FROM (SELECT * FROM entries WHERE owner_id = %(owner)s AND account_id = %(account)s
+    AND position > %(after)s ORDER BY position LIMIT %(limit)s) e
+LEFT JOIN messages m ON m.account_id = e.account_id AND m.message_id = e.about_id
+ORDER BY e.position
+"""
+_CONVERSATIONS = (
+    f"SELECT {CONVERSATION} FROM conversations"
+    " WHERE account_id = %s AND conversation_id = ANY(%s::uuid[])"
+).encode()
+_NOTES = f"SELECT {NOTE} FROM notes WHERE account_id = %s AND note_id = ANY(%s::uuid[])".encode()
+
+
 async def read_inbox(connection: Connection, question: ReadInbox) -> InboxPage:
     """Entries after a position in order. An inbox that nobody ever got an entry in is empty, not absent."""
     limit = min(max(question.limit, 1), _MOST_ENTRIES)
-    found = await connection.execute(
-        "SELECT position, prev, at_ns, kind, conversation_id, about_id, from_seq, to_seq"
-        " FROM entries WHERE owner_id = %s AND account_id = %s AND position > %s"
-        " ORDER BY position LIMIT %s",
-        [question.owner_id, question.account_id, question.after, limit + 1],
-    )
-    rows = await found.fetchall()
+    values = {
+        "owner": question.owner_id,
+        "viewer": question.owner_id,
+        "holder": question.owner_id,
+        "account": question.account_id,
+        "after": question.after,
+        "limit": limit + 1,
+    }
+    # Asked together and fetched afterwards: one round trip when the connection is a pipeline.
+    entries = await connection.cursor(binary=True).execute(_ENTRIES, values)
+    numbers = await connection.execute(HEAD_AND_UNREAD, values)
+    receipts = await connection.execute(_RECEIPTS, values)
+    rows = await entries.fetchall()
     pointed = await _pointed(connection, question.account_id, rows[:limit])
-    entries = [_entry(question.owner_id, row, pointed) for row in rows[:limit]]
-    page, is_cut = cut(entries, limit, entry_size, most_bytes=MOST_BYTES)
+    page, is_cut = _page(question, rows[:limit], pointed)
+    head, unread = (await numbers.fetchall())[0]
     return InboxPage(
         entries=page,
-        head=await _head(connection, question),
-        unread=await total_unread(connection, question.account_id, question.owner_id),
-        receipts=await _receipts(connection, question),
+        head=head,
+        unread=unread,
+        receipts=tuple([receipt(row) for row in await receipts.fetchall()]),
         more=is_cut or len(rows) > limit,
         unheard=await _unheard(connection, question) if question.unheard_since_ns else (),
     )
 
 
+def _page(
+    question: ReadInbox, rows: Sequence[Row], found: _Found
+) -> tuple[tuple[Entry, ...], bool]:
+    """The entries that fit an answer, at least one, and whether there were more."""
+    entries: list[Entry] = []
+    size = 0
+    for row in rows:
+        entry = _entry(question, row, found)
+        size += entry_size(entry)
+        if size > MOST_BYTES and entries:
+            return tuple(entries), True
+        entries.append(entry)
+    return tuple(entries), False
+
+
 def entry_size(entry: Entry) -> int:
     """Bytes that an entry takes in an answer, about."""
-    messages = entry.messages if entry.message is None else (entry.message,)
+    if entry.message is not None:
+        return _ENTRY_BYTES + message_size(entry.message)
     note_bytes = len(entry.note.body) if entry.note is not None else 0
     conversation_bytes = 1000 if entry.conversation is not None else 0
-    return 400 + conversation_bytes + note_bytes + sum(message_size(row) for row in messages)
+    return (
+        _ENTRY_BYTES
+        + conversation_bytes
+        + note_bytes
+        + sum(message_size(x) for x in entry.messages)
+    )
 
 
 async def _pointed(connection: Connection, account_id: AccountId, rows: Sequence[Row]) -> _Found:
-    message_ids = [row[5] for row in rows if row[3] in _MESSAGE_KINDS]
+    ids = list({row[4] for row in rows})
+    conversations: list[Row] = []
+    if ids:
+        about = await connection.execute(_CONVERSATIONS, [account_id, ids])
+        conversations = await about.fetchall()
     note_ids = [row[5] for row in rows if row[3] == "note"]
-    conversation_ids = list({row[4] for row in rows})
     ranges = [(account_id, row[4], row[6], row[7]) for row in rows if row[7]]
-    messages = [message(x) for x in await _by_ids(connection, _MESSAGES, account_id, message_ids)]
-    notes = [note(x) for x in await _by_ids(connection, _NOTES, account_id, note_ids)]
-    conversations = [
-        conversation(x)
-        for x in await _by_ids(connection, _CONVERSATIONS, account_id, conversation_ids)
-    ]
+    notes: list[NoteRow] = []
+    if note_ids:
+        found = await connection.execute(_NOTES, [account_id, note_ids])
+        notes = [note(x) for x in await found.fetchall()]
     return _Found(
-        messages={x.message_id: x for x in messages},
         notes={x.note_id: x for x in notes},
-        conversations={x.conversation_id: x for x in conversations},
+        conversations={row[1]: conversation(row) for row in conversations},
         ranges=await read_ranges(connection, ranges),
     )
 
 
-_MESSAGES = f"SELECT {MESSAGE} FROM messages WHERE account_id = %s AND message_id = ANY(%s::uuid[])"
-_NOTES = f"SELECT {NOTE} FROM notes WHERE account_id = %s AND note_id = ANY(%s::uuid[])"
-_CONVERSATIONS = (
-    f"SELECT {CONVERSATION} FROM conversations"
-    " WHERE account_id = %s AND conversation_id = ANY(%s::uuid[])"
-)
-
-
-async def _by_ids(
-    connection: Connection, statement: str, account_id: AccountId, ids: list[Any]
-) -> list[Row]:
-    if not ids:
-        return []
-    found = await connection.execute(statement.encode(), [account_id, ids])
-    return await found.fetchall()
-
-
-def _entry(owner_id: str, row: Row, found: _Found) -> Entry:
-    position, prev, at_ns, kind, conversation_id, about_id, from_seq, to_seq = row
+def _entry(question: ReadInbox, row: Row, found: _Found) -> Entry:
+    position, prev, at_ns, kind, conversation_id, about_id, from_seq, to_seq = row[:8]
+    owner_id = question.owner_id
     about = found.conversations[conversation_id]
+    held = owner_id in (about.contact_id, about.agent_id)
+    if kind in _MESSAGE_KINDS:
+        return Entry(
+            owner_id=owner_id,
+            position=position,
+            prev=prev,
+            at_ns=at_ns,
+            kind=kind,
+            conversation_id=conversation_id,
+            held=held,
+            message=message((question.account_id, conversation_id, about_id, *row[8:])),
+        )
     messages = tuple(found.ranges.get((conversation_id, from_seq), ())) if to_seq else ()
-    is_of_conversation = kind not in _MESSAGE_KINDS and kind != "note"
     return Entry(
         owner_id=owner_id,
         position=position,
@@ -132,10 +168,9 @@ def _entry(owner_id: str, row: Row, found: _Found) -> Entry:
         at_ns=at_ns,
         kind=kind,
         conversation_id=conversation_id,
-        held=owner_id in (about.contact_id, about.agent_id),
-        message=found.messages[about_id] if kind in _MESSAGE_KINDS else None,
+        held=held,
         note=found.notes[about_id] if kind == "note" else None,
-        conversation=about if is_of_conversation else None,
+        conversation=about if kind != "note" else None,
         from_seq=from_seq,
         to_seq=to_seq,
         messages=messages,
@@ -143,25 +178,13 @@ def _entry(owner_id: str, row: Row, found: _Found) -> Entry:
     )
 
 
-async def _head(connection: Connection, question: ReadInbox) -> Position:
-    found = await connection.execute(
-        "SELECT coalesce(max(position), 0) FROM entries WHERE owner_id = %s AND account_id = %s",
-        [question.owner_id, question.account_id],
-    )
-    head: Position = (await found.fetchall())[0][0]
-    return head
-
-
-async def _receipts(connection: Connection, question: ReadInbox) -> tuple[ReceiptRow, ...]:
-    columns = ", ".join(f"r.{x.strip()}" for x in RECEIPT.split(","))
-    found = await connection.execute(
-        f"SELECT {columns} FROM conversations c JOIN receipts r USING (account_id, conversation_id)"
-        " WHERE c.account_id = %(account)s AND r.position > %(after)s"
-        " AND (c.contact_id = %(owner)s::uuid OR c.agent_id = %(owner)s::uuid)"
-        " ORDER BY r.position DESC LIMIT 500".encode(),
-        {"account": question.account_id, "after": question.after, "owner": question.owner_id},
-    )
-    return tuple([receipt(row) for row in await found.fetchall()])
+_RECEIPTS = (
+    f"SELECT {', '.join(f'r.{x.strip()}' for x in RECEIPT.split(','))}"
+    " FROM conversations c JOIN receipts r USING (account_id, conversation_id)"
+    " WHERE c.account_id = %(account)s AND r.position > %(after)s"
+    " AND (c.contact_id = %(owner)s::uuid OR c.agent_id = %(owner)s::uuid)"
+    " ORDER BY r.position DESC LIMIT 500"
+).encode()
 
 
 async def _unheard(connection: Connection, question: ReadInbox) -> tuple[UnheardRow, ...]:

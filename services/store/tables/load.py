@@ -139,6 +139,7 @@ def _take_conversation(state: State, row: Row) -> None:
         updated_ns=updated_ns,
         unanswered_ns=tuple(unanswered_ns),
     )
+    folded.counted = folded.state.status
     state.add_conversation(folded)
 
 

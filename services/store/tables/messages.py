@@ -34,7 +34,8 @@ from shared.queries import (
 )
 
 _MOST_ROWS = 500
-_ROW_BYTES = 400
+_ROW_BYTES = 360
+"""What a row takes without its text, so that 500 waiting messages of usual length are one answer."""
 _MOST_RECEIPTS = 3_000
 
 
@@ -48,7 +49,7 @@ async def list_messages(connection: Connection, question: ListMessages) -> Messa
     limit = min(max(question.limit, 1), _MOST_ROWS)
     is_backwards = question.before_seq > 0
     test, order = ("seq < %s", "DESC") if is_backwards else ("seq > %s", "")
-    found = await connection.execute(
+    found = await connection.cursor(binary=True).execute(
         f"SELECT {MESSAGE} FROM messages WHERE account_id = %s AND conversation_id = %s"
         f" AND {test} ORDER BY seq {order} LIMIT %s".encode(),
         [

@@ -9,10 +9,11 @@ from shared.queries import ContactRow, ConversationRow, MessageRow, NoteRow, Rec
 
 Row = tuple[Any, ...]
 
+# Ids as text, so that pages of messages can be read in PostgreSQL's binary format: bodies come as they are.
 MESSAGE = (
-    "account_id, conversation_id, message_id, seq, position, at_ns, author_kind, author_id,"
-    " content_type, body, revision, device_id, seen_up_to, automatic, crossed, retracted,"
-    " unreadable, id_clash, clash_of"
+    "account_id::text, conversation_id::text, message_id::text, seq, position, at_ns, author_kind,"
+    " author_id, content_type, body, revision, device_id::text, seen_up_to, automatic, crossed,"
+    " retracted, unreadable, id_clash, clash_of::text"
 )
 
 

@@ -6,8 +6,8 @@ version anyway, and COPY is the cheaper way to write it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, get_args
 
 import msgspec
 
@@ -16,7 +16,9 @@ from services.store.tables import rows
 from services.store.tables.copying import SIGNATURE, TRAILER
 from services.store.tables.parameters import UuidArray
 from shared.bus import Delivery
+from shared.conversation import Status
 from shared.database import Connection
+from shared.ids import AccountId
 from shared.queries import MessageRow
 
 
@@ -202,6 +204,23 @@ async def write_edits(connection: Connection, edited: Iterable[MessageRow]) -> N
             " WHERE account_id = %s AND message_id = %s",
             [row.body, row.revision, row.retracted, row.account_id, row.message_id],
         )
+
+
+_STATUSES: tuple[Status, ...] = get_args(Status)
+_COUNTS = (
+    f"INSERT INTO conversation_counts AS c (account_id, {', '.join(_STATUSES)})"
+    f" VALUES (%s, {', '.join(['%s'] * len(_STATUSES))}) ON CONFLICT (account_id) DO UPDATE SET "
+    + ", ".join([f"{status} = c.{status} + excluded.{status}" for status in _STATUSES])
+).encode()
+
+
+async def write_counts(
+    connection: Connection, counts: Mapping[AccountId, Mapping[Status, int]]
+) -> None:
+    """By how many the conversations of an account in each status became more or fewer."""
+    for account_id, grown in counts.items():
+        numbers = [grown.get(status, 0) for status in _STATUSES]
+        await connection.execute(_COUNTS, [account_id, *numbers])
 
 
 async def make_partitions(connection: Connection, at_ns: Iterable[int]) -> None:

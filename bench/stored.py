@@ -1,0 +1,155 @@
+"""A database as it looks after so many messages, made in PostgreSQL without folding them: months of conversations that
+are over, and on top what waits for the agents who come back. The rows are those of the store's fold."""
+
+from __future__ import annotations
+
+import psycopg
+
+from shared.ids import AccountId, AgentId, ContactId, ConversationId, MessageId
+
+SHARD = "0"
+AGENTS = 20
+EACH = 500
+TALKS_EACH = 10
+LIVE = AGENTS * EACH
+"""Messages that wait: every agent holds ten conversations with fifty each."""
+_PER_TALK = 50
+_BLOCK = 1000
+"""Conversations that go on at the same time."""
+_STEP = 500_000
+
+
+def _id(kind: str, number: int) -> str:
+    raw = kind + f"{number:031x}"
+    return "-".join((raw[:8], raw[8:12], raw[12:16], raw[16:20], raw[20:]))
+
+
+ACCOUNT = AccountId(_id("a", 0))
+LABEL = "refund"
+
+
+def agent(number: int) -> AgentId:
+    """Who holds conversations number, number + AGENTS, …"""
+    return AgentId(_id("e", number))
+
+
+def talk(number: int) -> ConversationId:
+    """The newest conversations are those that wait."""
+    return ConversationId(_id("c", number))
+
+
+def contact(number: int) -> ContactId:
+    """Of conversation `number`."""
+    return ContactId(_id("b", number))
+
+
+def message(position: int) -> MessageId:
+    """The message at this position."""
+    return MessageId(_id("d", position))
+
+
+# Position g: in a block of conversations that go on at once, the next one's turn; a conversation's own messages lie
+# `width` apart. $1, $2: first and last position; $3: messages that are over; all after them wait.
+_TURNS = """
+WITH turns AS MATERIALIZED (
+    SELECT g AS position, 1700000000000000000 + g * 1000000 AS at_ns, width,
+        base + (g - 1 - start) %% width AS talk, (g - 1 - start) / width + 1 AS seq,
+        g > %(over)s AS is_live
+    FROM (
+        SELECT g, CASE WHEN g > %(over)s THEN %(live_talks)s ELSE %(block)s END AS width,
+            CASE WHEN g > %(over)s THEN %(over)s ELSE (g - 1) / %(block_messages)s * %(block_messages)s END AS start,
+            CASE WHEN g > %(over)s THEN %(over_talks)s ELSE (g - 1) / %(block_messages)s * %(block)s END AS base
+        FROM generate_series(%(first)s::bigint, %(last)s::bigint) g
+    ) placed
+)
+"""
+_ID = "('{kind}' || lpad(to_hex({number}), 31, '0'))::uuid"
+
+
+def _sql_id(kind: str, number: str) -> str:
+    return _ID.format(kind=kind, number=number)
+
+
+_A = _sql_id("a", "0")
+_B, _C = _sql_id("b", "talk"), _sql_id("c", "talk")
+_D, _E = _sql_id("d", "position"), _sql_id("e", f"talk %% {AGENTS}")
+_IS_VISITOR = "(is_live OR seq %% 2 = 1)"
+_BODY = "decode(repeat(md5(position::text), 10), 'hex')"
+_STATEMENTS = (
+    _TURNS + "INSERT INTO truth.events (shard, position, at, at_ns, family, subject, account_id,"
+    " conversation_id, message_id, payload, digest)"
+    f" SELECT '{SHARD}', position, now(), at_ns, 'message', 'nd.ev.{SHARD}.message', {_A}, {_C}, {_D},"
+    " decode(repeat(md5(position::text), 24), 'hex'), decode(md5(position::text), 'hex') FROM turns",
+    _TURNS + "INSERT INTO truth.message_ids (account_id, message_id, position, fingerprint)"
+    f" SELECT {_A}, {_D}, position, decode(repeat(md5(position::text), 2), 'hex') FROM turns",
+    _TURNS
+    + "INSERT INTO projection.messages (account_id, conversation_id, message_id, seq, position,"
+    " at_ns, seen_up_to, revision, automatic, crossed, retracted, unreadable, id_clash, author_kind,"
+    f" author_id, content_type, body) SELECT {_A}, {_C}, {_D}, seq, position, at_ns, 0, 0, false,"
+    f" false, false, false, false, CASE WHEN {_IS_VISITOR} THEN 'visitor' ELSE 'agent' END,"
+    f" CASE WHEN {_IS_VISITOR} THEN {_B} ELSE {_E} END::text, 'text', {_BODY} FROM turns",
+    _TURNS + "INSERT INTO projection.entries (owner_id, account_id, conversation_id, about_id,"
+    " position, prev, at_ns, from_seq, to_seq, bucket, kind)"
+    f" SELECT owner_id, {_A}, {_C}, {_D}, position, CASE WHEN seq > 1 THEN position - gap ELSE 0 END,"
+    f" at_ns, 0, 0, 0, 'message' FROM turns CROSS JOIN LATERAL (VALUES ({_B}, width),"
+    f" ({_E}, {AGENTS})) AS o(owner_id, gap)",
+)
+_CONVERSATIONS = f"""
+INSERT INTO projection.conversations (account_id, conversation_id, inbox_id, contact_id, channel,
+    language, priority, status, phase, team_id, agent_id, previous_agent_id, last_answer_agent_id,
+    started, assigned, snoozed_until_ns, waiting_since, last_message, last_entry, last_answer, rating,
+    last_seq, version, created_ns, updated_ns, labels, unanswered, unanswered_ns)
+SELECT {_A}, {_C}, {_sql_id("f", "0")}, {_B}, 'web', '', 'normal',
+    CASE WHEN is_live THEN 'open' ELSE 'resolved' END, CASE WHEN is_live THEN 'active' ELSE 'resolved' END,
+    {_sql_id("9", "talk %% 5")}, CASE WHEN is_live THEN {_E} END, CASE WHEN is_live THEN NULL ELSE {_E} END,
+    NULL, first, 0, 0, CASE WHEN is_live THEN first ELSE 0 END, last, last, 0, 0, {_PER_TALK}, last,
+    1700000000000000000 + first * 1000000, 1700000000000000000 + last * 1000000,
+    CASE WHEN is_live AND talk %% {AGENTS} = 0 THEN ARRAY['{LABEL}'] ELSE '{{}}'::text[] END,
+    '{{}}', '{{}}'
+FROM (SELECT talk, talk >= %(over_talks)s AS is_live,
+        CASE WHEN talk >= %(over_talks)s THEN %(over)s + talk - %(over_talks)s + 1
+            ELSE talk / %(block)s * %(block_messages)s + talk %% %(block)s + 1 END AS first,
+        CASE WHEN talk >= %(over_talks)s THEN %(over)s + talk - %(over_talks)s + 1 + %(live_talks)s * {_PER_TALK - 1}
+            ELSE talk / %(block)s * %(block_messages)s + talk %% %(block)s + 1 + %(block)s * {_PER_TALK - 1} END
+            AS last
+    FROM generate_series(0::bigint, %(over_talks)s + %(live_talks)s - 1) talk) placed
+"""
+_REST = (
+    (
+        f"INSERT INTO projection.conversation_counts SELECT {_A}, 0, count(*) FILTER (WHERE status = 'open'),"
+        " 0, 0, count(*) FILTER (WHERE status = 'resolved') FROM projection.conversations"
+    ),
+    "INSERT INTO projection.checkpoint (shard, position, epoch) VALUES (%(shard)s, %(total)s, 'bench')",
+)
+
+
+def over(total: int) -> int:
+    """Messages of conversations that are over: whole blocks."""
+    block = _BLOCK * _PER_TALK
+    return max(0, total - LIVE) // block * block
+
+
+def fill(url: str, total: int) -> int:
+    """Make about `total` stored messages; how many they are. Index pages are visited as in life, row by row."""
+    done = over(total)
+    values = {
+        "over": done,
+        "over_talks": done // _PER_TALK,
+        "live_talks": AGENTS * TALKS_EACH,
+        "block": _BLOCK,
+        "block_messages": _BLOCK * _PER_TALK,
+        "shard": SHARD,
+        "total": done + LIVE,
+    }
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET synchronous_commit = off")
+        connection.execute("SELECT truth.make_events_partition(now())")
+        for first in range(1, done + LIVE + 1, _STEP):
+            step = {**values, "first": first, "last": min(done + LIVE, first + _STEP - 1)}
+            for statement in _STATEMENTS:
+                connection.execute(statement.encode(), step)
+        connection.execute(_CONVERSATIONS.encode(), values)
+        for statement in _REST:
+            connection.execute(statement.encode(), values if "%(" in statement else None)
+        connection.execute("VACUUM ANALYZE")
+    return done + LIVE
