@@ -158,6 +158,8 @@ class PostgresServer:
             "max_connections": "100",
             "shared_buffers": "128MB",
             "max_wal_size": "1GB",
+            # What is read is in memory or on a disk without a head: an index is worth it sooner than by default.
+            "random_page_cost": "1.1",
             "fsync": durable,
             # The store refuses to run without; it costs nothing while fsync is off.
             "synchronous_commit": "on",

@@ -139,7 +139,8 @@ async def _filters(
         "team": "c.team_id = %(team)s",
         "inbox": "c.inbox_id = %(inbox)s",
         "statuses": "c.status = ANY(%(statuses)s)",
-        "labels": "c.labels @> %(labels)s",
+        # The second test is what the index says; it holds for every conversation that has these labels.
+        "labels": "c.labels @> %(labels)s AND c.labels <> '{}'",
         "channel": "c.channel = %(channel)s",
         "since": "c.updated_ns >= %(since)s",
         "until": "c.updated_ns < %(until)s",

@@ -19,3 +19,5 @@ CREATE INDEX conversations_by_status ON projection.conversations (account_id, st
 CREATE INDEX conversations_of_team ON projection.conversations (account_id, team_id, version) WHERE team_id IS NOT NULL;
 CREATE INDEX conversations_by_time ON projection.conversations (account_id, updated_ns);
 CREATE INDEX conversations_by_label ON projection.conversations USING gin (labels) WHERE labels <> '{}';
+CREATE INDEX conversations_unassigned ON projection.conversations (account_id, version)
+    WHERE agent_id IS NULL AND waiting_since > 0;
