@@ -9,12 +9,13 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import assignment, drain, idle, ingest, report, storm, whole_way
+from bench import assignment, drain, idle, ingest, report, store, storm, whole_way
 from bench.figures import Measured, Point, Row, Scale
 from bench.places import RESULTS
 
 FIGURES: dict[str, Callable[[Scale], Measured]] = {
     "B1": ingest.measure,
+    "B2": store.measure,
     "B3": drain.measure,
     "B4": whole_way.measure,
     "B5": storm.measure,

@@ -268,7 +268,8 @@ async def _row(asked: _Asked, filled: Sequence[Filled], scale: Scale) -> Row:
 
 
 @contextmanager
-def _servers() -> Iterator[tuple[NatsServer, PostgresServer]]:
+def servers() -> Iterator[tuple[NatsServer, PostgresServer]]:
+    """A durable nats-server and PostgreSQL, empty, in a temporary directory."""
     with tempfile.TemporaryDirectory(prefix="nightdesk-bench-") as name:
         directory = Path(name)
         directory.chmod(0o711)
@@ -289,7 +290,7 @@ def _servers() -> Iterator[tuple[NatsServer, PostgresServer]]:
 
 def measure(scale: Scale) -> Measured:
     """B8."""
-    with _servers() as (nats, postgres):
+    with servers() as (nats, postgres):
         return uvloop.run(_measure(nats, postgres, scale))
 
 

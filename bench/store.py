@@ -1,29 +1,33 @@
-"""How fast the log becomes rows: the real store on a real log, beside raw COPY of the very same rows.
+"""B2: how fast the log becomes rows, by the real store from a real log to the commit of all projections. Beside it
+raw binary COPY of every row that it writes, in the same transactions, into the same tables; a row that replaces one is
+deleted by its key first, because the key admits no second.
 
-`python -m bench.store [--events N] [--conversations N]`; starts a durable nats-server and PostgreSQL of its own.
+`python -m bench.store [--quick]`; starts a durable nats-server and PostgreSQL of its own.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import random
-import tempfile
+import sys
 import time
 import uuid
-from pathlib import Path
 
 import psutil
 import psycopg
 import uvloop
+from rich.console import Console
 
-from deploy.dev.nats_server import NatsServer, NatsSettings
-from deploy.dev.postgres_server import PostgresServer, PostgresSettings
+from bench import report
+from bench.figures import Beside, Faults, Measured, Row, Scale
+from bench.growth import servers
+from deploy.dev.nats_server import NatsServer
+from deploy.dev.postgres_server import PostgresServer
 from services.store.app import spare_collector
 from services.store.config import Config
 from services.store.fold import State
-from services.store.handlers.batch import Terms, prepare
+from services.store.handlers.batch import Folding, Terms
 from services.store.handlers.follow import Follower
 from services.store.handlers.hints import Hints
 from services.store.handlers.place import Place
@@ -32,13 +36,15 @@ from services.store.tables.write import Piece, make_partitions, write_pieces
 from shared import bus, events
 from shared.clock import new_id
 from shared.codec import encode_event
-from shared.database import Connection, connect, migrate, open_pool
+from shared.database import connect, migrate, open_pool
 from shared.events import Author
 from shared.ids import AccountId, AgentId, ContactId, ConversationId, InboxId, MessageId
 from shared.subjects import Family, event_subject
 
 _SHARD = "bench"
 _ACCOUNT = AccountId(str(uuid.uuid4()))
+_LONGEST_S = 600
+_REACH = 40_000
 _WHY = events.Explanation(trigger="queue", policy_version=0, state_position=0)
 
 
@@ -115,9 +121,9 @@ async def _store(log: bus.Bus, url: str, first: int, last: int) -> float:
     follower = Follower(place, progress=progress, hints=hints)
     stopping = asyncio.Event()
     running = asyncio.create_task(follower.run(stopping))
-    await progress.reach(first + 1, 600)
+    await progress.reach(first + 1, _LONGEST_S)
     begun_at, begun = time.perf_counter(), progress.position
-    await progress.reach(last, 600)
+    await progress.reach(last, _LONGEST_S)
     rate = (last - begun) / (time.perf_counter() - begun_at)
     stopping.set()
     await running
@@ -125,96 +131,140 @@ async def _store(log: bus.Bus, url: str, first: int, last: int) -> float:
     return rate
 
 
-async def _raw(log: bus.Bus, url: str, first: int, last: int) -> tuple[float, float, float]:
-    """Folding alone, then COPY of what was folded alone, and of the event rows alone: events a second each."""
+async def _fold(log: bus.Bus, url: str, last: int) -> list[list[Piece]]:
+    """Every row that the store writes, encoded, by batches as it makes them when it is behind."""
+    connection = await connect(url, name="bench")
+    state, batches = State(), []
+    settings = bus.ReaderSettings(batch_entries=Config().batch_entries)
+    folding = Folding(connection, state, Terms(shard=_SHARD))
+    async for batch in bus.Reader(log, _SHARD, bus.Start(), settings).batches():
+        if batch.deliveries:
+            await folding.add(batch.deliveries)
+        is_last = batch.deliveries and batch.deliveries[-1].position >= last
+        if folding.count >= Config().batch_entries or is_last:
+            batches.append((await folding.finish()).pieces)
+            folding = Folding(connection, state, Terms(shard=_SHARD))
+        if is_last:
+            break
+    await connection.close()
+    return batches
+
+
+async def _raw(url: str, batches: list[list[Piece]], last: int) -> float:
+    """Events a second whose rows are copied."""
     connection = await connect(url, name="bench")
     await make_partitions(connection, [time.time_ns()])
-    state, batches, folding = State(), [], 0.0
-    reader = bus.Reader(log, _SHARD, bus.Start(), bus.ReaderSettings(batch_entries=2000))
-    async for batch in reader.batches():
-        if batch.deliveries:
-            started = time.perf_counter()
-            prepared = await prepare(connection, state, batch.deliveries, Terms(shard=_SHARD))
-            folding += time.perf_counter() - started if prepared.first > first else 0.0
-            batches.append(prepared.pieces)
-        if reader.position >= last:
-            break
-    copying = await _copy(connection, batches)
-    await connection.execute("TRUNCATE truth.events")
-    only_events = [[x for x in pieces if x.table == "truth.events"] for pieces in batches]
-    events_alone = await _copy(connection, only_events)
-    await connection.close()
-    return (last - first) / folding, last / copying, last / events_alone
-
-
-async def _copy(connection: Connection, batches: list[list[Piece]]) -> float:
-    started = time.perf_counter()
+    began = time.perf_counter()
     for pieces in batches:
         async with connection.transaction():
             await write_pieces(connection, pieces)
-    return time.perf_counter() - started
+    rate = last / (time.perf_counter() - began)
+    await connection.close()
+    return rate
 
 
-def _cpu_s(postgres: PostgresServer) -> float:
-    """Processor time of all its processes so far; what a busy machine does not change."""
-    main = psutil.Process(postgres.pid)
-    times = [process.cpu_times() for process in main.children(recursive=True)]
-    return float(sum(taken.user + taken.system for taken in times))
+async def _faults(url: str, count: int, last: int) -> Faults:
+    """What is missing, there twice, or numbered out of the log's order."""
+    connection = await connect(url, name="bench", statement_timeout_s=_LONGEST_S)
+    found = await connection.execute(
+        "SELECT (SELECT count(*) FROM truth.events), count(*), count(DISTINCT message_id),"
+        " count(*) FILTER (WHERE seq <> place) FROM (SELECT message_id, seq, row_number() OVER"
+        " (PARTITION BY conversation_id ORDER BY position) AS place FROM messages) placed"
+    )
+    events_stored, rows, distinct, misplaced = (await found.fetchall())[0]
+    await connection.close()
+    return Faults(
+        lost=abs(last - events_stored) + max(0, count - distinct),
+        doubled=rows - distinct,
+        disordered=misplaced,
+    )
 
 
-async def _measure(nats: NatsServer, postgres: PostgresServer, count: int, talks: int) -> None:
+def _cpu_s(server: PostgresServer | NatsServer) -> float:
+    """Processor time of all its processes so far, those that ended too; what a busy machine does not change."""
+    main = psutil.Process(server.pid)
+    times = [process.cpu_times() for process in (main, *main.children(recursive=True))]
+    running = sum(taken.user + taken.system for taken in times)
+    return float(running + times[0].children_user + times[0].children_system)
+
+
+class _Turns:
+    """Runs of ours and of raw COPY in turn, each into an empty database."""
+
+    def __init__(self, nats: NatsServer, postgres: PostgresServer) -> None:
+        self._nats = nats
+        self._postgres = postgres
+        self.ours: list[float] = []
+        self.raw: list[float] = []
+        self.faults = Faults()
+        self.costs: dict[str, float] = {}
+
+    async def _database(self, name: str) -> str:
+        admin = self._postgres.url("postgres", superuser=True)
+        async with await psycopg.AsyncConnection.connect(admin, autocommit=True) as connection:
+            await connection.execute(f"DROP DATABASE IF EXISTS {name}".encode())
+            await connection.execute(f"CREATE DATABASE {name} OWNER nightdesk".encode())
+        url = self._postgres.url(name)
+        await migrate(url)
+        return url
+
+    def _used_s(self) -> dict[str, float]:
+        return {
+            "store": time.process_time(),
+            "postgres": _cpu_s(self._postgres),
+            "nats": _cpu_s(self._nats),
+        }
+
+    async def run(self, log: bus.Bus, count: int, first: int, runs: int) -> None:
+        """All of them."""
+        last = first + count
+        batches = await _fold(log, await self._database("fold"), last)
+        for _ in range(runs):
+            url = await self._database("ours")
+            before = self._used_s()
+            self.ours.append(await _store(log, url, first, last))
+            self.costs = {
+                name: (used - before[name]) / last * 1e6 for name, used in self._used_s().items()
+            }
+            self.faults = self.faults.plus(await _faults(url, count, last))
+            self.raw.append(await _raw(await self._database("raw"), batches, last))
+
+
+async def _measure(nats: NatsServer, postgres: PostgresServer, scale: Scale) -> Measured:
     spare_collector()
     log = await bus.connect(bus.BusSettings(url=nats.url))
     await bus.ensure_stream(log, _SHARD, bus.StreamSettings())
+    count, talks = scale.of(150_000, 20_000), scale.of(2000, 500)
     first = await _fill(log, count, talks)
-    last = first + count
-    url = postgres.url()
-    await migrate(url)
-    before = (time.process_time(), _cpu_s(postgres))
-    rate = await _store(log, url, first, last)
-    python_us, server_us = (
-        (now - then) / last * 1e6
-        for now, then in zip((time.process_time(), _cpu_s(postgres)), before, strict=True)
-    )
-    print(f"{'store, log to commit':<40}{rate:>12,.0f} message events/s")
-    print(f"{'  of processor time an event':<40}{python_us:>12.1f} µs Python,", end="")
-    print(f" {server_us:.1f} µs PostgreSQL")
-    async with await psycopg.AsyncConnection.connect(
-        postgres.url("postgres", superuser=True), autocommit=True
-    ) as connection:
-        await connection.execute("CREATE DATABASE raw OWNER nightdesk")
-    url = postgres.url("raw")
-    await migrate(url)
-    folding, copying, alone = await _raw(log, url, first, last)
-    print(f"{'fold and encode alone (Python)':<40}{folding:>12,.0f} message events/s")
-    print(f"{'raw COPY of all the same rows':<40}{copying:>12,.0f} events/s")
-    print(f"{'raw COPY of the event rows alone':<40}{alone:>12,.0f} events/s")
+    turns = _Turns(nats, postgres)
+    await turns.run(log, count, first, scale.runs)
     await log.close()
+    row = Row(
+        figure="B2",
+        what=f"log to all projections, {talks:,} conversations",
+        unit="events/s",
+        ours=turns.ours,
+        reach=_REACH,
+        beside=[Beside(what="raw COPY of every row", runs=turns.raw, factor=0.5)],
+        faults=turns.faults,
+        costs=turns.costs,
+    )
+    return Measured(rows=[row])
 
 
-def main() -> None:
-    """Start the servers and measure."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=100_000)
-    parser.add_argument("--conversations", type=int, default=2000)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="nightdesk-bench-") as name:
-        directory = Path(name)
-        directory.chmod(0o711)
-        nats = NatsServer(NatsSettings(directory=directory / "nats", log=directory / "nats.log"))
-        (directory / "nats").mkdir()
-        (directory / "postgres").mkdir(mode=0o711)
-        postgres = PostgresServer(
-            PostgresSettings(directory=directory / "postgres", log=directory / "postgres.log")
-        )
-        nats.start()
-        postgres.start()
-        try:
-            uvloop.run(_measure(nats, postgres, options.events, options.conversations))
-        finally:
-            postgres.kill()
-            nats.kill()
+def measure(scale: Scale) -> Measured:
+    """B2."""
+    with servers() as (nats, postgres):
+        return uvloop.run(_measure(nats, postgres, scale))
+
+
+def main() -> int:
+    """Measure and show."""
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    found = measure(Scale(is_quick="--quick" in sys.argv))
+    report.show(found.rows, console)
+    return 1 if any(row.is_void for row in found.rows) else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

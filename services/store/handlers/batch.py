@@ -206,6 +206,7 @@ class Writer:
                     await write_pieces(self._connection, batch.pieces)
                     crashpoint("store.batch.written")
                     await write_edits(self._connection, batch.edited)
+                    crashpoint("store.batch.edited")
                     await write_counts(self._connection, batch.changes.counts)
                     crashpoint("store.batch.before_commit")
                 crashpoint("store.batch.committed")
