@@ -36,6 +36,7 @@ from shared.planted import planted
 from shared.queries import MessageRow
 
 REFUSED = "refused_by_database"
+_IDS_KEY = "message_ids_pkey"
 _NO_ROW = (ValueError, struct.error, OverflowError, UnicodeError)
 _ROUNDS = 20
 _BREATH = 32
@@ -49,6 +50,14 @@ class Poisoned(Exception):
         super().__init__(f"{count} events up to {last}")
         self.last = last
         self.count = count
+
+
+class Repeated(Exception):
+    """A batch that was folded without asking which MessageIDs are known already holds one: do it again, asking."""
+
+    def __init__(self, last: Position) -> None:
+        super().__init__(f"a MessageID up to {last} was stored before")
+        self.last = last
 
 
 class Fenced(Exception):
@@ -66,15 +75,21 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     pieces: list[Piece]
     edited: list[MessageRow]
     changes: Changes
+    knows_ids: bool = True
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """How to fold: for which shard, which positions the database is known to refuse, and whether the rows of the
-    log itself are written too (they are not when projections are folded again from `events`)."""
+    log itself are written too (they are not when projections are folded again from `events`).
+
+    `asks_for_ids`: read which MessageIDs are known. A store that is far behind does not: repeats are rare, the key of
+    `message_ids` finds them, and then the batch is done again.
+    """
 
     shard: str
     poison: Collection[Position] = ()
     is_log_written: bool = True
+    asks_for_ids: bool = True
 
 
 class Folding:
@@ -98,7 +113,7 @@ class Folding:
         self._entries += zip(deliveries, records, strict=True)
         with self._poisoned():
             for stretch in stretches(records):
-                await _load(self._loader, self._state, stretch)
+                await self._load(stretch)
                 await _fold(self._state, self._changes, stretch)
 
     async def finish(self) -> Prepared:
@@ -116,7 +131,23 @@ class Folding:
             pieces=pieces,
             edited=list(self._changes.edited.values()),
             changes=self._changes,
+            knows_ids=self._terms.asks_for_ids,
         )
+
+    async def _load(self, stretch: list[Record]) -> None:
+        asked = Needs()
+        for _ in range(_ROUNDS):
+            wanted = needed(self._state, stretch)
+            if not self._terms.asks_for_ids:
+                wanted.message_ids.clear()
+            if not wanted.take_new(asked):
+                return
+            with lost_as_unavailable("reading what a batch touches"):
+                crashpoint("store.batch.load")
+                await load(self._loader, self._state, wanted)
+            if not wanted.leads_on:
+                return
+        raise RuntimeError("the rows that a batch touches lead on and on")
 
     @contextlib.contextmanager
     def _poisoned(self) -> Iterator[None]:
@@ -165,20 +196,6 @@ def _record(delivery: Delivery, poison: Collection[Position]) -> Record:
     return Record(record.position, record.at_ns, record.family, Broken(REFUSED))
 
 
-async def _load(loader: Connection, state: State, stretch: list[Record]) -> None:
-    asked = Needs()
-    for _ in range(_ROUNDS):
-        wanted = needed(state, stretch)
-        if not wanted.take_new(asked):
-            return
-        with lost_as_unavailable("reading what a batch touches"):
-            crashpoint("store.batch.load")
-            await load(loader, state, wanted)
-        if not wanted.leads_on:
-            return
-    raise RuntimeError("the rows that a batch touches lead on and on")
-
-
 class Writer:
     """Writes prepared batches over one connection, as the leader it is named."""
 
@@ -189,7 +206,7 @@ class Writer:
         self._months: set[tuple[int, int]] = set()
 
     async def commit(self, batch: Prepared, expected: Position) -> None:
-        """Everything of the batch and the checkpoint, or nothing. Raises `Fenced`, `Poisoned`, `Unavailable`
+        """Everything of the batch and the checkpoint, or nothing. Raises `Fenced`, `Repeated`, `Poisoned`, `Unavailable`
         (then it may have been committed: read the checkpoint again)."""
         try:
             with lost_as_unavailable("writing a batch"):
@@ -211,6 +228,8 @@ class Writer:
                     crashpoint("store.batch.before_commit")
                 crashpoint("store.batch.committed")
         except (psycopg.DataError, psycopg.IntegrityError) as err:
+            if not batch.knows_ids and err.diag.constraint_name == _IDS_KEY:
+                raise Repeated(batch.last) from err
             raise Poisoned(batch.last, batch.count) from err
 
     async def _move_ahead(self, batch: Prepared, expected: Position) -> None:

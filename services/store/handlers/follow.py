@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 
 from services.store import metrics
-from services.store.handlers.batch import Fenced, Poisoned, Writer
+from services.store.handlers.batch import Fenced, Poisoned, Repeated, Writer
 from services.store.handlers.hints import Hints
 from services.store.handlers.lead import Lead, Session
 from services.store.handlers.place import Place
@@ -72,6 +72,9 @@ class Follower:
             except Fenced:
                 metrics.FENCED.inc()
                 log.get().warning("lead_lost", shard=self._shard)
+            except Repeated as found:
+                metrics.RETRIED.inc()
+                self._poison.ask_for_ids(found.last)
             except Poisoned as fault:
                 metrics.HALVED.inc()
                 self._poison.halve(fault)

@@ -75,7 +75,7 @@ class Lead:
     async def _take(self, batch: Batch, lag: int) -> None:
         if batch.deliveries:
             for deliveries in self._poison.cut(batch.deliveries):
-                await self._fold(deliveries)
+                await self._fold(deliveries, lag)
                 if self._is_due(lag):
                     await self._commit_folded()
             metrics.LAG_SECONDS.set(max(0.0, (batch.now_ns - batch.deliveries[-1].at_ns) / 1e9))
@@ -90,11 +90,14 @@ class Lead:
         """Whether what is folded is to be committed now. What is far behind waits until it is a full batch: a row that
         many events change is then written once, and nobody waits for one event of so many. Never for long: the lease
         is renewed by commits."""
-        is_behind = lag > self._place.config.behind_entries and not self._poison.is_careful
+        is_behind = self._is_behind(lag)
         is_full = self._folded >= self._place.config.batch_entries
         return is_full or not is_behind or time.monotonic() > self._begun_at + _FOLDED_FOR_S
 
-    async def _fold(self, deliveries: list[Delivery]) -> None:
+    def _is_behind(self, lag: int) -> bool:
+        return lag > self._place.config.behind_entries and not self._poison.is_careful
+
+    async def _fold(self, deliveries: list[Delivery], lag: int) -> None:
         if self._folding is None:
             self._begun_at = time.monotonic()
             if self._state.size > self._place.config.cache_rows:
@@ -103,7 +106,11 @@ class Lead:
             for batch in self._done:
                 forget(self._state, batch.changes)
             self._done.clear()
-            terms = Terms(shard=self._place.shard, poison=self._poison.positions)
+            terms = Terms(
+                shard=self._place.shard,
+                poison=self._poison.positions,
+                asks_for_ids=not self._is_behind(lag),
+            )
             self._folding = Folding(self._loader, self._state, terms)
         await self._folding.add(deliveries)
         self._room += [deliveries[0], deliveries[-1]]

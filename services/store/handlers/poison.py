@@ -39,6 +39,10 @@ class Poison:
         kind = type(fault.__cause__).__name__
         log.get().error("batch_refused", last=fault.last, events=fault.count, kind=kind)
 
+    def ask_for_ids(self, last: Position) -> None:
+        """After a batch held a MessageID that was stored before: look before each commit up to there."""
+        self._careful_until = max(self._careful_until, last)
+
     def cut(self, deliveries: list[Delivery]) -> list[list[Delivery]]:
         """What was delivered, in the sizes that may be committed now."""
         self.is_careful = deliveries[0].position <= self._careful_until

@@ -9,10 +9,12 @@ import sys
 
 import psycopg
 import pytest
+from prometheus_client import REGISTRY
 
 from services.store import rebuild
 from tests.integration.store.conftest import Asker, store_here
-from tests.integration.store.traffic import day
+from tests.integration.store.traffic import created, day, posted
+from tests.support.desk import started
 from tests.support.services import Surroundings, TestLog, service, wait_ready
 
 
@@ -43,6 +45,11 @@ def change(around: Surroundings, statement: str) -> None:
         assert connection.execute(statement.encode()).rowcount
 
 
+def batches(result: str) -> float:
+    """Batches with this outcome, so far in this process."""
+    return REGISTRY.get_sample_value("nightdesk_store_batches_total", {"result": result}) or 0.0
+
+
 async def test_a_store_killed_again_and_again_ends_with_the_truth(
     around: Surroundings, log: TestLog, asker: Asker
 ) -> None:
@@ -58,6 +65,30 @@ async def test_a_store_killed_again_and_again_ends_with_the_truth(
         await asker.until_stored(await written)
     status, output = await command(around, "verify", "--json")
     assert (status, json.loads(output)["counts"]) == (0, {})
+
+
+async def test_a_store_far_behind_drops_repeats_that_it_did_not_look_for(
+    around: Surroundings, log: TestLog, asker: Asker
+) -> None:
+    """Who catches up does not ask which MessageIDs are known. One that is stored already is found by its key, and the
+    batch is done again: nothing is stored twice, nothing is set aside."""
+    await log.append("conversation", created("v"), started("v"))
+    messages = [posted("v", f"m{number}") for number in range(300)]
+    await log.append("message", *messages)
+    await log.append("message", messages[3], posted("v", "new"), messages[299])
+    last = (await log.append("message", *(posted("v", f"n{number}") for number in range(300))))[-1]
+    before = (batches("halved"), batches("retried"))
+    async with store_here(around, batch_entries=100, behind_entries=0):
+        await asker.until_stored(last)
+        assert await differences(around, log) == {}
+    with psycopg.connect(around.database_url) as connection:
+        counted = connection.execute(
+            "SELECT (SELECT count(*) FROM projection.messages), (SELECT count(*) FROM truth.events),"
+            " (SELECT count(*) FROM truth.quarantine)"
+        ).fetchone()
+    assert counted == (601, last, 0)
+    assert batches("halved") == before[0]
+    assert batches("retried") > before[1]
 
 
 async def test_two_stores_write_as_one(around: Surroundings, log: TestLog, asker: Asker) -> None:
