@@ -1,17 +1,20 @@
-"""`python -m bench`, or `make bench`: every figure, or those of ONLY=B1,B3; QUICK=1 a small version."""
+"""`python -m bench`, or `make bench`: every figure, or those of ONLY=B1,B3; QUICK=1 a small version, RECORD=1 the one
+that is kept in the repository."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 from rich.console import Console
 
 from bench import assignment, drain, idle, ingest, report, store, storm, whole_way
 from bench.figures import Measured, Point, Row, Scale
 from bench.places import RESULTS
+from bench.site import sites_kept
 
 FIGURES: dict[str, Callable[[Scale], Measured]] = {
     "B1": ingest.measure,
@@ -40,17 +43,22 @@ def main() -> int:
     )
     rows: list[Row] = []
     points: list[Point] = []
-    for name in chosen or FIGURES:
-        began = time.monotonic()
-        console.print(f"{name} …", end=" ")
-        measured = FIGURES[name](scale)
-        rows += measured.rows
-        points += measured.points
-        console.print(f"{time.monotonic() - began:.0f} s")
+    with sites_kept() if scale.is_quick else nullcontext():
+        for measured in _measured(chosen or list(FIGURES), scale, console):
+            rows += measured.rows
+            points += measured.points
     report.show(rows, console)
     path = report.keep(Measured(rows=rows, points=points), is_quick=scale.is_quick, before=before)
     console.print(f"kept as {path.relative_to(RESULTS.parents[1])}")
     return 1 if any(row.is_void for row in rows) else 0
+
+
+def _measured(names: list[str], scale: Scale, console: Console) -> Iterator[Measured]:
+    for name in names:
+        began = time.monotonic()
+        console.print(f"{name} …", end=" ")
+        yield FIGURES[name](scale)
+        console.print(f"{time.monotonic() - began:.0f} s")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def runs(self) -> int:
         """How often each side has its turn."""
-        return 2 if self.is_quick else 5
+        return 1 if self.is_quick else 5
 
     def of(self, full: int, quick: int) -> int:
         """The one or the other size."""

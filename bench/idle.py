@@ -21,7 +21,6 @@ from deploy.dev.ports import free_port
 from shared.clock import new_id
 
 _PING = b"{}"
-_SETTLE_S = 2.0
 _AGENTS_OF = 15
 """One connection in so many is an agent's."""
 
@@ -38,7 +37,8 @@ class Idle:
         self.site = site
         self.people = people
         self.count = scale.of(15_000, 500)
-        self.seconds = float(scale.of(27, 3))
+        self.seconds = float(scale.of(27, 2))
+        self.settle_s = scale.of(20, 5) / 10
 
     async def prepare(self) -> None:
         """Tokens for everybody."""
@@ -56,7 +56,7 @@ class Idle:
         before = self.site.memory_bytes("gateway")
         crowd = Crowd(self.site, _answer_ping)
         await crowd.open(self.tokens)
-        await asyncio.sleep(_SETTLE_S)
+        await asyncio.sleep(self.settle_s)
         held = (self.site.memory_bytes("gateway") - before) / self.count / 1000
         meter = Meter(self.site)
         await asyncio.sleep(self.seconds)
@@ -75,7 +75,7 @@ class Idle:
             devices = await asyncio.gather(
                 *(opener.open(number, _answer_ping) for number in range(self.count))
             )
-            await asyncio.sleep(_SETTLE_S)
+            await asyncio.sleep(self.settle_s)
             held = (process.memory_full_info().uss - before) / self.count / 1000
             for device in devices:
                 device.cut()

@@ -108,7 +108,8 @@ def keep(measured: Measured, *, is_quick: bool, before: Machine) -> Path:
     result = Result(
         at=now.isoformat(timespec="seconds"), is_quick=is_quick, machine=before, measured=measured
     )
-    path = RESULTS / f"{now:%Y%m%dT%H%M%S}.json"
+    name = "record" if os.environ.get("RECORD") else f"{now:%Y%m%dT%H%M%S}"
+    path = RESULTS / f"{name}.json"
     path.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
     if measured.points:
         path.with_suffix(".svg").write_text(plot(measured.points), encoding="utf-8")

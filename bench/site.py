@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -124,12 +124,43 @@ def costs_of(used_s: Mapping[str, float], units: int) -> dict[str, float]:
     return {name: used / max(units, 1) * 1e6 for name, used in used_s.items()}
 
 
+_kept: dict[tuple[str, ...], Site] = {}
+_keeper: list[ExitStack] = []
+
+
+@contextmanager
+def sites_kept() -> Iterator[None]:
+    """While the block runs, sites of one kind are one site, for small measurements that are not disturbed by what
+    those before them left behind."""
+    with ExitStack() as stack:
+        _keeper.append(stack)
+        try:
+            yield
+        finally:
+            _keeper.clear()
+            _kept.clear()
+
+
 @contextmanager
 def open_site(
     *, replicas: int = 1, settings: Mapping[str, str] | None = None, away: Sequence[str] = ()
 ) -> Iterator[Site]:
-    """A site in a temporary directory, gone afterwards; NIGHTDESK_BENCH_DIR names another place for it. Services
-    that are `away` are not started."""
+    """A site, of its own unless they are kept. Services that are `away` are not started."""
+    if not _keeper or replicas > 1 or settings:
+        with _fresh_site(replicas=replicas, settings=settings, away=away) as site:
+            yield site
+        return
+    kind = tuple(away)
+    if kind not in _kept:
+        _kept[kind] = _keeper[0].enter_context(_fresh_site(replicas=1, settings=None, away=away))
+    yield _kept[kind]
+
+
+@contextmanager
+def _fresh_site(
+    *, replicas: int, settings: Mapping[str, str] | None, away: Sequence[str]
+) -> Iterator[Site]:
+    """In a temporary directory, gone afterwards; NIGHTDESK_BENCH_DIR names another place for it."""
     path = Path(
         tempfile.mkdtemp(prefix="nightdesk-bench-", dir=os.environ.get("NIGHTDESK_BENCH_DIR"))
     )
