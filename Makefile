@@ -5,7 +5,7 @@ SHELL := /bin/sh
 
 PYTHON ?= python3
 BIN := .venv/bin
-export WAIT RESET SEED EVENTS JOBS SECONDS KILLS R1 R3 POINTS BUGS QUICK ONLY FLAME RECORD SCENARIOS
+export WAIT RESET SEED FROM EVENTS JOBS SECONDS KILLS R1 R3 POINTS BUGS QUICK ONLY FLAME RECORD SCENARIOS
 
 help: ## this list
 	@sed -n 's/^\([a-z.]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -31,7 +31,7 @@ bench: $(if $(FLAME),.venv-dev,.venv) ## the figures beside the raw servers. QUI
 prove: .venv ## faults by the dozen, then a verdict. SEED=n repeats, SECONDS=n, KILLS=1, POINTS=1, BUGS=1, SCENARIOS=1
 	@$(BIN)/python -m prove
 
-simulate: .venv ## whole weeks with a virtual clock, a million events. SEED=n replays one week, EVENTS=n, JOBS=n
+simulate: .venv ## whole weeks with a virtual clock, a million events. SEED=n replays one week, FROM=n, EVENTS=n, JOBS=n, BUGS=1
 	@$(BIN)/python -m simulate
 
 fmt: .venv-dev ## lay out the code and repair what can be repaired

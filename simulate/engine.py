@@ -17,13 +17,14 @@ from simulate.broken import require
 from simulate.ledger import Ledger
 from simulate.log import Entry, Log, family_of
 from simulate.minds import Router, Watcher
-from simulate.quiet import Watchman, agree_with_store
+from simulate.quiet import Watchman, agree_about_answers, agree_with_store
 from simulate.restarts import Restarts
-from simulate.rules import Round, arrives
+from simulate.rules import Moment, Round, arrives
 from simulate.seats import SECOND_NS, Seat
 from simulate.store import Store, refolded, rows
 
 BEAT_S = 5
+_NOTICED_NS = 3 * SECOND_NS
 _MOST_TURNS = 2_000
 Minded = tuple[Seat, Router] | tuple[Seat, Watcher]
 
@@ -33,12 +34,13 @@ class Engine:
 
     def __init__(self, start_ns: int, settings: Settings) -> None:
         self.settings = settings
+        self.start_ns = start_ns
         self.log = Log(start_ns)
         self.ledgers: dict[AccountId, Ledger] = {}
         self.watchmen: dict[AccountId, Watchman] = {}
         self.store = Store(self.log)
         self.attendance = Attendance(self.log)
-        self.assignments: list[ConversationAssigned] = []
+        self.assignments: list[tuple[int, ConversationAssigned]] = []
         self.log.watch += [self._note, self.attendance.note]
         self.routers = [self._router("dispatcher-1"), self._router("dispatcher-2")]
         self.watchers = [self._watcher("presence-1"), self._watcher("presence-2")]
@@ -47,6 +49,7 @@ class Engine:
         self.decisions = 0
         self.steps = 0
         self._beat_ns = start_ns
+        self._given_ns: dict[int, int] = {}
         self._stored_touched: dict[AccountId, set[ConversationId]] = {}
 
     def run_to(self, at_ns: int) -> bool:
@@ -113,15 +116,26 @@ class Engine:
             case i.PauseStore(is_silent):
                 self.store.is_paused, self.store.is_silent = True, is_silent
             case i.ResumeStore():
-                self.store.is_paused = self.store.is_silent = False
+                self._resume_store()
             case i.RefoldStore(batch):
                 other = refolded(self.log, self.store.position, batch)
                 is_same = rows(other) == rows(self.store.state)
                 require(is_same, "refold", f"the store differs in batches of {batch}")
-            case i.Kill() | i.Save() | i.Stall() | i.Resume() | i.Hold():
+            case _:
                 self._trouble(happening)
 
-    def _trouble(self, happening: i.Kill | i.Save | i.Stall | i.Resume | i.Hold) -> None:
+    def _resume_store(self) -> None:
+        """What was assigned meanwhile reaches its agent only now; a short pause nobody notices."""
+        for seat, _ in self.routers:
+            seat.wake()
+        now_ns = self.log.now_ns
+        for entry in self.log.entries[self.store.position :]:
+            is_noticed = now_ns - entry.at_ns > _NOTICED_NS
+            if isinstance(entry.event, ConversationAssigned) and is_noticed:
+                self._given_ns[entry.position] = now_ns - _NOTICED_NS // 2
+        self.store.is_paused = self.store.is_silent = False
+
+    def _trouble(self, happening: i.Trouble) -> None:
         seat = self.seats[happening.process]
         match happening:
             case i.Kill(_, start):
@@ -133,7 +147,7 @@ class Engine:
             case i.Resume():
                 seat.is_stalled = False
                 seat.is_awake = False
-                seat.woke_ns = self.log.now_ns
+                seat.woke_ns = seat.fair_ns = self.log.now_ns
                 if seat.family == "presence":
                     # It wakes late: what it knew is stale, everybody has a full new lease.
                     self.attendance.note_trouble()
@@ -159,13 +173,14 @@ class Engine:
         self._beat()
         for seat in self.seats.values():
             seat.wake()
+        is_quiet = False
         for _ in range(_MOST_TURNS):
             self.store.fold()
             self._hint()
-            if sum(self._turn(seat) for seat in self.seats.values()) == 0:
+            is_quiet = sum(self._turn(seat) for seat in self.seats.values()) == 0
+            if is_quiet:
                 break
-        else:
-            require(False, "end", "the decisions never come to an end")
+        require(is_quiet, "end", "the decisions never come to an end")
         self._judge_quiet()
 
     def _turn(self, seat: Seat) -> bool:
@@ -182,12 +197,23 @@ class Engine:
         if seat.family == "presence":
             self.attendance.judge(events)
             return
-        now_ns, stored = self.log.now_ns, self.store.position
+        router = next(mind for each, mind in self.routers if each is seat)
+        since = router.prepared_at
+        crossing = [e for e in self.log.entries[since:] if e.writer != seat.writer] if since else []
+        moment = Moment(
+            now_ns=self.log.now_ns,
+            stored=self.store.position,
+            fair_ns=seat.fair_ns,
+            given_ns=self._given_ns,
+            decided_at=since or self.log.end,
+            is_ahead=bool(since),
+            is_crossed=bool(crossing),
+        )
         for account_id, ledger in self.ledgers.items():
             mine = [each for each in events if getattr(each, "account_id", "") == account_id]
-            Round(ledger, self.settings, now_ns, stored).judge(mine, self.log.end)
-        router = next(mind for each, mind in self.routers if each is seat)
-        self.restarts.decide_alike(seat, router, events)
+            Round(ledger, self.settings, moment).judge(mine)
+        if not since:
+            self.restarts.decide_alike(seat, router, events)
 
     def _judge_quiet(self) -> None:
         for seat, router in self.routers:
@@ -200,11 +226,15 @@ class Engine:
                 self._stored_touched.setdefault(account_id, set()).update(touched)
                 if office is not None:
                     known = partial(find, office, account_id)
-                    watchman.look(self.log.now_ns, found, known)
+                    floor = router.world.floor(account_id)
+                    watchman.look(self.log.now_ns, found, floor, known)
         if self.store.position == self.log.end:
             for account_id, touched in self._stored_touched.items():
                 agree_with_store(self.ledgers[account_id], self.store.state, touched)
             self._stored_touched.clear()
+            for ledger in self.ledgers.values():
+                agree_about_answers(ledger, self.store.answers)
+            self.store.answers.clear()
         watching = [seat for seat, _ in self.watchers if seat.is_active and seat.is_settled]
         if watching:
             # Who has just woken knows of connections only with the next beat of their gateways.
@@ -221,7 +251,7 @@ class Engine:
             ledger = self.ledgers[account_id] = Ledger(account_id)
             self.watchmen[account_id] = Watchman(ledger, self.settings)
         if isinstance(event, ConversationAssigned):
-            self.assignments.append(event)
+            self.assignments.append((entry.position, event))
         if isinstance(event, RoutingEvent):
             arrives(ledger, event)
         ledger.fold(event, entry.position, entry.at_ns)
@@ -252,19 +282,19 @@ class Engine:
         self.attendance.was_up = bool(self.attendance.up)
 
     def _hint(self) -> None:
-        if self.store.is_silent:
-            return
         for seat, router in self.routers:
-            if not seat.is_stalled:
+            router.hinted = None if self.store.is_silent else self.store.position
+            if not (seat.is_stalled or self.store.is_silent):
                 router.watch.hear(self.store.position, seat.now_s)
 
     def _next_wake_ns(self) -> int | None:
         leases_s = {
             policy.assignment_lease_s
             for ledger in self.ledgers.values()
-            for policy in ledger.policies.values()
+            for policy in ledger.books.policies.values()
         } | {45}
-        wakes: list[int] = []
+        looks = (watchman.next_ns() for watchman in self.watchmen.values())
+        wakes = [at_ns for at_ns in looks if at_ns is not None]
         for seat, router in self.routers:
             if not seat.is_stalled:
                 wakes += router.next_wake_ns(seat, leases_s)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-from simulate.broken import Broken
+from simulate.broken import Broken, judged
 
 _FORBIDDEN: list[tuple[Any, str]] = [
     *((time, name) for name in ("time", "time_ns", "monotonic", "monotonic_ns", "sleep")),
@@ -27,6 +27,7 @@ def no_clock() -> Iterator[None]:
     def refuse(*_args: object, **_names: object) -> None:
         raise Broken("clock", "a decision asked the machine for time or chance")
 
+    judged["clock"] += 1
     with mock.patch.multiple(uuid, uuid1=refuse, uuid4=refuse):
         patches = [mock.patch.object(module, name, refuse) for module, name in _FORBIDDEN[:-2]]
         for patch in patches:

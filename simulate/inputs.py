@@ -129,5 +129,6 @@ Input = (
     | ResumeStore
     | RefoldStore
 )
+Trouble = Kill | Save | Stall | Resume | Hold
 Dated = tuple[int, Input]
 """When (log time), and what."""

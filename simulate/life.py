@@ -7,24 +7,41 @@ import random
 from collections.abc import Callable
 from heapq import heappop, heappush
 
+import msgspec
+
 from services.dispatcher.decide import Settings
 from shared import events as e
 from shared.events import Author
 from shared.events.conversation import Priority
 from shared.events.presence import Availability
-from shared.ids import AgentId, ContactId, ConversationId, DeviceId, MessageId
+from shared.ids import AccountId, AgentId, ContactId, ConversationId, DeviceId, MessageId
 from simulate import inputs as i
 from simulate.engine import Engine
-from simulate.ledger import SECOND_NS, Ledger, Talk
+from simulate.ledger import SECOND_NS, Ledger
 from simulate.people import DAY_S, Firm, Worker, identifier
+from simulate.talks import Talk
 
-START_NS = 1_799_971_200 * SECOND_NS
+_STARTS_S = (
+    1_799_971_200,  # 15 January 2027
+    1_792_713_600,  # 23 October 2026: summer time ends in Europe on Sunday
+    1_805_414_400,  # 19 March 2027: it begins there nine days later
+    1_804_809_600,  # 12 March 2027: it begins in America on Sunday
+    1_806_624_000,  # 2 April 2027: on Lord Howe Island the clocks go back by half an hour
+)
+"""Midnights in UTC from which weeks begin: some in which the clocks change."""
 WEEK_S = 7 * DAY_S
 _WORDS: list[Availability] = ["online", "online", "busy", "away"]
 _OUTCOMES: list[i.Outcome] = ["stored", "stored", "unheard", "dropped"]
 _PRIORITIES: list[Priority] = ["urgent", "high", "normal", "normal", "normal", "low"]
 _REPEAT_NS = 50 * 60 * SECOND_NS
+_MOST_REFOLDED = 2_500
+"""Events up to which the store is built again in the middle of a week."""
 _PROCESSES = ("dispatcher-1", "dispatcher-2", "presence-1", "presence-2")
+_STRIKES = 0.06
+"""How often something goes wrong right after an assignment."""
+_MANY = 50
+"""Waiting conversations from which on fewer people write."""
+_Action = tuple[float, Callable[[], e.Event]]
 _Planned = tuple[int, int, i.Input]
 
 
@@ -35,21 +52,24 @@ class Life:
         dice = self.dice = random.Random(seed)
         self.firms = [Firm(dice, n) for n in range(1 + (dice.random() < 0.25))]
         self.settings = Settings(
-            burst=dice.choice([1, 2, 3, 5]), round_events=dice.choice([7, 40, 200])
+            burst=dice.choice([1, 2, 3, 5]), round_events=dice.choice([2, 3, 7, 40, 200])
         )
         self.planned: list[_Planned] = []
         self.count = 0
-        self.now_ns = START_NS
+        self.start_ns = self.now_ns = dice.choice(_STARTS_S) * SECOND_NS
         # About three entries of the log come of one thing that happens.
         self.gap_s = WEEK_S * 3 / pace
+        self.slowness = dice.choice([0.0, 0.02, 0.2])
         self.trouble = dice.choice([0.003, 0.02, 0.06])
         self.sent: list[tuple[int, e.MessagePosted]] = []
+        self.contacts: dict[str, list[ContactId]] = {f.account_id: [] for f in self.firms}
+        self.bad_inputs = 0
         self.holiday = dice.randrange(7)
         self.seen = 0
         for firm in self.firms:
             for event in firm.opening():
                 self._plan(0.0, i.Tell(event))
-        self.next_ns = START_NS + SECOND_NS
+        self.next_ns = self.start_ns + SECOND_NS
 
     @property
     def due_ns(self) -> int:
@@ -64,6 +84,9 @@ class Life:
         self.next_ns = now_ns + int(self.dice.expovariate(1 / self.gap_s) * SECOND_NS) + 1
         if self.dice.random() < self.trouble:
             return self._trouble(engine)
+        return [*self._bad_hour(), *self._slow_log(), *self._happening(engine)]
+
+    def _happening(self, engine: Engine) -> list[i.Input]:
         firm = self.dice.choice(self.firms)
         ledger = engine.ledgers[firm.account_id]
         self._attend(firm, engine)
@@ -75,8 +98,8 @@ class Life:
         if self.seen == len(engine.assignments):
             return
         self.now_ns = engine.log.now_ns
-        for event in engine.assignments[self.seen :]:
-            self._react(event)
+        for position, event in engine.assignments[self.seen :]:
+            self._react(position, event)
         self.seen = len(engine.assignments)
 
     def _plan(self, after_s: float, happening: i.Input) -> None:
@@ -84,12 +107,25 @@ class Life:
         at_ns = self.now_ns + int(after_s * SECOND_NS)
         heappush(self.planned, (at_ns, self.count, happening))
 
-    def _react(self, event: e.ConversationAssigned) -> None:
+    def _react(self, position: int, event: e.ConversationAssigned) -> None:
         worker = self._worker(event.agent_id)
+        if self.dice.random() < _STRIKES:
+            self._strike()
         if worker is None or self.dice.random() > (0.95 if worker.is_quick else 0.5):
             return
         after_s = self.dice.choice([0.2, 1.0, 3.0, 30.0])
-        self._plan(after_s, i.Tell(_received(worker, self.dice, event.why.state_position + 200)))
+        self._plan(after_s, i.Tell(_received(worker, self.dice, position)))
+
+    def _strike(self) -> None:
+        """The worst moment: somebody was just given something, and the dispatcher sleeps or the store stands still."""
+        begins_s, lasts_s = self.dice.choice([0.5, 4.0]), self.dice.choice([2.0, 50.0, 310.0])
+        stops: list[tuple[i.Input, i.Input]] = [
+            (i.Stall(name), i.Resume(name)) for name in ("dispatcher-1", "dispatcher-2")
+        ]
+        stops += [(i.PauseStore(is_silent), i.ResumeStore()) for is_silent in (False, True)]
+        stop, go_on = self.dice.choice(stops)
+        self._plan(begins_s, stop)
+        self._plan(begins_s + lasts_s, go_on)
 
     def _worker(self, agent_id: AgentId) -> Worker | None:
         workers = (worker for firm in self.firms for worker in firm.workers)
@@ -97,7 +133,7 @@ class Life:
 
     def _attend(self, firm: Firm, engine: Engine) -> None:
         """Somebody comes to work, goes home, or drops for a moment."""
-        second = (self.now_ns - START_NS) // SECOND_NS
+        second = (self.now_ns - self.start_ns) // SECOND_NS
         day = second // DAY_S % 7
         connected = engine.attendance.connected
         for worker in firm.workers:
@@ -144,9 +180,15 @@ class Life:
         gateway = dice.choice(["gateway-1", "gateway-2"])
         # Reading a long log again from its beginning is rare in life, and slow here.
         start: i.Start = "zero" if dice.random() < 300 / (engine.log.end + 1) else "snapshot"
-        match dice.randrange(9):
+        match dice.randrange(11):
             case 0 | 1:
                 return [i.Kill(process, start)]
+            case 9:
+                # Paused with an append on its way, which arrives when a standby may have taken over long since.
+                self._plan(later_s, i.Resume(process))
+                return [i.Hold(process, 1, "stored"), i.Stall(process)]
+            case 10 if engine.log.end < _MOST_REFOLDED:
+                return [i.RefoldStore(dice.choice([1, 3, 50, 700]))]
             case 2:
                 return [i.Save(process)]
             case 3:
@@ -162,19 +204,37 @@ class Life:
                 self._plan(min(later_s, 600.0), i.ReturnGateway(gateway))
                 return [i.FailGateway(gateway)]
 
+    def _bad_hour(self) -> list[i.Input]:
+        """Now and then comes a stretch in which before every event a dispatcher and a presence process die."""
+        if self.bad_inputs == 0:
+            self.bad_inputs = 40 if self.dice.random() < 0.0006 else 0
+            return []
+        self.bad_inputs -= 1
+        dying = _PROCESSES[self.bad_inputs % 2 :: 2]
+        return [each for name in dying for each in (i.Save(name), i.Kill(name, "snapshot"))]
+
+    def _slow_log(self) -> list[i.Input]:
+        """Something else is stored before the next decision of a process."""
+        if self.dice.random() > self.slowness:
+            return []
+        return [i.Hold(self.dice.choice(_PROCESSES[:2]), self.dice.choice([1, 1, 2]), "stored")]
+
     def _happen(self, firm: Firm, ledger: Ledger, end: int) -> list[i.Input]:
         dice = self.dice
-        if not ledger.talks or dice.random() < 0.22:
+        waiting = sum(map(len, ledger.lines.values()))
+        if not ledger.talks or dice.random() < (0.2 if waiting < _MANY else 0.06):
             return [i.Tell(event) for event in self._arrival(firm)]
-        if dice.random() < 0.025:
+        if dice.random() < 0.013:
             return [i.Tell(firm.change())]
         present = [w for w in firm.workers if ledger.person(w.agent_id).devices]
-        if present and dice.random() < 0.75:
+        if present and dice.random() < 0.8:
             worker = dice.choice(present)
             done = self._work(worker, ledger, end)
             if done is not None:
                 return [i.Tell(done)]
         talk = self._some_talk(ledger)
+        if dice.random() < 0.1:
+            return [i.Tell(event) for event in self._merge(firm, talk)]
         return [i.Tell(self._visit(firm, ledger, talk))]
 
     def _work(self, worker: Worker, ledger: Ledger, end: int) -> e.Event | None:
@@ -182,19 +242,30 @@ class Life:
         owned = sorted(ledger.person(worker.agent_id).owned)
         talk = ledger.talks[dice.choice(owned)] if owned else self._some_talk(ledger)
         seen = end if dice.random() < 0.85 else dice.randint(max(0, end - 40), end)
-        actions: list[tuple[float, Callable[[], e.Event]]] = [
-            (4, lambda: _received(worker, dice, seen)),
-            (6, lambda: self._answer(worker, talk, seen)),
+        mine: list[_Action] = [
+            (4, lambda: self._answer(worker, talk, seen)),
             (6, lambda: _set_status(worker, talk, "resolved", seen)),
             (1.2, lambda: self._snooze(worker, talk, seen)),
-            (0.3, lambda: _set_status(worker, talk, "open", seen)),
-            (0.5, lambda: _claim(worker, self._some_talk(ledger))),
-            (0.5, lambda: self._hand_over(worker, talk, ledger)),
         ]
-        if not owned:
-            actions = [actions[0], *actions[5:]]
+        anybody: list[_Action] = [
+            (2, lambda: _received(worker, dice, seen)),
+            (0.2, lambda: _set_status(worker, talk, "open", seen)),
+            (0.5, lambda: _claim(worker, self._some_talk(ledger))),
+            (0.5, lambda: self._hand_over(worker, talk, ledger, end)),
+            (0.6, lambda: self._answer(worker, self._waiting_talk(ledger), seen)),
+            (0.6, lambda: self._answer(worker, self._some_talk(ledger), max(0, seen - 30))),
+            (0.6, lambda: _set_status(worker, self._waiting_talk(ledger), "resolved", seen)),
+        ]
+        actions = [*mine, *anybody] if owned else anybody
         chosen = dice.choices(actions, [weight for weight, _ in actions])[0]
         return chosen[1]()
+
+    def _waiting_talk(self, ledger: Ledger) -> Talk:
+        """One that stands in a queue, if there is any."""
+        if not ledger.lines:
+            return self._some_talk(ledger)
+        line = self.dice.choice(list(ledger.lines.values()))
+        return ledger.talks[line[0][1]]
 
     def _some_talk(self, ledger: Ledger) -> Talk:
         known = list(ledger.talks)
@@ -204,20 +275,49 @@ class Life:
     def _arrival(self, firm: Firm) -> list[e.Event]:
         dice = self.dice
         self.count += 1
-        number = self.count if dice.random() < 0.7 else dice.randint(1, self.count)
-        visitor = Author(kind="visitor", id=identifier(0xC0, number))
+        contact_id, events = self._contact(firm)
+        visitor = Author(kind="visitor", id=contact_id)
         started = e.ConversationStarted(
             account_id=firm.account_id,
             conversation_id=ConversationId(identifier(0xE, self.count)),
             inbox_id=dice.choice(firm.inboxes),
-            contact_id=ContactId(visitor.id),
+            contact_id=contact_id,
             by=visitor,
+            channel=dice.choice(["web", "web", "web", "mail"]),
             language=dice.choice(["", "", "zh", "de", "xx"]),
             priority=dice.choice(_PRIORITIES),
         )
+        events.append(started)
         if dice.random() < 0.03:
-            return [started, started]
-        return [started, self._post(started.account_id, started.conversation_id, visitor)]
+            return [*events, started]
+        return [*events, self._post(started.account_id, started.conversation_id, visitor)]
+
+    def _contact(self, firm: Firm) -> tuple[ContactId, list[e.Event]]:
+        """Somebody new, or somebody who comes again, perhaps under the name of before they said who they are."""
+        known = self.contacts[firm.account_id]
+        if known and self.dice.random() < 0.4:
+            return self.dice.choice(known[-15:]), []
+        contact_id = ContactId(identifier(0xC0, self.count))
+        known.append(contact_id)
+        return contact_id, [self._created(firm, contact_id)]
+
+    def _created(self, firm: Firm, contact_id: ContactId) -> e.Event:
+        return e.ContactCreated(
+            account_id=firm.account_id, contact_id=contact_id, inbox_id=firm.inboxes[0]
+        )
+
+    def _merge(self, firm: Firm, talk: Talk) -> list[e.Event]:
+        """An anonymous visitor says who they are; now and then a second time, as somebody else, or in a circle."""
+        dice = self.dice
+        known = self.contacts[firm.account_id]
+        into = ContactId(identifier(0xC1, firm.number * 100 + dice.randrange(12)))
+        if dice.random() < 0.1:
+            into = dice.choice(known)
+        created = [] if into in known else [self._created(firm, into)]
+        if created:
+            known.append(into)
+        merged = e.ContactMerged(account_id=firm.account_id, contact_id=talk.contact_id, into=into)
+        return [*created, merged]
 
     def _visit(self, firm: Firm, ledger: Ledger, talk: Talk) -> e.Event:
         dice = self.dice
@@ -226,7 +326,7 @@ class Life:
             case 0 | 1:
                 fresh = [m for at_ns, m in self.sent[-30:] if self.now_ns - at_ns < _REPEAT_NS]
                 if fresh:
-                    return dice.choice(fresh)
+                    return self._again(dice.choice(fresh), firm.account_id, talk)
             case 2:
                 return e.PriorityChanged(
                     account_id=firm.account_id,
@@ -242,16 +342,24 @@ class Life:
                     added=(dice.choice(["a", "b"]),),
                     removed=(dice.choice(["a", "b"]),),
                 )
-            case 4 if ledger.teams:
+            case 4 if ledger.books.teams:
                 return e.AssignmentRequested(
                     account_id=firm.account_id,
                     conversation_id=talk.id,
                     by=Author(kind="integration", id="rule"),
-                    team_id=dice.choice([*ledger.teams, firm.teams[-1], None]),
+                    team_id=dice.choice([*ledger.books.teams, firm.teams[-1], None]),
                 )
             case _:
                 pass
         return self._post(firm.account_id, talk.id, visitor)
+
+    def _again(self, posted: e.MessagePosted, account_id: AccountId, talk: Talk) -> e.Event:
+        """The same once more, as after an answer that was lost; seldom a broken client's other text under that id."""
+        if self.dice.random() > 0.15 or talk.id == posted.conversation_id:
+            return posted
+        return msgspec.structs.replace(
+            posted, account_id=account_id, conversation_id=talk.id, fingerprint=b"other"
+        )
 
     def _post(self, account_id: str, conversation_id: str, author: Author) -> e.MessagePosted:
         self.count += 1
@@ -292,15 +400,16 @@ class Life:
             until_ns=self.now_ns + until_s * SECOND_NS if until_s else 0,
         )
 
-    def _hand_over(self, worker: Worker, talk: Talk, ledger: Ledger) -> e.Event:
+    def _hand_over(self, worker: Worker, talk: Talk, ledger: Ledger, end: int) -> e.Event:
         dice = self.dice
-        agents = [*ledger.agents, AgentId(identifier(0xA, 99_999))]
+        agents = [*ledger.books.agents, AgentId(identifier(0xA, 99_999))]
         return e.AssignmentRequested(
             account_id=worker.account_id,
             conversation_id=talk.id,
             by=Author(kind="agent", id=worker.agent_id),
             agent_id=dice.choice([None, *agents]),
-            team_id=dice.choice([None, *ledger.teams]),
+            seen_up_to=dice.choice([0, max(1, end - dice.randrange(400))]),
+            team_id=dice.choice([None, *ledger.books.teams]),
         )
 
 

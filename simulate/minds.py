@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from services.dispatcher.decide import Evidence, Settings, State, World
+from services.dispatcher.ahead import Ahead
+from services.dispatcher.decide import UNTOUCHED, Evidence, Settings, State, World
 from services.dispatcher.decide import rounds as routing
 from services.dispatcher.evidence import Watch
 from services.presence import decide as presence
@@ -13,7 +14,8 @@ from services.presence import state as presences
 from services.presence.heard import Device, Heard
 from shared import codec
 from shared.commands import Beats
-from shared.events import Event, PrimaryDeviceChanged
+from shared.events import Event, PrimaryDeviceChanged, RoutingEvent
+from shared.ids import AccountId
 from simulate.log import Entry
 from simulate.seats import SECOND_NS, Seat
 
@@ -21,6 +23,8 @@ LEASE_S = 15.0
 GRACE_S = 30.0
 PAUSE_S = 2.0
 _SILENCE_S = 3.0
+_LOOKS_S = (1.3, 0.25)
+"""The last looks before a moment: one that marks the log's end, and one that finds it stored or not."""
 _FULL_LOOK_S = 0.001
 """In life twice a second; here once a moment that is looked at, since time jumps from one to the next."""
 
@@ -30,6 +34,8 @@ class Router:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.hinted: int | None = 0
+        self.writer = ""
 
     def load(self, packed: bytes | None, now_s: float) -> None:
         """Begin with a snapshot or with nothing."""
@@ -37,6 +43,9 @@ class Router:
         state = State() if packed is None else codec.unpack(packed, State)
         self.world = World(state, self.settings)
         self.watch = Watch()
+        self.ahead = Ahead()
+        self.prepared_at = 0
+        """Where the log ended when what is decided now was prepared; 0: it was not."""
 
     def pack(self) -> bytes:
         """The folded state."""
@@ -45,19 +54,57 @@ class Router:
     def evolve(self, entry: Entry, now_s: float) -> None:
         """Fold one entry."""
         del now_s
-        self.world.evolve(entry.event, entry.position, entry.at_ns)
+        event = entry.event
+        touched = self.world.evolve(event, entry.position, entry.at_ns)
+        if isinstance(event, RoutingEvent) and event.writer == self.writer:
+            self.ahead.landed()
+        elif touched is not UNTOUCHED:
+            account_id = getattr(event, "account_id", AccountId(""))
+            self.ahead.cross(touched, self.world.owners(account_id, touched))
 
     def renew(self, seat: Seat) -> None:
         """Leases count from now."""
         self.watch.renew(seat.log.now_ns)
 
-    def stay_awake(self, now_s: float) -> None:
-        """It has looked a moment ago."""
-        self.watch.looked_s = now_s - 0.25
+    def stay_awake(self, seat: Seat) -> None:
+        """It has looked all the time, and heard the store as long as that spoke."""
+        for ago_s in _LOOKS_S:
+            at_s = seat.now_s - ago_s
+            if at_s <= self.watch.looked_s:
+                continue
+            self.watch.looked_s = max(self.watch.looked_s, at_s - _LOOKS_S[-1])
+            if self.hinted is not None:
+                self.watch.hear(self.hinted, at_s)
+            self._look(seat, ago_s)
 
     def decide(self, seat: Seat) -> Sequence[Event]:
-        """What to append now."""
+        """What to append now: what was prepared while the last round was on its way, else what the state says."""
+        if not seat.is_active:
+            self.drop()
+        events = self.ahead.take()
+        if events:
+            return events
+        self.prepared_at = 0
         return self.decided_by(self.world, seat, self.look(seat))
+
+    def fly(self, seat: Seat, events: Sequence[Event]) -> None:
+        """These are on their way; a full round means that there is more, and that is decided meanwhile."""
+        self.writer = seat.writer
+        flying = [event for event in events if isinstance(event, RoutingEvent)]
+        self.ahead.fly(flying)
+        if len(flying) == self.settings.round_events and self.ahead.can_carry:
+            self.prepared_at = seat.cursor
+            found, now_ns = self.look(seat), seat.log.now_ns
+            self.ahead.prepare(
+                routing.decide(
+                    self.world, now_ns, evidence=found, writer=self.writer, flying=self.ahead.flying
+                )
+            )
+
+    def drop(self) -> None:
+        """What was on its way is refused or unknown: nothing rests on it."""
+        self.ahead.drop()
+        self.prepared_at = 0
 
     def decided_by(self, world: World, seat: Seat, found: Evidence) -> Sequence[Event]:
         """What this world would append in that seat."""
@@ -65,10 +112,13 @@ class Router:
 
     def look(self, seat: Seat) -> Evidence:
         """The evidence of the moment."""
+        return self._look(seat, 0.0)
+
+    def _look(self, seat: Seat, ago_s: float) -> Evidence:
         return self.watch.look(
             end=seat.cursor,
-            now_ns=seat.log.now_ns,
-            now_s=seat.now_s,
+            now_ns=seat.log.now_ns - int(ago_s * SECOND_NS),
+            now_s=seat.now_s - ago_s,
             reconnects=0,
             silence_s=_SILENCE_S,
         )
@@ -111,9 +161,15 @@ class Watcher:
         """Everybody has a full new lease."""
         evidence.refresh(self.heard, seat.now_s)
 
-    def stay_awake(self, now_s: float) -> None:
+    def stay_awake(self, seat: Seat) -> None:
         """It has looked a moment ago."""
-        self.heard.tick_s = now_s - 0.25
+        self.heard.tick_s = seat.now_s - 0.25
+
+    def fly(self, seat: Seat, events: Sequence[Event]) -> None:
+        """Nothing is decided meanwhile."""
+
+    def drop(self) -> None:
+        """Nothing rested on it."""
 
     def hear(self, beats: Beats, now_s: float) -> None:
         """A gateway's batch."""

@@ -6,11 +6,10 @@ import random
 
 from shared import events as e
 from shared.ids import AccountId, AgentId, DeviceId, InboxId, PolicyId, TeamId
-from shared.policy.document import FallbackTeam, Hours, Interval, SkillRule
+from simulate import policies
 
 SKILLS = ("tax", "lang:zh", "lang:de")
 UNKNOWN_SKILL = "juggling"
-_ZONES = ("Europe/Berlin", "America/New_York", "Asia/Shanghai")
 DAY_S = 86_400
 
 
@@ -44,8 +43,9 @@ class Firm:
     def __init__(self, dice: random.Random, number: int) -> None:
         self.dice = dice
         self.account_id = AccountId(identifier(0xACC, number))
+        self.number = number
         first = number * 100
-        count = dice.randint(2, 9)
+        count = dice.randint(3, 12)
         self.workers = [Worker(dice, self.account_id, first + n) for n in range(count)]
         self.teams = [TeamId(identifier(0x7EA, first + n)) for n in range(dice.randint(1, 3))]
         self.inboxes = [InboxId(identifier(0xB0, first + n)) for n in range(dice.randint(1, 4))]
@@ -65,20 +65,28 @@ class Firm:
         """Somebody edits the configuration while everything runs."""
         dice = self.dice
         worker = dice.choice(self.workers)
-        match dice.randrange(8):
+        match dice.randrange(9):
             case 0 | 1:
                 return self.agent(worker)
-            case 2:
+            case 2 if dice.random() < 0.4:
                 return e.AgentRemoved(
                     account_id=self.account_id, writer="gateway", agent_id=worker.agent_id
                 )
             case 3 | 4:
                 return self.team(dice.choice(self.teams))
+            case 5 if dice.random() < 0.2:
+                return e.PolicyRemoved(
+                    account_id=self.account_id, writer="gateway", policy_id=self.policies[-1]
+                )
             case 5:
                 return self.policy(dice.choice(self.policies))
             case 6 if len(self.teams) > 1 and dice.random() < 0.3:
                 return e.TeamRemoved(
                     account_id=self.account_id, writer="gateway", team_id=self.teams[-1]
+                )
+            case 7 if dice.random() < 0.3:
+                return e.InboxRemoved(
+                    account_id=self.account_id, writer="gateway", inbox_id=self.inboxes[-1]
                 )
             case _:
                 return self.inbox(dice.choice(self.inboxes))
@@ -92,9 +100,9 @@ class Firm:
             agent_id=worker.agent_id,
             name=b"",
             email=b"",
-            capacity=dice.choice([0, 1, 2, 3, 4, 5, 8]),
+            capacity=dice.choice([0, 1, 2, 3, 3, 4, 5, 8]),
             skills={skill: dice.randint(1, 5) for skill in SKILLS if dice.random() < 0.5},
-            channel_capacity=dice.choice([{}, {}, {}, {"web": 2}]),
+            channel_capacity=dice.choice([{}, {}, {"web": 2}, {"mail": 1}, {"web": 1, "mail": 0}]),
         )
 
     def team(self, team_id: TeamId) -> e.Event:
@@ -126,40 +134,5 @@ class Firm:
         )
 
     def policy(self, policy_id: PolicyId) -> e.Event:
-        """Other times."""
-        dice = self.dice
-        return e.PolicySaved(
-            account_id=self.account_id,
-            writer="gateway",
-            policy_id=policy_id,
-            name="policy",
-            assignment_lease_s=dice.choice([5, 20, 45, 45, 300]),
-            offline_return_s=dice.choice([0, 1, 60, 60, 600]),
-            first_response_s=dice.choice([0, 60, 600, 3600]),
-            next_response_s=dice.choice([0, 60, 900, 7200]),
-            prefer_previous_agent=dice.random() < 0.7,
-            language_skills=dice.random() < 0.7,
-            **(self._refined() if dice.random() < 0.4 else {}),  # type: ignore[arg-type]
-        )
-
-    def _refined(self) -> dict[str, object]:
-        """A policy that uses what only some need."""
-        dice = self.dice
-        rule = SkillRule(skill="tax", level=dice.randint(1, 3), label=dice.choice(["", "a"]))
-        fallback = FallbackTeam(team_id=dice.choice(self.teams), after_s=dice.choice([30, 3600]))
-        weekly = (
-            Interval(day="monday", start="09:00", end="17:00"),
-            Interval(day="thursday", start="13:30", end="24:00"),
-        )
-        return {
-            "skill_rules": dice.choice([(), (rule,)]),
-            "ageing_s": dice.choice([0, 0, 300, 7200]),
-            "strategy": dice.choice(["balanced", "round_robin", "longest_idle", "manual"]),
-            "fallback_teams": dice.choice([(), (fallback,)]),
-            "previous_agent_wait_s": dice.choice([0, 120]),
-            "hours": Hours(zone=dice.choice(_ZONES), weekly=weekly, holidays=("2027-01-14",)),
-            "deadline_clock": dice.choice(["clock", "business"]),
-            "resolution_s": dice.choice([0, 900, 90_000]),
-            "reassign_after_s": dice.choice([0, 30, 600]),
-            "escalate_after_s": dice.choice([0, 60, 5000]),
-        }
+        """Other rules."""
+        return policies.drawn(self.dice, self.account_id, policy_id, self.teams)

@@ -3,45 +3,70 @@ whole log. A decision that was made before the log's end is caught here too, bec
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
+
+import msgspec
 
 from services.dispatcher.decide import Settings
 from shared import events as e
 from shared.ids import AgentId, ConversationId
 from simulate.broken import require
-from simulate.ledger import RANK, SECOND_NS, Ledger, Talk, acted
+from simulate.choice import Bench
+from simulate.dues import dues_of, next_fallback
+from simulate.ledger import RANK, SECOND_NS, Ledger, acted
+from simulate.talks import Talk
+
+_RUNNERS_UP = 3
+_TRIGGERS = {
+    "waiting",
+    "lease_lapsed",
+    "agent_offline",
+    "agent_removed",
+    "requested",
+    "reopened",
+    "deadline",
+    "fallback",
+    "team_removed",
+}
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """When a round is decided. `stored`: how far the store has got. `fair_ns`: nothing that the dispatcher knows of
+    leases is older, because it slept, began or took over then. `given_ns`: when the store had each assignment.
+    `decided_at`: the log's end as the decision had it. `is_ahead`: that was before a round in flight. `is_crossed`: others
+    have appended since, so that what is still allowed need not be the best any more."""
+
+    now_ns: int
+    stored: int
+    fair_ns: int
+    given_ns: dict[int, int]
+    decided_at: int
+    is_ahead: bool
+    is_crossed: bool
 
 
 class Round:
     """One round of a dispatcher over one account."""
 
-    def __init__(self, ledger: Ledger, settings: Settings, now_ns: int, stored: int) -> None:
+    def __init__(self, ledger: Ledger, settings: Settings, moment: Moment) -> None:
         self.ledger = ledger
-        self.settings = settings
-        self.now_ns = now_ns
-        self.stored = stored
-        self.drafted: Counter[AgentId] = Counter()
+        self.moment = moment
+        self.now_ns = moment.now_ns
+        self.bench = Bench(ledger, settings, moment.now_ns)
         self.handled: set[ConversationId] = set()
 
-    def judge(self, events: Sequence[e.Event], end: int) -> None:
+    def judge(self, events: Sequence[e.Event]) -> None:
         """Every decision of the round, in its order."""
         for event in events:
             match event:
                 case e.ConversationAssigned():
-                    self._at_end(event.why.state_position, end)
+                    self._at_end(event.why.state_position)
                     self._assigned(event)
                 case e.ConversationQueued():
-                    self._at_end(event.why.state_position, end)
+                    self._at_end(event.why.state_position)
                     self._queued(event)
                 case e.AssignmentRefused():
-                    talk = self._talk(event.conversation_id)
-                    require(
-                        event.request in talk.wish_positions,
-                        "wish_once",
-                        "a wish was refused that nobody waits for",
-                        (talk.id,),
-                    )
+                    self._refused(event)
                 case e.DeadlineMissed() | e.Escalated():
                     self._deadline(event)
                     continue
@@ -49,7 +74,8 @@ class Round:
                     continue
             self.handled.add(event.conversation_id)
 
-    def _at_end(self, position: int, end: int) -> None:
+    def _at_end(self, position: int) -> None:
+        end = self.moment.decided_at
         require(position == end, "log_end", f"decided at {position}, the log ends at {end}")
 
     def _talk(self, conversation_id: ConversationId) -> Talk:
@@ -65,7 +91,10 @@ class Round:
         if event.why.winner is not None:
             require(talk.is_waiting, "two_owners", "handed out, but it does not wait", about)
             self._may_take(talk, event.agent_id)
-            self._oldest_first(talk, event.agent_id)
+            if not self.moment.is_crossed:
+                self._oldest_first(talk, event.agent_id)
+            if not self.moment.is_ahead:
+                self._best(talk, event)
         elif event.why.requested_by:
             require(bool(talk.wishes), "wish_once", "granted, but nobody wished", about)
             is_claim = trigger == "claimed"
@@ -75,60 +104,91 @@ class Round:
             require(talk.answerer == event.agent_id, "answered", "given to a stranger", about)
             require(not talk.owner, "two_owners", "answered, but it had an owner", about)
         else:
-            is_due = talk.phase == "snoozed" and talk.until_ns <= self.now_ns
-            require(is_due, "wake", "woken, but nothing is due", about)
+            self._due(talk, "wake")
             require(talk.owner == event.agent_id, "two_owners", "woken for a stranger", about)
-        self.drafted[event.agent_id] += 1
+        self.bench.give(event.agent_id, talk)
 
     def _exists(self, event: e.ConversationAssigned) -> None:
         about = (event.conversation_id, event.agent_id)
-        is_known = event.agent_id in self.ledger.agents
+        is_known = event.agent_id in self.ledger.books.agents
         require(is_known, "candidate", "given to an agent who does not exist", about)
+
+    def _refused(self, event: e.AssignmentRefused) -> None:
+        talk = self._talk(event.conversation_id)
+        is_first = bool(talk.wish_positions) and talk.wish_positions[0] == event.request
+        require(is_first, "wish_once", "refused, but it is not the oldest wish", (talk.id,))
+        books, wish = self.ledger.books, talk.wishes[0]
+        is_claim = isinstance(wish, e.ClaimRequested)
+        is_unknown = wish.agent_id is not None and wish.agent_id not in books.agents
+        team_id = None if isinstance(wish, e.ClaimRequested) else wish.team_id
+        is_lost = team_id is not None and team_id not in books.teams
+        is_taken = bool(talk.owner) and (is_claim or wish.agent_id == talk.owner)
+        is_right = talk.phase == "resolved" or is_unknown or is_lost or is_taken
+        if isinstance(wish, e.AssignmentRequested):
+            has_crossed = 0 < wish.seen_up_to < talk.moved and talk.moved_by != wish.by.id
+            is_right = is_right or has_crossed
+        require(is_right, "wish_refused", f"refused as {event.code} for no reason", (talk.id,))
 
     def _may_take(self, talk: Talk, agent_id: AgentId) -> None:
         ledger, about = self.ledger, (talk.id, agent_id)
-        person, agent = ledger.person(agent_id), ledger.agents.get(agent_id)
-        require(agent is not None, "candidate", "given to an agent who does not exist", about)
-        require(bool(person.devices), "candidate", "given to an agent who is offline", about)
-        require(person.availability == "online", "candidate", "given to one who is away", about)
-        policy = ledger.policy_of(talk)
-        require(policy.strategy != "manual", "candidate", "handed out, but it is manual", about)
-        if talk.inbox_id in ledger.inboxes:
-            able = ledger.able(ledger.kind_of(talk))
-            require(agent_id in able, "candidate", "not in the team, or lacks a skill", about)
-        held = ledger.held(agent_id) + self.drafted[agent_id]
-        capacity = ledger.capacity(agent_id) if agent is not None else 0
-        require(held < capacity, "capacity", f"holds {held} of {capacity}", about)
-        waiting = ledger.unacknowledged(agent_id) + self.drafted[agent_id]
-        burst = ledger.window(agent_id, self.settings.burst)
-        require(waiting < burst, "pace", f"{waiting} unacknowledged of {burst}", about)
+        agent = ledger.books.agents.get(agent_id)
+        if agent is None:
+            require(False, "candidate", "given to an agent who does not exist", about)
+            return
+        is_manual = ledger.policy_of(talk).strategy == "manual"
+        require(not is_manual, "manual", "handed out, but agents claim these", about)
+        require(
+            agent_id in self.bench.able(talk),
+            "candidate",
+            "not in a team that works, or lacks a skill",
+            about,
+        )
+        state = self.bench.state(agent_id, talk.channel)
+        require(state not in ("offline", "not_available"), "candidate", f"{state}", about)
+        is_full = state in ("at_capacity", "channel_full")
+        held = self.bench.held(agent_id)
+        require(not is_full, "capacity", f"{state}, holds {held} of {agent.capacity}", about)
+        is_fast = state in ("pace", "silent")
+        require(not is_fast, "pace", "given more than is acknowledged", about)
+        is_barred = self.bench.is_barred(talk, agent_id)
+        require(not is_barred, "barred", "asked again who let it lie", about)
+        # Whom a contact knows may have changed with the round in flight; that is looked at again in the next.
+        is_kept = not self.moment.is_ahead and self.bench.is_kept(talk)
+        require(not is_kept, "kept", "kept for another agent", about)
 
     def _oldest_first(self, talk: Talk, agent_id: AgentId) -> None:
-        if not self.ledger.is_plain(talk):
-            return
-        mine = (RANK[talk.priority], talk.since, talk.id)
-        for kind, line in self.ledger.lines.items():
-            if agent_id not in self.ledger.able(kind):
+        mine = self.bench.order(talk)
+        for (_, priority), line in self.ledger.lines.items():
+            first = self.ledger.talks[line[0][1]]
+            if RANK[priority] > mine[0] and not self.ledger.policy_of(first).ageing_s:
                 continue
-            for place in line:
-                if place >= mine:
+            for _, other_id in line:
+                other = self.ledger.talks[other_id]
+                if self.bench.order(other) >= mine:
                     break
-                other = self.ledger.talks[place[2]]
-                if other.id in self.handled or other.barred == agent_id:
-                    continue
-                if not self.ledger.is_plain(other):
+                if other_id in self.handled:
                     continue
                 require(
-                    False,
+                    not self.bench.is_for(other, agent_id),
                     "oldest_first",
-                    f"{other.id} waits longer and the agent could take it",
-                    (talk.id, other.id, agent_id),
+                    f"{other_id} comes first and the agent could take it",
+                    (talk.id, other_id, agent_id),
                 )
+        require(True, "oldest_first", "")
+
+    def _best(self, talk: Talk, event: e.ConversationAssigned) -> None:
+        ranking = self.bench.ranking(talk)
+        about = (talk.id, event.agent_id, *ranking[:1])
+        require(ranking[0] == event.agent_id, "best_agent", "another suits it better", about)
+        named = [each.agent_id for each in event.why.runners_up]
+        require(named == ranking[1 : 1 + _RUNNERS_UP], "explained", "other runners-up", about)
+        excluded = self.bench.excluded(talk)
+        is_told = event.why.excluded == excluded
+        require(is_told, "explained", f"told {event.why.excluded}, it is {excluded}", about)
 
     def _queued(self, event: e.ConversationQueued) -> None:
         talk = self._talk(event.conversation_id)
         about, trigger = (talk.id, talk.owner or ""), event.why.trigger
-        person = self.ledger.person(talk.owner) if talk.owner else None
         require(
             event.waiting_since == (talk.waits[0][0] if talk.waits else 0),
             "old_place",
@@ -138,82 +198,66 @@ class Round:
         match trigger:
             case "waiting":
                 require(talk.is_waiting and not talk.on_record, "limbo", "nothing waits", about)
-            case "lease_lapsed" if person is not None:
-                due_ns = talk.assigned_ns + talk.lease_s * SECOND_NS
-                is_late = bool(talk.lease_s) and due_ns <= self.now_ns
-                is_lying = person.received < talk.assigned <= self.stored
-                require(is_late, "lease", "taken away before the lease ended", about)
-                require(is_lying, "lease", "taken away although it was received", about)
-            case "agent_offline" if person is not None:
-                require(not person.devices, "offline_return", "the owner is online", about)
-                require(bool(talk.waits), "offline_return", "answered, it stays", about)
-                self._left_long_ago(talk)
+            case "lease_lapsed":
+                self._lapsed(talk)
+            case "agent_offline":
+                self._due(talk, "offline_return")
             case "agent_removed":
-                is_gone = talk.owner is not None and talk.owner not in self.ledger.agents
+                is_gone = talk.owner is not None and talk.owner not in self.ledger.books.agents
                 require(is_gone, "agent_removed", "the owner exists", about)
             case "requested":
                 require(bool(talk.wishes), "wish_once", "granted, but nobody wished", about)
             case "reopened":
-                is_due = talk.phase == "snoozed" and talk.until_ns <= self.now_ns
-                require(is_due, "wake", "woken, but nothing is due", about)
+                self._due(talk, "wake")
+                require(not talk.owner, "wake", "it has an owner, who wakes it", about)
             case "deadline":
-                self._loses_it(talk)
+                key = ("reassigned", talk.id, event.waiting_since)
+                is_new = key not in self.ledger.deadlines
+                require(is_new, "deadline_once", "reassigned twice", about)
+                self._due(talk, "reassigned", "deadline")
             case "fallback":
-                require(
-                    talk.is_waiting, "fallback", "another team asked, but it has an owner", about
-                )
+                self._due(talk, "fallback")
+                step = next_fallback(self.ledger, talk)
+                is_next = step is not None and step[1] == event.team_id
+                require(is_next, "fallback", "another team should be asked", about)
             case "team_removed":
-                is_gone = talk.queue_of is not None and talk.queue_of not in self.ledger.teams
-                require(talk.is_waiting, "team_removed", "it has an owner", about)
-                require(is_gone, "team_removed", "the team exists", about)
+                require(self.ledger.is_orphan(talk), "team_removed", "the team exists", about)
             case _:
-                require(False, "trigger", f"queued by {trigger}", about)
+                pass
+        require(trigger in _TRIGGERS, "trigger", f"queued by {trigger}", about)
 
-    def _loses_it(self, talk: Talk) -> None:
-        policy, about = self.ledger.policy_of(talk), (talk.id, talk.owner or "")
-        require(bool(talk.owner and talk.waits), "deadline", "there is no late owner", about)
-        since, began_ns = talk.waits[0]
-        due_ns = max(began_ns, talk.assigned_ns) + policy.reassign_after_s * SECOND_NS
-        require(due_ns <= self.now_ns, "deadline", "reassigned before it was due", about)
-        key = ("reassigned", talk.id, since)
-        require(key not in self.ledger.deadlines, "deadline_once", "reassigned twice", about)
-
-    def _left_long_ago(self, talk: Talk) -> None:
+    def _lapsed(self, talk: Talk) -> None:
+        about, moment = (talk.id, talk.owner or ""), self.moment
+        require(bool(talk.owner and talk.lease_s), "lease", "there is no lease", about)
         person = self.ledger.person(talk.owner or AgentId(""))
-        policy = self.ledger.policy_of(talk)
-        if talk.waits[0][0] > max(person.left, talk.assigned):
-            return
-        due_ns = max(person.left_ns, talk.assigned_ns) + policy.offline_return_s * SECOND_NS
-        require(due_ns <= self.now_ns, "offline_return", "returned too early", (talk.id,))
+        is_lying = person.received < talk.assigned <= moment.stored
+        require(is_lying, "lease", "taken away although received or never given out", about)
+        # Nobody is judged by a time in which the dispatcher slept or the store had not given it out yet.
+        from_ns = max(talk.assigned_ns, moment.fair_ns, moment.given_ns.get(talk.assigned, 0))
+        is_over = from_ns + talk.lease_s * SECOND_NS <= self.now_ns
+        require(is_over, "lease", "taken away before the lease ended", about)
+
+    def _due(self, talk: Talk, step: str, rule: str = "") -> None:
+        due_ns = dues_of(self.ledger, talk).get(step)
+        about = (talk.id, talk.owner or "")
+        rule = rule or step
+        require(due_ns is not None, rule, f"{step}: there is nothing to do", about)
+        is_due = due_ns is not None and due_ns <= self.now_ns
+        require(is_due, rule, f"{step}: acted on before it was due", about)
 
     def _deadline(self, event: e.DeadlineMissed | e.Escalated) -> None:
         talk, ledger = self._talk(event.conversation_id), self.ledger
-        step = "missed" if isinstance(event, e.DeadlineMissed) else "escalated"
-        is_new = acted(step, talk, event) not in ledger.deadlines
-        require(is_new, "deadline_once", "acted on twice", (talk.id,))
-        if event.deadline == "resolution":
-            is_open = talk.phase != "resolved"
-            require(is_open, "deadline", "it is resolved", (talk.id,))
-            return
-        is_waited = bool(talk.waits) and talk.waits[0][0] == event.waiting_since
-        require(is_waited, "deadline", "nobody waits for that any more", (talk.id,))
-        if isinstance(event, e.Escalated):
-            missed = [("missed", talk.id, each, event.waiting_since) for each in _ANSWERS]
-            has_missed = any(each in ledger.deadlines for each in missed)
-            require(has_missed, "deadline", "escalated before it was missed", (talk.id,))
-        else:
-            self._missed(talk, event)
-
-    def _missed(self, talk: Talk, event: e.DeadlineMissed) -> None:
-        policy = self.ledger.policy_of(talk)
-        is_first = event.deadline == "first_response"
-        is_right = is_first == (talk.last_answer == 0)
-        require(is_right, "deadline", "the wrong deadline", (talk.id,))
-        allowed_s = policy.first_response_s if is_first else policy.next_response_s
-        # In business time it comes later than by the clock, never earlier.
-        due_ns = talk.waits[0][1] + allowed_s * SECOND_NS
-        is_due = allowed_s > 0 and due_ns <= self.now_ns
-        require(is_due, "deadline", "acted on before it was due", (talk.id,))
+        is_missed = isinstance(event, e.DeadlineMissed)
+        key = acted("missed" if is_missed else "escalated", talk, event)
+        require(key not in ledger.deadlines, "deadline_once", "acted on twice", (talk.id,))
+        is_case = event.deadline == "resolution"
+        since = talk.opened if is_case else talk.since
+        is_this = event.waiting_since == since
+        require(is_this, "deadline", "nobody waits for that any more", (talk.id,))
+        step: str = event.deadline
+        if not is_missed:
+            step = "resolution_escalated" if is_case else "escalated"
+        self._due(talk, step, "deadline")
 
 
 def arrives(ledger: Ledger, event: e.RoutingEvent) -> None:
@@ -236,6 +280,3 @@ def arrives(ledger: Ledger, event: e.RoutingEvent) -> None:
             require(is_asked, "wish_once", "answered twice", (talk.id,))
         case _:
             pass
-
-
-_ANSWERS = ("first_response", "next_response")

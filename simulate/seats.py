@@ -49,11 +49,17 @@ class Mind(Protocol):
     def decide(self, seat: Seat) -> Sequence[Event]:
         """What to append now."""
 
+    def fly(self, seat: Seat, events: Sequence[Event]) -> None:
+        """These are on their way to the log."""
+
+    def drop(self) -> None:
+        """They are refused, or it is unknown what became of them."""
+
     def renew(self, seat: Seat) -> None:
         """Something was unclear: judge nobody by the time before."""
 
-    def stay_awake(self, now_s: float) -> None:
-        """It has looked a moment ago, and the looks in between changed nothing."""
+    def stay_awake(self, seat: Seat) -> None:
+        """It has looked a moment ago, and the looks before that changed nothing."""
 
 
 class Seat:
@@ -101,7 +107,7 @@ class Seat:
         self.has_claimed = False
         self.overdue: tuple[int, int] | None = None
         self.is_awake = False
-        self.woke_ns = self.log.now_ns
+        self.woke_ns = self.fair_ns = self.log.now_ns
         self.looked_ns = 0
         self.cursor, self.tail = 0, Tail()
         packed = None
@@ -117,7 +123,7 @@ class Seat:
     def wake(self) -> None:
         """Time has passed while it was awake; not so right after a start or a stall."""
         if self.is_awake and not self.is_stalled:
-            self.mind.stay_awake(self.now_s)
+            self.mind.stay_awake(self)
         self.is_awake = not self.is_stalled
 
     def fold(self) -> bool:
@@ -132,6 +138,7 @@ class Seat:
             self.mind.evolve(entry, now_s)
         self.cursor = self.log.end
         if self.is_active and not was_active:
+            self.fair_ns = self.log.now_ns
             self.mind.renew(self)
         return True
 
@@ -174,16 +181,18 @@ class Seat:
         waits, outcome = self.hold or (0, "stored")
         self.hold = None
         self.draft = Draft(events, self.tail.position, waits, outcome)
+        self.mind.fly(self, events)
 
     def _arrive(self) -> bool:
         draft = self.draft
         if draft is None or draft.waits > 0:
             return False
         self.draft = None
-        if draft.outcome != "dropped":
-            self.log.append_fenced(
-                draft.events, family=self.family, writer=self.writer, expected=draft.expected
-            )
+        is_stored = draft.outcome != "dropped" and self.log.append_fenced(
+            draft.events, family=self.family, writer=self.writer, expected=draft.expected
+        )
+        if not (is_stored and draft.outcome == "stored"):
+            self.mind.drop()
         # Whatever became of it, nothing is decided before the family's end is folded.
         self.barrier = self.log.last.get(self.family, 0)
         return True

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import msgspec
 
 from simulate.inputs import Dated, Tell
-from simulate.life import START_NS
 from simulate.log import Entry
 from simulate.week import Outcome, replay
 
@@ -19,12 +18,15 @@ def told(outcome: Outcome, inputs: Sequence[Dated]) -> str:
     """Lines for a person."""
     engine, broken = replay(outcome.seed, inputs)
     about = broken.about if broken is not None else outcome.about
+    start_ns = engine.start_ns
     lines = [f"{len(inputs)} of {len(outcome.inputs)} inputs are enough:"]
-    lines += [f"  {_second(at_ns)} {_brief(each)}" for at_ns, each in inputs[-_MOST_LINES:]]
+    lines += [
+        f"  {_second(at_ns - start_ns)} {_brief(each)}" for at_ns, each in inputs[-_MOST_LINES:]
+    ]
     lines.append(f"the log about {', '.join(about) or 'everything'}:")
     concerned = [entry for entry in engine.log.entries if _concerns(entry, about)]
     lines += [
-        f"  {entry.position:>6} {_second(entry.at_ns)} {_brief(entry.event)}"
+        f"  {entry.position:>6} {_second(entry.at_ns - start_ns)} {_brief(entry.event)}"
         for entry in concerned[-_MOST_LINES:]
     ]
     lines.append(str(broken or outcome.text))
@@ -36,8 +38,8 @@ def _concerns(entry: Entry, about: tuple[str, ...]) -> bool:
     return not about or any(each in text for each in about if each)
 
 
-def _second(at_ns: int) -> str:
-    return f"{(at_ns - START_NS) / 1e9:>12.3f} s"
+def _second(since_ns: int) -> str:
+    return f"{since_ns / 1e9:>12.3f} s"
 
 
 def _brief(value: object) -> str:

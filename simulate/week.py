@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 import msgspec
 
-from simulate.broken import Broken
+from simulate.broken import Broken, judged
 from simulate.engine import Engine
 from simulate.guard import no_clock
 from simulate.inputs import Dated
-from simulate.life import START_NS, Life
+from simulate.life import Life
 
 EVENTS = 8_000
 _MOST_TRIES = 120
 
 
 class Outcome(msgspec.Struct, kw_only=True):
-    """What became of a week. `inputs` only of one that failed."""
+    """What became of a week. `inputs` only of one that failed. `judged`: how often each rule was looked at."""
 
     seed: int
     events: int
@@ -27,12 +27,14 @@ class Outcome(msgspec.Struct, kw_only=True):
     text: str = ""
     about: tuple[str, ...] = ()
     inputs: list[Dated] = []
+    judged: dict[str, int] = {}
 
 
 def live(seed: int, events: int = EVENTS) -> Outcome:
     """Simulate the week of this seed up to so many events; never raises for a broken promise."""
     life = Life(seed, events)
-    engine = Engine(START_NS, life.settings)
+    judged.clear()
+    engine = Engine(life.start_ns, life.settings)
     happened: list[Dated] = []
     broken: Broken | None = None
     try:
@@ -49,7 +51,11 @@ def live(seed: int, events: int = EVENTS) -> Outcome:
     except Broken as err:
         broken = err
     outcome = Outcome(
-        seed=seed, events=engine.log.end, decisions=engine.decisions, steps=engine.steps
+        seed=seed,
+        events=engine.log.end,
+        decisions=engine.decisions,
+        steps=engine.steps,
+        judged=dict(judged),
     )
     if broken is not None:
         outcome.rule, outcome.text, outcome.about = broken.rule, str(broken), broken.about
@@ -59,7 +65,8 @@ def live(seed: int, events: int = EVENTS) -> Outcome:
 
 def replay(seed: int, inputs: Sequence[Dated], pace: int = EVENTS) -> tuple[Engine, Broken | None]:
     """Run these inputs at the desk of this seed."""
-    engine = Engine(START_NS, Life(seed, pace).settings)
+    life = Life(seed, pace)
+    engine = Engine(life.start_ns, life.settings)
     try:
         with no_clock():
             for at_ns, happening in inputs:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Collection, Sequence
 
 from services.dispatcher.decide import Touched
-from shared.events import ConversationAssigned, RoutingEvent
+from shared.events import ConversationAssigned, ConversationQueued, RoutingEvent
 from shared.ids import AgentId, ConversationId
 
 
@@ -32,6 +32,16 @@ class Ahead:
     def prepare(self, events: Sequence[RoutingEvent]) -> None:
         """These were decided on top of what flies."""
         self._prepared = events
+
+    @property
+    def can_carry(self) -> bool:
+        """Whether a round can be decided on top: not while something flies that may be handed out once it lies, because
+        nothing is decided about it meanwhile and the younger would go first."""
+        return all(
+            isinstance(event, ConversationAssigned)
+            or (isinstance(event, ConversationQueued) and event.why.trigger == "waiting")
+            for event in self.flying
+        )
 
     def landed(self, lapsed: AgentId | None = None) -> None:
         """The first that flies was folded; `lapsed`: who did not acknowledge in time, and is asked no more."""

@@ -130,7 +130,8 @@ class Desk:
         flying = [event for event in events if isinstance(event, RoutingEvent)]
         self._ahead.fly(flying)
         now_ns = self.act.now_ns
-        if len(flying) == self.world.settings.round_events and now_ns is not None:
+        is_full = len(flying) == self.world.settings.round_events
+        if is_full and now_ns is not None and self._ahead.can_carry:
             self._ahead.prepare(self._round(now_ns))
 
     def _round(self, now_ns: int) -> Sequence[RoutingEvent]:

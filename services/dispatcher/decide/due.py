@@ -99,7 +99,7 @@ def reassignment_due_ns(track: Track, policy: PolicySaved) -> int | None:
     """When an owner who missed the deadline loses the conversation; whoever got it late has as long."""
     allowed_s, acted = response(track, policy)
     conversation, more_s = track.conversation, policy.reassign_after_s
-    if not more_s or not acted or conversation.agent_id is None:
+    if not allowed_s or not more_s or not acted or conversation.agent_id is None:
         return None
     if track.reassigned == conversation.waiting_since:
         return None

@@ -85,10 +85,7 @@ def evolve(
         case events.AgentOnline() | events.AgentOffline() | events.AvailabilityChanged():
             return _presence(office, event, position, at_ns)
         case events.ContactMerged():
-            office.merged[event.contact_id] = event.into
-            known = previous_agent(office, event.contact_id)
-            if known is not None and previous_agent(office, event.into) is None:
-                office.previous[event.into] = known
+            _merged(office, event)
             return UNTOUCHED
         case _:
             return _routing_or_nothing(state, office, event, position, at_ns)
@@ -134,6 +131,16 @@ _Rest = (
 )
 
 
+def _merged(office: Office, event: events.ContactMerged) -> None:
+    """The first merge of a contact counts, as in the store; one that would lead back to it changes nothing."""
+    if event.contact_id in office.merged or office.root_of(event.into) == event.contact_id:
+        return
+    office.merged[event.contact_id] = event.into
+    known, into = previous_agent(office, event.contact_id), office.root_of(event.into)
+    if known is not None and previous_agent(office, into) is None:
+        office.previous[into] = known
+
+
 def _started(office: Office, event: events.ConversationStarted, position: Position) -> Touched:
     if event.conversation_id not in office.tracks:
         started = conversations.start(event, position)
@@ -162,8 +169,7 @@ def _fact(office: Office, event: ConversationFact, position: Position, at_ns: in
         _land(office, owner, assigned)
     if owner is not None and conversation.phase != phase:
         office.agents.setdefault(owner, Agent()).idle_since = position
-    if conversation.unanswered and not track.opened:
-        track.opened, track.opened_ns = position, at_ns
+    _open(track, position, at_ns)
     if conversation.phase == "resolved":
         if owner is not None:
             handling = office.handling.setdefault(conversation.team_id or "", Handling())
@@ -189,6 +195,12 @@ def _revived(office: Office, event: ConversationFact) -> AgentId | None:
         return None
     pace.revive(agent)
     return AgentId(by.id)
+
+
+def _open(track: Track, position: Position, at_ns: int) -> None:
+    """The case begins with what first waits for us: a message, a reopening, a waking."""
+    if track.conversation.unanswered and not track.opened:
+        track.opened, track.opened_ns = position, at_ns
 
 
 def _note_answerer(track: Track, event: events.MessagePosted) -> None:
@@ -272,11 +284,15 @@ def _assigned(
     track = office.tracks.get(event.conversation_id)
     if track is None:
         return Touched(assignee_id=event.agent_id)
-    _land(office, track.conversation.agent_id, track.conversation.assigned)
+    before = track.conversation.agent_id
+    _land(office, before, track.conversation.assigned)
     if event.lease_s:
         pace.given(agent, position, at_ns)
+    if before is not None and before != event.agent_id:
+        office.agents.setdefault(before, Agent()).idle_since = position
     conversations.evolve(track.conversation, event, position)
     _keep_times(track, at_ns)
+    _open(track, position, at_ns)
     if event.why.requested_by:
         # Only an answer to a wish names who wished; a pick from a queue may cross a new wish in the log.
         del track.requests[:1]
@@ -323,6 +339,7 @@ def _queued(
         office.agents.setdefault(owner, Agent()).idle_since = position
     conversations.evolve(track.conversation, event, position)
     _keep_times(track, at_ns)
+    _open(track, position, at_ns)
     track.is_queued = track.conversation.phase == "active"
     if trigger not in ("fallback", "team_removed") or not was_queued:
         track.queued = event.waiting_since or position

@@ -14,7 +14,7 @@ from shared.events.routing import Trigger
 from shared.ids import AccountId, AgentId, ContactId, ConversationId, DeviceId, Position, TeamId
 from shared.repeats import Repeats
 
-VERSION = 5
+VERSION = 6
 """Of the snapshot's form; a snapshot of another version is read from the log again."""
 
 TEMPO = 8
@@ -143,13 +143,12 @@ class Office(msgspec.Struct, kw_only=True):
 
     def contact_of(self, track: Track) -> ContactId:
         """The contact that the conversation belongs to by now."""
-        contact_id = track.conversation.contact_id
-        if contact_id not in self.merged:
-            return contact_id
-        seen = {contact_id}
-        while (into := self.merged.get(contact_id)) is not None and into not in seen:
+        return self.root_of(track.conversation.contact_id)
+
+    def root_of(self, contact_id: ContactId) -> ContactId:
+        """The contact that this one has become."""
+        while (into := self.merged.get(contact_id)) is not None:
             contact_id = into
-            seen.add(into)
         return contact_id
 
 
