@@ -308,7 +308,7 @@ FAULTS: dict[str, Fault] = {
     "crossing_untold": Fault(_put(messages, "is_crossed", _no), _found("crossed"), week=4),
     "no_hysteresis": Fault(_put(presence, "_is_gone", _yes), _found("flap")),
     "nobody_leaves": Fault(_put(presence, "_is_gone", _no), _found("offline")),
-    "no_primary": Fault(_put(presence, "_move_primary", lambda *_: []), _found("primary")),
+    "no_primary": Fault(_put(presence, "_move_lock", lambda *_: []), _found("primary")),
     "memory_beside_the_state": Fault(
         lambda: mock.patch.object(fold, "_received", _every_seventh(fold._received)),  # noqa: SLF001
         _found("restart", "lease", "pace", "idle", "explained"),
@@ -327,7 +327,7 @@ FAULTS: dict[str, Fault] = {
         week=9,
     ),
     "half_deaf": Fault(_around(heard, "hear", _half_deaf), _found("online", "flap")),
-    "never_at_rest": Fault(_put(presence, "_move_primary", _ever_moving), _found("end")),
+    "never_at_rest": Fault(_put(presence, "_move_lock", _ever_moving), _found("end")),
     "refused_by_the_store": Fault(
         _around(messages, "posted", _refused_by_the_store), _found("quarantine")
     ),
