@@ -13,6 +13,7 @@ import random
 import sys
 import time
 import uuid
+from contextlib import suppress
 
 import psutil
 import psycopg
@@ -183,9 +184,13 @@ async def _faults(url: str, count: int, last: int) -> Faults:
 def _cpu_s(server: PostgresServer | NatsServer) -> float:
     """Processor time of all its processes so far, those that ended too; what a busy machine does not change."""
     main = psutil.Process(server.pid)
-    times = [process.cpu_times() for process in (main, *main.children(recursive=True))]
-    running = sum(taken.user + taken.system for taken in times)
-    return float(running + times[0].children_user + times[0].children_system)
+    times = main.cpu_times()
+    used = times.user + times.system + times.children_user + times.children_system
+    for process in main.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            running = process.cpu_times()
+            used += running.user + running.system
+    return float(used)
 
 
 class _Turns:

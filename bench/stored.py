@@ -90,7 +90,7 @@ _STATEMENTS = (
     f" CASE WHEN {_IS_VISITOR} THEN {_B} ELSE {_E} END::text, 'text', {_BODY} FROM turns",
     _TURNS + "INSERT INTO projection.entries (owner_id, account_id, conversation_id, about_id,"
     " position, prev, at_ns, from_seq, to_seq, bucket, kind)"
-    f" SELECT owner_id, {_A}, {_C}, {_D}, position, CASE WHEN seq > 1 THEN position - gap ELSE 0 END,"
+    f" SELECT owner_id, {_A}, {_C}, {_D}, position, CASE WHEN seq > 1 OR gap < width THEN position - gap ELSE 0 END,"
     f" at_ns, 0, 0, 0, 'message' FROM turns CROSS JOIN LATERAL (VALUES ({_B}, width),"
     f" ({_E}, {AGENTS})) AS o(owner_id, gap)",
 )
