@@ -98,7 +98,7 @@ class Floor:
     async def signed_in(self, agent: AgentRecord, *, gateway: int = 0) -> AsyncIterator[Member]:
         """On duty at one device for the length of the block."""
         screen = Screen(name=f"{agent.name} at gateway {gateway + 1}")
-        options = Options(on_signal=screen.signal)
+        options = Options(on_alert=screen.alert)
         async with AsyncExitStack() as stack:
             opening = Agent.sign_in(
                 self.site.gateways[gateway], agent.email or "", PASSWORD, options=options
@@ -115,7 +115,7 @@ class Floor:
     async def arrive(self, *, gateway: int = 0) -> Member:
         """A visitor."""
         screen = Screen(name=f"visitor {len(self.members)}")
-        options = Options(on_signal=screen.signal)
+        options = Options(on_alert=screen.alert)
         opening = Visitor.arrive(self.site.gateways[gateway], self.inbox_key, options=options)
         return await self._enter(opening, screen, self._stack)
 
@@ -226,7 +226,7 @@ class Floor:
             f"{e.at_s - began:7.2f} s  {e.position}  {e.event.get('type')}"
             f"  {str(e.event.get('conversation_id', ''))[-6:]}"
             f"  {str(e.event.get('agent_id', ''))[-6:]}"
-            f"  {(e.event.get('why') or {}).get('trigger', '')}"
+            f"  {_why(e.event)}"
             for e in facts[-_FACTS:]
         ]
 
@@ -242,6 +242,12 @@ class Floor:
                 if not why.get("trigger") or why.get("state_position", 0) >= entry.position:
                     found.append(f"unexplained decision at {entry.position}")
         self.check(not found, "; ".join(found[:5]))
+
+
+def _why(event: dict[str, Any]) -> str:
+    """A decision's trigger, or the one word of a move."""
+    why = event.get("why") or ""
+    return str(why.get("trigger", "") if isinstance(why, dict) else why)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

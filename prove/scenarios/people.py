@@ -11,8 +11,7 @@ from typing import Self
 import aiohttp
 import msgspec
 
-from nightdesk_client import Client, Closed, Entry, NightdeskClientError, Reset
-from nightdesk_client.wire import Alert, Signal
+from nightdesk_client import Alert, Client, Closed, Entry, NightdeskClientError, Reset
 
 _CLOSE_S = 5.0
 _FRAME_S = 10.0
@@ -27,10 +26,9 @@ class Screen(msgspec.Struct, kw_only=True):
     held: dict[str, int] = {}
     alerts: list[int] = []
 
-    def signal(self, signal: Signal) -> None:
-        """A frame beside the inbox."""
-        if isinstance(signal, Alert):
-            self.alerts.append(signal.position)
+    def alert(self, alert: Alert) -> None:
+        """The device made itself heard."""
+        self.alerts.append(alert.position)
 
 
 class Member:
@@ -66,8 +64,6 @@ class Member:
             screen.held[entry.conversation_id] = entry.position
         elif entry.kind == "conversation_left":
             screen.held.pop(entry.conversation_id, None)
-        if entry.alert:
-            screen.alerts.append(entry.position)
         if entry.kind == "message" and entry.message is not None:
             screen.texts.append(entry.message.text or "")
             screen.seqs.append((entry.conversation_id, entry.message.seq))
