@@ -17,6 +17,7 @@ from bench.site import Site
 _HOSTS = 16
 _OPENING_AT_ONCE = 64
 _OPEN_S = 30.0
+_UNWELCOMED = 128
 _MASK = b"\0\0\0\0"
 """A mask of zeros is legal and leaves the payload as it is."""
 
@@ -192,6 +193,7 @@ class Crowd:
         self.cursors: list[str] = []
         self._opener = Opener(site.gateway_port)
         self._waiting = 0
+        self._unwelcomed = asyncio.Semaphore(_UNWELCOMED)
         self._welcomed = asyncio.Event()
 
     async def open(self, tokens: Sequence[str]) -> None:
@@ -206,6 +208,8 @@ class Crowd:
             await self._welcomed.wait()
 
     async def _open_one(self, number: int, token: str) -> Device:
+        # Each hello asks the store; more than it answers in time would be sent away again.
+        await self._unwelcomed.acquire()
         device = await self._opener.open(number, self._hear_welcome)
         device.send(hello(token, device_id(number)))
         return device
@@ -216,6 +220,7 @@ class Crowd:
             return
         self.cursors[device.number] = heard.cursor or ""
         device.on_frame = self.on_frame
+        self._unwelcomed.release()
         self._waiting -= 1
         if not self._waiting:
             self._welcomed.set()

@@ -7,6 +7,7 @@ import asyncio
 import resource
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -61,10 +62,10 @@ class Idle:
         meter = Meter(self.site)
         await asyncio.sleep(self.seconds)
         used = meter.used_s()["gateway"] / self.seconds / self.count * 1e6
-        open_still = sum(device.transport is not None for device in crowd.devices)
+        closed = Counter(device.closed for device in crowd.devices if device.transport is None)
         crowd.leave()
-        if open_still < self.count:
-            raise RuntimeError(f"{self.count - open_still} idle connections were closed")
+        if closed:
+            raise RuntimeError(f"idle connections were closed, by code: {dict(closed)}")
         return held, used
 
     async def bare(self) -> float:
