@@ -44,6 +44,10 @@ def shelve(office: Office, track: Track) -> bool:
     state = track.conversation
     if state.phase != "resolved" or track.requests or state.unanswered:
         return False
+    if any((state.agent_id, track.wanted_team_id, track.barred_agent_id)):
+        # A decision of ours crossed the end in the log, and the store keeps what it says. Without an owner here, a
+        # visitor who writes again would stand in a queue and on an agent's screen at once.
+        return False
     record = _Record(
         contact=pack_id(state.contact_id),
         started=state.started,

@@ -171,7 +171,7 @@ def _fact(office: Office, event: ConversationFact, position: Position, at_ns: in
         office.agents.setdefault(owner, Agent()).idle_since = position
     _open(track, position, at_ns)
     if conversation.phase == "resolved":
-        if owner is not None:
+        if owner is not None and phase != "resolved":
             handling = office.handling.setdefault(conversation.team_id or "", Handling())
             handling.note(at_ns - track.assigned_ns)
         track.opened = 0

@@ -14,7 +14,7 @@ from shared.events.routing import Trigger
 from shared.ids import AccountId, AgentId, ContactId, ConversationId, DeviceId, Position, TeamId
 from shared.repeats import Repeats
 
-VERSION = 6
+VERSION = 7
 """Of the snapshot's form; a snapshot of another version is read from the log again."""
 
 TEMPO = 8

@@ -15,11 +15,13 @@ from services.dispatcher.decide.shelf import Shelf, pack_id, unpack_id
 from services.dispatcher.decide.state import Office
 from shared import codec
 from shared.events import AssignmentRefused
+from shared.ids import TeamId
 from tests.support import desk
 from tests.unit.dispatcher.simulation import SECOND_NS, Simulation, assigned, pair
 from tests.unit.dispatcher.test_properties import PHASES
 
 T = TypeVar("T", bound=msgspec.Struct)
+_OTHERS = TeamId(desk.identifier("others"))
 _NAMES = st.one_of(
     st.uuids().map(str),
     st.text(alphabet=string.printable + "é語", min_size=0, max_size=40),
@@ -72,6 +74,55 @@ def test_a_wish_about_a_conversation_that_is_over_is_answered() -> None:
     assert isinstance(refused, AssignmentRefused)
     assert refused.code == "not_waiting"
     assert len(simulation.world.state.offices[desk.ACCOUNT].resolved) == 1
+
+
+def test_an_owner_whose_assignment_crossed_the_end_is_kept() -> None:
+    """A colleague resolves what is being handed out: routing has it with the agent on whose screen it is, before and
+    after the visitor writes again, and nobody else gets it."""
+    simulation = _office()
+    simulation.tell(desk.started("c"), desk.wrote("c"))
+    simulation.settle()
+    simulation.tell(desk.online("ann"))
+    late = simulation.round()
+    assert assigned(late) == [pair("c", "ann")]
+    simulation.tell(desk.resolved("c", "bob", seen_up_to=simulation.position), *late)
+    crossed = simulation.track("c").conversation
+    assert (crossed.phase, crossed.agent_id) == ("resolved", desk.agent_id("ann"))
+    simulation.tell(desk.received("ann", simulation.position), desk.labelled("c", "vip"))
+    assert simulation.world.state.offices[desk.ACCOUNT].handling == {}
+    simulation.tell(desk.online("bob"), desk.offline("ann"), desk.online("ann"))
+    simulation.tell(desk.wrote("c"))
+    assert (assigned(simulation.settle()), simulation.owner("c")) == ([], desk.agent_id("ann"))
+    simulation.tell(desk.resolved("c", "ann", seen_up_to=simulation.position))
+    assert len(simulation.world.state.offices[desk.ACCOUNT].resolved) == 1
+
+
+def test_a_team_whose_wish_crossed_the_end_is_asked() -> None:
+    """A colleague resolves what is being handed to another team: when the visitor writes again, that team has it."""
+    simulation = _office()
+    simulation.tell(desk.agent("eve"), desk.team("eve", team_id=_OTHERS))
+    simulation.tell(desk.started("c"), desk.wrote("c"))
+    simulation.settle()
+    simulation.tell(desk.hand_over("c", by="ann", to_team=_OTHERS))
+    late = simulation.round()
+    simulation.tell(desk.resolved("c", "bob", seen_up_to=simulation.position), *late)
+    assert simulation.track("c").conversation.phase == "resolved"
+    simulation.tell(desk.wrote("c"), desk.online("ann"), desk.online("eve"))
+    assert assigned(simulation.settle()) == [pair("c", "eve")]
+
+
+def test_who_is_not_asked_again_is_kept_past_the_end() -> None:
+    """A conversation that a decision of ours barred somebody from after its end stays off the shelf, where that would
+    be lost, until something is said about it."""
+    simulation = _office()
+    simulation.tell(desk.online("ann"))
+    _serve(simulation, "c")
+    track = simulation.track("c")
+    office = Office(tracks={track.conversation.conversation_id: track})
+    track.barred_agent_id = desk.agent_id("ann")
+    assert not shelve(office, track)
+    track.barred_agent_id = None
+    assert shelve(office, track)
 
 
 def test_what_is_over_takes_a_hundred_bytes() -> None:
