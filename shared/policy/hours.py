@@ -12,6 +12,7 @@ from shared.policy.document import DAYS, Hours
 from shared.policy.zones import is_zone, zone_of
 
 SECOND_NS = 1_000_000_000
+_MINUTES_A_DAY = 24 * 60
 _FARTHEST_DAYS = 3_660
 """Ten years: hours that do not open again within them never do."""
 Span = tuple[int, int]
@@ -72,7 +73,7 @@ def minutes_of(text: str) -> int | None:
     if not is_written or int(minute) > 59:
         return None
     found = int(hour) * 60 + int(minute)
-    return found if found <= 24 * 60 else None
+    return found if found <= _MINUTES_A_DAY else None
 
 
 def _from(hours: Hours, at_ns: int) -> Iterator[Span]:
@@ -95,7 +96,9 @@ def _spans(hours: Hours, ordinal: int) -> tuple[Span, ...]:
         start, end = minutes_of(interval.start), minutes_of(interval.end)
         if interval.day != name or start is None or end is None:
             continue
-        span = (_instant(day, start, zone, fold=0), _instant(day, end, zone, fold=1))
+        # A day whose midnight comes twice ends at the first: the second lies in the next day.
+        fold = 0 if end == _MINUTES_A_DAY else 1
+        span = (_instant(day, start, zone, fold=0), _instant(day, end, zone, fold=fold))
         if span[0] < span[1]:
             found.append(span)
     return tuple(sorted(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,7 +15,7 @@ from services.gateway.limits import address_key
 from services.gateway.rest import decoding
 from services.gateway.rest.cors import Origins, check_origin
 from services.gateway.rest.door import Door
-from services.gateway.rest.request_keys import KeyName
+from services.gateway.rest.request_keys import KeyName, digest_of
 from services.gateway.rest.route import Call, Given, Reply, Route
 from services.gateway.tokens import Principal
 from shared.clock import monotonic_s, new_id
@@ -78,8 +77,10 @@ class Endpoint:
         """Carry out what this key was not used for before; a wish that was met is told again where it stands."""
         keys, who = self._door.request_keys, call.who
         name = KeyName(account_id=who.account_id, asker_id=who.id, key=key)
-        digest = hashlib.sha256(path.encode() + b"\n" + to_json(call.body)).digest()
         try:
+            await self._door.parts.keys.ensure(who.account_id)
+            ring = self._door.parts.keys.ring
+            digest = digest_of(ring, who.account_id, path, to_json(call.body))
             position = await keys.take(name, digest)
         except Unavailable:
             # Without its memory of keys the desk goes on; what keeps keys bears being done twice.

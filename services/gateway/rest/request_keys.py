@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from shared.crashpoints import crashpoint
+from shared.crypto import KeyRing
 from shared.database import Pool, borrow
 from shared.errors import Rejected, Unavailable
 from shared.ids import AccountId, Position
@@ -21,6 +22,12 @@ class KeyName(msgspec.Struct, frozen=True, kw_only=True):
     account_id: AccountId
     asker_id: str
     key: str
+
+
+def digest_of(ring: KeyRing, account_id: AccountId, path: str, body: bytes) -> bytes:
+    """What tells one request from another. Keyed, because bodies hold what people wrote: a plain hash in the database
+    would tell everybody who guesses a short text that the guess is right."""
+    return ring.fingerprint(account_id, b"request", path.encode(), body)
 
 
 class RequestKeys:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.policy.document import DAYS, Hours, Interval
-from shared.policy.hours import after_ns, is_open, minutes_of, next_opening_ns
+from shared.policy.hours import after_ns, is_open, minutes_of, next_closing_ns, next_opening_ns
 from shared.policy.zones import zone_of
 
 HOUR_S = 3600
@@ -80,6 +80,22 @@ def test_an_hour_that_comes_twice_or_never() -> None:
     assert after_ns(hours, autumn, 2 * HOUR_S) == _ns("2026-10-25T03:00:00+01:00")
     half = Hours(zone="Europe/Berlin", weekly=(Interval(day="sunday", start="02:30", end="04:00"),))
     assert next_opening_ns(half, spring) == _ns("2026-03-29T03:00:00+02:00")
+
+
+def test_a_midnight_that_comes_twice_is_counted_once() -> None:
+    """Where the clock falls back to midnight, a day ends at the first of the two: hours that never close have no gap
+    and no hour twice, and hours that end at 24:00 end when the wall says so first."""
+    always = _hours("Atlantic/Azores", start="00:00", end="24:00", days=7)
+    began = _ns("2026-10-24T20:00:00+00:00")
+    for hours in (3, 4, 5, 6, 30):
+        assert after_ns(always, began, hours * HOUR_S) == began + hours * HOUR_S * SECOND_NS
+    evening = Hours(
+        zone=always.zone, weekly=(Interval(day="saturday", start="20:00", end="24:00"),)
+    )
+    closing = next_closing_ns(evening, began + HOUR_S * SECOND_NS)
+    assert closing == _ns("2026-10-25T00:00:00+00:00")
+    assert is_open(evening, closing - 1)
+    assert not is_open(evening, closing)
 
 
 def test_shanghai_knows_no_summer_time() -> None:
