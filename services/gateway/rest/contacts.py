@@ -70,20 +70,24 @@ async def _again(call: Call[Arrive, None], at: _Door, contact_id: ContactId) -> 
     """The store is asked only when the page says something about the visitor."""
     position: Position | None = None
     if _profile(call.body, None, Profile()) != Profile():
-        events, _ = await _changes(call, at, contact_id, None)
-        position = await _append(call, contact_id, events)
+        async with call.door.turns.of(contact_id):
+            events, _ = await _changes(call, at, contact_id, None)
+            position = await _append(call, contact_id, events)
     return _arrived(call, at, contact_id, position=position, status=200)
 
 
 async def _identified(call: Call[Arrive, None], at: _Door, before: ContactId | None) -> Reply:
     identity = await _identity(call, at)
     contact_id = contact_of_external(at.account_id, at.inbox_id, identity.external_id)
-    events, profile = await _changes(call, at, contact_id, identity)
-    if before is not None and before != contact_id and await _may_merge(call, at, before):
-        events.append(ContactMerged(account_id=at.account_id, contact_id=before, into=contact_id))
-        # What they wrote before they were known is judged by what is known of them now.
-        events += await rejudged(call.parts, at.account_id, before, profile.attributes)
-    return _arrived(call, at, contact_id, position=await _append(call, contact_id, events))
+    async with call.door.turns.of(contact_id):
+        events, profile = await _changes(call, at, contact_id, identity)
+        if before is not None and before != contact_id and await _may_merge(call, at, before):
+            merged = ContactMerged(account_id=at.account_id, contact_id=before, into=contact_id)
+            events.append(merged)
+            # What they wrote before they were known is judged by what is known of them now.
+            events += await rejudged(call.parts, at.account_id, before, profile.attributes)
+        position = await _append(call, contact_id, events)
+    return _arrived(call, at, contact_id, position=position)
 
 
 async def _append(
@@ -238,6 +242,15 @@ async def change(call: Call[ChangeContact, None]) -> Reply:
     if row is not None and row.merged_into is not None:
         contact_id = row.merged_into
         row = await _find(call, call.account_id, contact_id)
+    if row is None:
+        raise not_found()
+    async with call.door.turns.of(contact_id):
+        return await _change(call, contact_id)
+
+
+async def _change(call: Call[ChangeContact, None], contact_id: ContactId) -> Reply:
+    """What is known is read once nobody else changes it."""
+    row = await _find(call, call.account_id, contact_id)
     if row is None:
         raise not_found()
     await call.parts.views.cover(call.account_id, [row])

@@ -189,12 +189,14 @@ async def start(call: Call[StartConversation, None]) -> Reply:
         language=body.language,
         priority=body.priority,
     )
-    if known is None:
-        started = await _judged(call, started)
-    position = await _commit(call, started, is_new=known is None)
     if known is not None:
+        position = await _commit(call, started, is_new=False)
         view = call.parts.views.conversation(known, call.who)
         return Reply(body=view, status=200, position=position or known.version)
+    # Whoever changes the contact meanwhile must find this conversation, or be known here.
+    async with call.door.turns.of(origin.contact_id):
+        started = await _judged(call, started)
+        position = await _commit(call, started, is_new=True)
     call.parts.access.learn_started(
         call.account_id,
         conversation_id,

@@ -9,6 +9,7 @@ from services.gateway.auth import IdentitySecrets, SignIn
 from services.gateway.limits import Limiter
 from services.gateway.parts import Parts
 from services.gateway.rest.request_keys import RequestKeys
+from services.gateway.rest.turns import Turns
 from shared.ids import Position
 
 
@@ -40,6 +41,7 @@ class Door:
     identities: IdentitySecrets
     reached: Reached
     request_keys: RequestKeys
+    turns: Turns
 
 
 def open_door(parts: Parts) -> Door:
@@ -56,4 +58,5 @@ def open_door(parts: Parts) -> Door:
         identities=IdentitySecrets(parts.pool, parts.master),
         reached=Reached(parts.asking),
         request_keys=RequestKeys(parts.pool),
+        turns=Turns(wait_s=parts.config.ask_timeout_s),
     )

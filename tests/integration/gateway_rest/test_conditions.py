@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import psycopg
 
 from shared.clock import new_id
+from shared.codec import decode_event
+from shared.events import ConditionsJudged, ConversationStarted
 from tests.support.gateway_world import World
 from tests.support.log import until_none
 from tests.support.rest import Office
@@ -67,6 +71,47 @@ async def test_a_page_and_an_attribute_route_without_being_seen(
     for word in (b"secret-sale", b"platinum", b"plan"):
         assert not [payload for payload in payloads if word in payload], word
     assert (await visitor.patch(f"/contacts/{contact_id}", change)).status == 403
+
+
+async def test_changes_of_a_contact_in_the_same_moment_are_all_kept(office: Office) -> None:
+    """Whoever was told that an attribute is kept finds it, whatever others changed at the same time."""
+    _, contact_id = await office.arrive()
+    path = f"/contacts/{contact_id}"
+    names = [f"a{number}" for number in range(8)]
+    changes = [office.ann.patch(path, {"attributes": {name: "x"}}) for name in names]
+    assert {answer.status for answer in await asyncio.gather(*changes)} == {200}
+    assert sorted((await office.ann.get(path)).json["attributes"]) == names
+
+
+async def test_a_conversation_that_starts_while_its_contact_changes_is_judged_by_the_change(
+    office: Office, world: World
+) -> None:
+    """Start and change in the same moment, both told yes: whichever came first, the log ends with a judgement by what
+    is known now."""
+    await office.admin.patch(f"/agents/{office.ann_id}", {"skills": {"tea": 2, "latin": 3}})
+    policy = await office.admin.made("/policies", {"name": "Day", "skill_rules": _RULES})
+    inbox = f"/inboxes/{office.inbox['inbox_id']}"
+    await office.admin.patch(inbox, {"policy_id": policy["policy_id"]})
+    for _ in range(5):
+        visitor, contact_id = await office.arrive()
+        begun = {"conversation_id": new_id(), "message": {"message_id": new_id(), "text": "hello"}}
+        change = {"attributes": {"plan": "platinum"}}
+        answers = await asyncio.gather(
+            visitor.post("/conversations", begun),
+            office.ann.patch(f"/contacts/{contact_id}", change),
+        )
+        assert [answer.status for answer in answers] == [201, 200]
+        assert await _met(world, begun["conversation_id"])
+
+
+async def _met(world: World, conversation_id: object) -> tuple[str, ...]:
+    """The conditions that the conversation meets, by the last word of the log."""
+    found: tuple[str, ...] = ()
+    for payload in await _payloads(world):
+        event = decode_event(payload)
+        if isinstance(event, ConversationStarted | ConditionsJudged):
+            found = event.met if event.conversation_id == conversation_id else found
+    return found
 
 
 async def _payloads(world: World) -> list[bytes]:

@@ -1,0 +1,35 @@
+"""One after the other, for each contact: what is read, changed and written back as a whole must not cross itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
+
+from shared.errors import Unavailable
+from shared.ids import ContactId
+
+
+class Turns:
+    """Of this gateway: requests about one contact at two gateways in the same moment can still cross."""
+
+    def __init__(self, *, wait_s: float) -> None:
+        self._wait_s = wait_s
+        self._locks: WeakValueDictionary[ContactId, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def of(self, contact_id: ContactId) -> AsyncIterator[None]:
+        """Wait for one's turn, and keep it for the block. Raises `Unavailable`: nothing was done."""
+        lock = self._locks.get(contact_id)
+        if lock is None:
+            lock = self._locks[contact_id] = asyncio.Lock()
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await lock.acquire()
+        except TimeoutError as err:
+            raise Unavailable("others change this contact just now", code="busy") from err
+        try:
+            yield
+        finally:
+            lock.release()
