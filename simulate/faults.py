@@ -236,6 +236,9 @@ FAULTS: dict[str, Fault] = {
         _around(Line, "at", lambda real, line, place: real(line, len(line) - 1 - place)),
         _found("oldest_first"),
     ),
+    "passed_by_the_younger": Fault(
+        _put(sheet.Sheet, "keep_place", _never), _found("oldest_first"), week=17
+    ),
     "no_ageing": Fault(
         _put(floor.Floor, "_rank", lambda _, track, _now: (RANKS[track.conversation.priority], 0)),
         _found("oldest_first"),

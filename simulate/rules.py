@@ -14,6 +14,7 @@ from simulate.broken import require
 from simulate.choice import Bench
 from simulate.dues import dues_of, next_fallback
 from simulate.ledger import RANK, SECOND_NS, Ledger, acted
+from simulate.returning import after
 from simulate.talks import Talk
 
 _RUNNERS_UP = 3
@@ -54,6 +55,7 @@ class Round:
         self.now_ns = moment.now_ns
         self.bench = Bench(ledger, settings, moment.now_ns)
         self.handled: set[ConversationId] = set()
+        self.returned: list[Talk] = []
 
     def judge(self, events: Sequence[e.Event]) -> None:
         """Every decision of the round, in its order."""
@@ -65,14 +67,22 @@ class Round:
                 case e.ConversationQueued():
                     self._at_end(event.why.state_position)
                     self._queued(event)
+                    self._returns(event)
                 case e.AssignmentRefused():
                     self._refused(event)
+                    self._returns(event)
                 case e.DeadlineMissed() | e.Escalated():
                     self._deadline(event)
                     continue
                 case _:
                     continue
             self.handled.add(event.conversation_id)
+
+    def _returns(self, event: e.ConversationQueued | e.AssignmentRefused) -> None:
+        """What waits once this is stored comes before the younger already now."""
+        found = after(self._talk(event.conversation_id), event, self.now_ns)
+        if found.is_waiting:
+            self.returned.append(found)
 
     def _at_end(self, position: int) -> None:
         end = self.moment.decided_at
@@ -174,6 +184,14 @@ class Round:
                     f"{other_id} comes first and the agent could take it",
                     (talk.id, other_id, agent_id),
                 )
+        for other in self.returned:
+            is_passed = self.bench.order(other) < mine and self.bench.is_for(other, agent_id)
+            require(
+                not is_passed,
+                "oldest_first",
+                f"{other.id} returns in the same round, comes first, and the agent could take it",
+                (talk.id, other.id, agent_id),
+            )
         require(True, "oldest_first", "")
 
     def _best(self, talk: Talk, event: e.ConversationAssigned) -> None:

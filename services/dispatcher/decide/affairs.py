@@ -1,5 +1,6 @@
 """What is due in a single conversation: wishes answered, leases judged, owners who left, deadlines, waking up.
-Hands nothing out by itself; what goes back to the queue is given to somebody else in the next round."""
+Hands nothing out by itself; what goes back to the queue is given to somebody else in the next round, and nothing that
+stands behind it goes first."""
 
 from __future__ import annotations
 
@@ -19,13 +20,22 @@ from services.dispatcher.decide.due import (
 )
 from services.dispatcher.decide.sheet import Choice, Sheet
 from services.dispatcher.decide.state import Request, Track
-from shared.events import AssignmentRefused, DeadlineMissed, Escalated
+from shared.events import AssignmentRefused, ConversationQueued, DeadlineMissed, Escalated
 
 _Code = Literal["already_assigned", "unknown_agent", "unknown_team", "not_allowed", "not_waiting"]
 
 
 def decide_about(sheet: Sheet, track: Track) -> None:
     """Draft what is due in this conversation now, at most one move of it; perhaps nothing."""
+    drafted = len(sheet.events)
+    _draft(sheet, track)
+    for event in sheet.events[drafted:]:
+        is_refused = isinstance(event, AssignmentRefused) and track.is_waiting
+        if is_refused or isinstance(event, ConversationQueued):
+            sheet.keep_place(track)
+
+
+def _draft(sheet: Sheet, track: Track) -> None:
     if track.requests:
         _answer(sheet, track, track.requests[0])
     elif _gives_to_answerer(sheet, track) or _returns(sheet, track) or _wakes(sheet, track):

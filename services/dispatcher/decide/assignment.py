@@ -18,14 +18,17 @@ _Head = tuple[int, Position, ConversationId, int, Pool]
 
 
 def hand_out(sheet: Sheet) -> bool:
-    """Draft assignments until nobody is free for anything that waits. False: the sheet was full before that."""
+    """Draft assignments until nobody is free for anything that waits. False: there may be more to hand out, because the
+    sheet was full before that or the next stands behind something that only returns with this round."""
     pools, handled = sheet.floor.pools.values(), sheet.handled
     heads = [head for pool in pools if (head := _head(pool, 0, 0, handled)) is not None]
     heapify(heads)
     while heads:
         if sheet.is_full:
             return False
-        rank, _, conversation_id, place, pool = heappop(heads)
+        rank, since, conversation_id, place, pool = heappop(heads)
+        if sheet.barrier is not None and (rank, since, conversation_id) > sheet.barrier:
+            return False
         roster = sheet.roster(pool)
         if not roster.candidates:
             continue

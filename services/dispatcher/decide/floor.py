@@ -65,6 +65,7 @@ class Reservation(NamedTuple):
 _NOWHERE = _View()
 _NO_AGENT = Agent()
 _NONE: frozenset[str] = frozenset()
+_LAST = 2**63
 
 
 class Floor:
@@ -145,6 +146,14 @@ class Floor:
     def rank(self, track: Track) -> int:
         """The line in which a waiting conversation stands."""
         return self._views.get(track.conversation.conversation_id, _NOWHERE).rank
+
+    def place_of(self, track: Track) -> tuple[int, Position, ConversationId]:
+        """Where the conversation will stand when it is back in the queue: its old place, or else behind all others."""
+        conversation = track.conversation
+        if not (conversation.waiting_since or track.is_queued):
+            return (RANKS[conversation.priority], _LAST, conversation.conversation_id)
+        rank, _ = self._rank(track, self._now_ns)
+        return (rank, track.since, conversation.conversation_id)
 
     def rises_ns(self, track: Track) -> int:
         """When it will have waited enough to rise by a priority; 0 never."""

@@ -23,6 +23,9 @@ from shared.events import (
 from shared.events.routing import Trigger
 from shared.ids import AgentId, ConversationId, Position, TeamId
 
+Place = tuple[int, Position, ConversationId]
+"""Where something stands among all that wait: its line, since when, its id."""
+
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """What a round knows besides the state: who writes, the log's time, the evidence, the last folded position."""
@@ -50,7 +53,8 @@ def bar_rule(track: Track) -> str:
 
 class Sheet:
     """See the module. `ahead`: events that will lie in the log before the first drafted here; `flying`: those of this
-    account that are on their way, with their positions."""
+    account that are on their way, with their positions. `barrier`: the first place at which something will wait once this
+    round lies in the log; what stands behind it is handed out after that."""
 
     def __init__(
         self,
@@ -66,6 +70,7 @@ class Sheet:
         self.budget = budget
         self.events: list[RoutingEvent] = []
         self.handled: set[ConversationId] = set()
+        self.barrier: Place | None = None
         self._extra: dict[AgentId, tuple[str, ...]] = {}
         self._ahead = ahead
         floor.release(self._carry(flying))
@@ -79,6 +84,12 @@ class Sheet:
         """Draft events about a conversation; nothing else is decided about it in this round."""
         self.events.extend(events)
         self.handled.add(track.conversation.conversation_id)
+
+    def keep_place(self, track: Track) -> None:
+        """What is drafted leaves the conversation waiting: nothing behind its place may go before it in this round."""
+        place = self.floor.place_of(track)
+        if self.barrier is None or place < self.barrier:
+            self.barrier = place
 
     def remind(self, event: RoutingEvent) -> None:
         """Draft an event that moves nothing: the conversation may still be handed out in this round."""

@@ -45,10 +45,15 @@ class Rule:
             if isinstance(event, ConversationAssigned):
                 self._give(event.agent_id, self.office.tracks[event.conversation_id])
         handled = {event.conversation_id for event in moved}
+        returning = [self._returns(event) for event in moved]
+        first = min((place for place in returning if place is not None), default=None)
         waiting = [track for track in self.office.tracks.values() if track.is_waiting]
         waiting.sort(key=self._order)
         found = []
         for track in waiting:
+            if first is not None and self._order(track) > first:
+                # The next round has them both in the queue.
+                break
             conversation_id = track.conversation.conversation_id
             scores = [self._score(track, each) for each in self.account.agents]
             free = [score for score in scores if score is not None]
@@ -57,6 +62,17 @@ class Rule:
                 self._give(min(free)[-1], track)
                 found.append((conversation_id, min(free)[-1]))
         return found
+
+    def _returns(self, event: RoutingEvent) -> tuple[int, int, str] | None:
+        """Where it will wait once the event is stored; None if it will not."""
+        track = self.office.tracks[event.conversation_id]
+        if isinstance(event, ConversationAssigned):
+            return None
+        if not isinstance(event, ConversationQueued) and not track.is_waiting:
+            return None
+        if track.is_queued or track.conversation.unanswered:
+            return self._order(track)
+        return (_RANK[track.conversation.priority], 2**63, event.conversation_id)
 
     def _count(self, track: Track) -> None:
         conversation = track.conversation

@@ -175,6 +175,39 @@ def test_an_unacknowledged_assignment_goes_to_somebody_else() -> None:
     assert assigned([given]) == [pair("c", "bob")]
 
 
+def test_what_returns_goes_before_the_younger_at_once() -> None:
+    """In the very round in which a conversation returns, what is older is handed out and what is younger waits for it:
+    the free agent gets the one that returned."""
+    simulation = _office("ann", "bob", "cid", capacity=1)
+    simulation.tell(desk.online("ann"))
+    for name in ("eldest", "old", "young"):
+        simulation.tell(desk.started(name), desk.wrote(name))
+    simulation.settle()
+    simulation.tell(desk.hand_over("eldest", by="ann"))
+    assert assigned(simulation.settle()) == [pair("old", "ann")]
+    simulation.tell(desk.hand_over("old", by="ann"), desk.online("bob"), desk.online("cid"))
+    first = simulation.round()
+    assert queued(first) == [(desk.conversation_id("old"), "requested")]
+    assert [name for name, _ in assigned(first)] == [desk.conversation_id("eldest")]
+    simulation.settle()
+    assert {simulation.owner("eldest"), simulation.owner("old")} == {
+        desk.agent_id("bob"),
+        desk.agent_id("cid"),
+    }
+    assert simulation.owner("young") == desk.agent_id("ann")
+
+
+def test_a_refused_wish_costs_no_place() -> None:
+    """A conversation that waits and whose wish is refused is not passed by a younger one in that round."""
+    simulation = _office("ann", capacity=1)
+    simulation.tell(desk.started("old"), desk.wrote("old"), desk.started("young"))
+    simulation.tell(desk.wrote("young"))
+    simulation.settle()
+    simulation.tell(desk.claim("old", "nobody"), desk.online("ann"))
+    assert assigned(simulation.settle()) == [pair("old", "ann")]
+    assert simulation.owner("young") is None
+
+
 def test_a_lease_is_not_judged_while_the_store_lags() -> None:
     """An agent can't acknowledge what the store has not given out; when it has, a full lease begins."""
     simulation = _office("ann", "bob")
