@@ -21,11 +21,13 @@ from nightdesk_client import (
     Options,
     Reset,
     SendRefused,
+    Unreachable,
 )
 from prove.diary import Diary, Said, Screen, Shown, now_s
 
 Opening = Callable[[str, Options], AbstractAsyncContextManager[Client]]
 _LEAVE_S = 10.0
+_AGAIN_S = 0.5
 
 
 class Device:
@@ -100,6 +102,16 @@ class Device:
             await asyncio.wait([life], timeout=_LEAVE_S)
 
     async def _live(self, url: str) -> None:
+        """One life of the application, begun again while the door can't be reached, as a person would."""
+        while not self._leave.is_set():
+            try:
+                await self._live_once(url)
+            except Unreachable:
+                await asyncio.sleep(_AGAIN_S)
+            else:
+                return
+
+    async def _live_once(self, url: str) -> None:
         options = Options(bookmark=self._bookmark, outbox=self._outbox)
         screen = self.screen
         try:
@@ -109,6 +121,8 @@ class Device:
                 self.client = client
                 self._here.set()
                 await self._read_until_leaving(client)
+        except Unreachable:
+            raise
         except NightdeskClientError as err:
             screen.ended = f"{type(err).__name__} {err}"
         finally:
