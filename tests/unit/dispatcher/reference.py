@@ -15,14 +15,30 @@ from shared.ids import AccountId, AgentId, ConversationId, TeamId
 _RANK = {"urgent": 0, "high": 1, "normal": 2, "low": 3}
 _Score = tuple[bool, tuple[float, ...], AgentId]
 _FULL = "full"
+_SCORES = {
+    "balanced": ("skill", "team", "load", "turn"),
+    "round_robin": ("team", "turn", "load", "skill"),
+    "longest_idle": ("skill", "team", "idle", "load"),
+}
+RULES = (
+    *("member", "skilled", "speaks", "closed", "offline", "availability", "barred", "lifted"),
+    *("capacity", "pace", "lapsed", "channel_capacity", "manual", "kept", "returning"),
+    *("urgency", "ageing", "place", "known", "id"),
+    *(f"balanced {part}" for part in _SCORES["balanced"]),
+    *("round_robin team", "round_robin turn", "round_robin skill"),
+    *("longest_idle skill", "longest_idle team", "longest_idle idle"),
+)
+"""Everything that may decide who gets what, by the names under which `Rule` can leave it out. The load is not among
+them where it comes after the turn or the idle time: those are the same only for two who never had a conversation."""
 
 
 class Rule:
-    """One account at one moment."""
+    """One account at one moment. `left_out`: one of `RULES` that is not looked at."""
 
     def __init__(
         self, state: State, account_id: AccountId, settings: Settings, now_ns: int
     ) -> None:
+        self.left_out = ""
         self.office: Office = state.offices[account_id]
         self.account: Account = state.account(account_id)
         self.settings = settings
@@ -51,7 +67,7 @@ class Rule:
         waiting.sort(key=self._order)
         found = []
         for track in waiting:
-            if first is not None and self._order(track) > first:
+            if self._uses("returning") and first is not None and self._order(track) > first:
                 # The next round has them both in the queue.
                 break
             conversation_id = track.conversation.conversation_id
@@ -59,9 +75,18 @@ class Rule:
             free = [score for score in scores if score is not None]
             if free and conversation_id not in handled and not self._is_kept(track):
                 self.drafted += 1
-                self._give(min(free)[-1], track)
-                found.append((conversation_id, min(free)[-1]))
+                best = self._best(free)
+                self._give(best, track)
+                found.append((conversation_id, best))
         return found
+
+    def _uses(self, rule: str) -> bool:
+        return rule != self.left_out
+
+    def _best(self, free: list[_Score]) -> AgentId:
+        if self._uses("id"):
+            return min(free)[-1]
+        return max(score[-1] for score in free if score[:-1] == min(free)[:-1])
 
     def _returns(self, event: RoutingEvent) -> tuple[int, int, str] | None:
         """Where it will wait once the event is stored; None if it will not."""
@@ -97,23 +122,26 @@ class Rule:
         """None for an agent who may not have it."""
         policy, _ = self.account.policy_of(track.conversation.inbox_id)
         obstacle = self._obstacle(track, agent_id)
-        if obstacle is not None or policy.strategy == "manual":
+        if obstacle is not None or (policy.strategy == "manual" and self._uses("manual")):
             return None
         profile = self.account.agents[agent_id]
         number, team_id = self._through(track, agent_id)
         rank = 10_000 * number
-        rank += self.account.teams[team_id].members[agent_id] if team_id else 0
-        skill = -sum(profile.skills.get(wanted, 0) for wanted in self._needs(track, team_id))
-        load = self.held.get(agent_id, 0) / max(1, profile.capacity)
-        turn, idle = self.turn.get(agent_id, 0), self.idle.get(agent_id, 0)
-        parts: dict[str, tuple[float, ...]] = {
-            "balanced": (skill, rank, load, turn),
-            "round_robin": (rank, turn, load, skill),
-            "longest_idle": (skill, rank, idle, load),
+        rank += self.account.teams[team_id].members.get(agent_id, 0) if team_id else 0
+        values = {
+            "skill": -sum(profile.skills.get(each, 0) for each in self._needs(track, team_id)),
+            "team": rank,
+            "load": self.held.get(agent_id, 0) / max(1, profile.capacity),
+            "turn": self.turn.get(agent_id, 0),
+            "idle": self.idle.get(agent_id, 0),
         }
+        strategy = "balanced" if policy.strategy == "manual" else policy.strategy
+        parts = tuple(
+            values[part] if self._uses(f"{strategy} {part}") else 0 for part in _SCORES[strategy]
+        )
         known = previous_agent(self.office, self.office.contact_of(track))
-        is_known = policy.prefer_previous_agent and known == agent_id
-        return (not is_known, parts[policy.strategy], agent_id)
+        is_known = policy.prefer_previous_agent and known == agent_id and self._uses("known")
+        return (not is_known, parts, agent_id)
 
     def _obstacle(self, track: Track, agent_id: AgentId) -> str | None:
         """Why the agent may not have it; `_FULL` when only because they have enough."""
@@ -121,26 +149,28 @@ class Rule:
         presence = self.office.agents.get(agent_id, Agent())
         if self._through(track, agent_id)[0] < 0:
             return "stranger or unskilled or not at work"
-        if not presence.devices or presence.availability != "online":
+        if self._uses("offline") and not presence.devices:
             return "absent"
-        if self._is_barred(track, agent_id, presence):
+        if self._uses("availability") and presence.availability != "online":
+            return "absent"
+        if self._uses("barred") and self._is_barred(track, agent_id, presence):
             return "barred"
         channel = track.conversation.channel
-        if (
-            self.held.get(agent_id, 0) >= profile.capacity
-            or self.unacknowledged.get(agent_id, 0)
-            >= max(1, self.settings.burst * presence.tempo // 8)
-            or presence.received < presence.lapsed
-            or self.channels.get((agent_id, channel), 0)
-            >= profile.channel_capacity.get(channel, 10**9)
-        ):
-            return _FULL
-        return None
+        held = self.held.get(agent_id, 0)
+        open_now = self.unacknowledged.get(agent_id, 0)
+        of_channel = self.channels.get((agent_id, channel), 0)
+        full = {
+            "capacity": held >= profile.capacity,
+            "pace": open_now >= max(1, self.settings.burst * presence.tempo // 8),
+            "lapsed": presence.received < presence.lapsed,
+            "channel_capacity": of_channel >= profile.channel_capacity.get(channel, 10**9),
+        }
+        return _FULL if any(full[rule] and self._uses(rule) for rule in full) else None
 
     def _is_kept(self, track: Track) -> bool:
         policy, _ = self.account.policy_of(track.conversation.inbox_id)
         known = previous_agent(self.office, self.office.contact_of(track))
-        if not policy.prefer_previous_agent or known is None:
+        if not policy.prefer_previous_agent or known is None or not self._uses("kept"):
             return False
         if known not in self.account.agents:
             return False
@@ -151,21 +181,26 @@ class Rule:
     def _order(self, track: Track) -> tuple[int, int, str]:
         conversation = track.conversation
         policy, _ = self.account.policy_of(conversation.inbox_id)
-        rank = _RANK[conversation.priority]
-        if policy.ageing_s:
+        rank = _RANK[conversation.priority] if self._uses("urgency") else 0
+        if policy.ageing_s and self._uses("ageing"):
             began_ns = track.times.get(conversation.waiting_since, track.queued_ns)
             waited_ns = max(0, self.now_ns - began_ns)
             rank = max(0, rank - waited_ns // (policy.ageing_s * 10**9))
-        return (rank, track.since, conversation.conversation_id)
+        since = track.since if self._uses("place") else 0
+        return (rank, since, conversation.conversation_id)
 
     def _through(self, track: Track, agent_id: AgentId) -> tuple[int, TeamId | None]:
         """The first team through which the agent may have it, and its number; -1 for none."""
         for number, team_id in enumerate(self._teams(track)):
             team = self.account.teams.get(team_id or TeamId(""))
-            is_member = team is None or agent_id in team.members
+            is_member = team is None or agent_id in team.members or not self._uses("member")
             skills = self.account.agents[agent_id].skills
             wanted = self._needs(track, team_id).items()
-            is_able = all(skills.get(skill, 0) >= level for skill, level in wanted)
+            is_able = all(
+                skills.get(skill, 0) >= level
+                or not self._uses("speaks" if skill.startswith("lang:") else "skilled")
+                for skill, level in wanted
+            )
             if is_member and is_able and not (number == 0 and self._is_closed(track)):
                 return number, team_id
         return -1, None
@@ -186,7 +221,7 @@ class Rule:
     def _is_closed(self, track: Track) -> bool:
         """By the clock on the wall of the time zone, not by the product's calendar."""
         policy, _ = self.account.policy_of(track.conversation.inbox_id)
-        if policy.outside_hours == "assign" or policy.hours is None:
+        if policy.outside_hours == "assign" or policy.hours is None or not self._uses("closed"):
             return False
         if track.wanted_team_id in self.account.teams:
             return False
@@ -226,7 +261,11 @@ class Rule:
         pardon_ns = track.barred_ns + self.settings.pardon_s * 10**9
         if track.barred_agent_id != agent_id or self.now_ns >= pardon_ns:
             return False
-        return track.barred_until == NEVER or presence.received < track.barred_until
+        return (
+            track.barred_until == NEVER
+            or not self._uses("lifted")
+            or presence.received < track.barred_until
+        )
 
 
 def _is_apart_from_queues(event: RoutingEvent) -> bool:
