@@ -87,6 +87,19 @@ def test_large_frames_are_unmasked() -> None:
         (frame(b"x" * 65_537)[:14], 3503),
         (frame(b"x" * 40_000, first=0x01) + frame(b"x" * 40_000, first=0x80), 3503),
     ],
+    # Masks are random, and processes that share the tests must agree on their names.
+    ids=[
+        "unmasked",
+        "compressed",
+        "binary",
+        "reserved",
+        "nothing to continue",
+        "text in a text",
+        "control frame too large",
+        "control frame in parts",
+        "frame too large",
+        "message too large",
+    ],
 )
 def test_bytes_that_are_no_frames_of_ours_end_the_connection(data: bytes, code: int) -> None:
     """Unmasked, compressed, binary, reserved, out of turn, too large a control frame, too large (before the payload
