@@ -293,7 +293,7 @@ class Campaign:
     def _told_when(self, said: Said) -> str:
         by = "visitor" if said.sender in self.crowd.diary.contacts.values() else "agent"
         began, took = said.began_s - self._began, said.told_s - said.began_s
-        return f"{took:.1f} s from {began:.1f} s by a {by}, number {said.number}"
+        return f"{took:.1f} s from {began:.1f} s by the {by}, message {said.number}"
 
     def _drained_tables(self) -> Tables:
         """The tables as soon as they stand at the log's end, or as they are when that does not come."""
