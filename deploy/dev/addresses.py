@@ -48,6 +48,13 @@ def external_servers(environ: Mapping[str, str]) -> ServerAddresses | None:
 
 def gateway_port(environ: Mapping[str, str]) -> int:
     """The fixed port when one is asked for, else 8480, else any free one. Raises StackError."""
+    if environ.get("NIGHTDESK_GATEWAY_TLS_CERTIFICATE_FILE"):
+        # The demo account and the self-check would knock in clear for a minute and blame the gateway.
+        raise StackError(
+            "gateway",
+            "NIGHTDESK_GATEWAY_TLS_CERTIFICATE_FILE is set, and make run speaks to its gateway without TLS",
+            advice="unset it; start the gateway by itself to serve TLS (docs/how-to/own-servers.md)",
+        )
     fixed = environ.get("NIGHTDESK_GATEWAY_PORT", "")
     if not fixed:
         return free_port(_GATEWAY_PORT)

@@ -60,6 +60,12 @@ def test_a_taken_gateway_port_is_refused_only_when_it_was_asked_for(taken_port: 
     assert is_free(gateway_port({}))
 
 
+def test_tls_is_refused_at_once() -> None:
+    """Who sets a certificate for `make run` is told so, instead of waiting for a self-check that can't pass."""
+    with pytest.raises(StackError, match="without TLS"):
+        gateway_port({"NIGHTDESK_GATEWAY_TLS_CERTIFICATE_FILE": "/etc/nightdesk/fullchain.pem"})
+
+
 @pytest.mark.parametrize("text", ["http", "0", "65536", "-1"])
 def test_a_gateway_port_that_is_none_is_refused(text: str) -> None:
     """A typing error is told by the variable's name."""
