@@ -363,9 +363,17 @@ class Handlers:
         if session.mode == "held" and session.window.room > 0:
             self._live.catch_up.want(session)
 
+    async def _seen_by(self, principal: Principal, conversation_id: ConversationId) -> Facts:
+        """The conversation of a frame that costs nothing as long as nobody must be asked about it."""
+        known = self._parts.access.known(principal, conversation_id)
+        if known is not None:
+            return known
+        self._charge(principal)
+        return await self._parts.access.may_see(principal, conversation_id)
+
     async def _read(self, session: Session, principal: Principal, frame: Read) -> None:
         conversation_id = ConversationId(canonical(frame.conversation_id, what="conversation_id"))
-        facts = await self._parts.access.may_see(principal, conversation_id)
+        facts = await self._seen_by(principal, conversation_id)
         if frame.up_to < 0:
             raise Rejected("invalid", "up_to must not be negative")
         stored = max(
@@ -380,7 +388,7 @@ class Handlers:
             return
         session.typed_at_s = now_s
         conversation_id = ConversationId(canonical(frame.conversation_id, what="conversation_id"))
-        facts = await self._parts.access.may_see(principal, conversation_id)
+        facts = await self._seen_by(principal, conversation_id)
         await self._live.typing.tell(principal, session.device_id, facts, is_typing=frame.is_typing)
         if principal.kind == "agent" and frame.is_typing:
             await self._live.looking.typed(session, facts)

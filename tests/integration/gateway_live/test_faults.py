@@ -196,6 +196,21 @@ async def test_conversations_of_others_do_not_exist(desk: Desk) -> None:
             await device.until(lambda f: f.get("op") == "err" and f.get("id") is None)
 
 
+async def test_who_reads_what_is_not_theirs_is_slowed_down(desk: Desk) -> None:
+    """Each unknown id costs the store a question, so such frames count against the visitor's limit, also when a good
+    one in between keeps the session open; reading one's own conversation costs nothing."""
+    contact_id, conversation_id = await desk.conversation()
+    visitor = await desk.visitor(contact_id)
+    for _ in range(400):
+        await visitor.say(op="read", conversation_id=conversation_id, up_to=1)
+    for _ in range(400):
+        await visitor.say(op="read", conversation_id=clock.new_id(), up_to=1)
+        await visitor.say(op="read", conversation_id=conversation_id, up_to=1)
+    first = await visitor.op("err", timeout_s=30)
+    assert first["code"] == "not_found"
+    await visitor.until(lambda frame: frame.get("code") == "rate_limited", timeout_s=30)
+
+
 async def test_an_acknowledgement_of_the_future_is_refused(desk: Desk) -> None:
     """A device can't acknowledge what it was never given; a lease would be met by a lie."""
     device = await desk.agent(desk.ann)
