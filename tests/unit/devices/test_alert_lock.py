@@ -280,3 +280,17 @@ def _check(world: AlertWorld, position: int, posted_s: float) -> None:
         return
     moves = sum(posted_s - 20 <= at_s <= last_s for at_s, _ in world.moves)
     assert len(rings) <= 1 + moves, f"{rings} with {moves} moves"
+
+
+def test_earlier_use_does_not_bring_the_lock_back() -> None:
+    """The person last used the device that now sleeps: the lock moves away from it and stays away."""
+
+    def story(world: AlertWorld) -> None:
+        phone, *_ = _all_on(world)
+        world.gateways["g1"].use(phone)
+        world.pass_time(10)
+        phone.sleep()
+        world.post()
+        world.pass_time(30)
+
+    assert [move.why for _, move in play(story).moves] == ["connected", "unanswered"]
