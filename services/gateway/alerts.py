@@ -16,7 +16,7 @@ from services.gateway.presence import Presence
 from services.gateway.primaries import Primaries
 from services.gateway.sessions.registry import Registry
 from services.gateway.sessions.session import Session
-from services.gateway.unheard import Alerting, Unheard
+from services.gateway.unheard import Alerting, Ear, Unheard
 from services.gateway.views import at
 from shared import clock
 from shared.codec import to_json
@@ -79,9 +79,9 @@ class Alerts:
         claimed = None if alerted is None else min(alerted, session.position)
         late = self._unheard.acked(
             agent_id,
-            session.device_id,
             up_to,
             alerted=claimed,
+            by=_ear(session),
             now_s=clock.monotonic_s(),
         )
         if late is not None and self._primaries.is_heard(agent_id, session.device_id):
@@ -118,29 +118,37 @@ class Alerts:
             owed = Alerting(position=lock.alert, conversation_id="", until_ns=lock.alert_until_ns)
         if owed is None or owed.until_ns <= clock.now_ns():
             return
-        # Before anybody knew who holds the lock, every device was told.
-        if not self._unheard.is_told(
-            lock.agent_id, session.device_id, owed.position, clock.monotonic_s()
-        ):
+        left_s, is_over_this = self._unheard.right(
+            lock.agent_id, _ear(session), owed.position, clock.monotonic_s()
+        )
+        if left_s <= 0:
             self._tell(session, owed, "moved")
+        elif not is_over_this:
+            # The frame may have been lost with the connection. No new right: a device that keeps coming back without
+            # an answer must not hold up the lock. (One told here before anybody knew the holder needs no second.)
+            self._send(session, owed, left_s)
+            metrics.ALERTS.labels("again").inc()
+
+    def _send(self, session: Session, owed: Alerting, for_s: float) -> None:
+        until_ns = min(clock.now_ns() + int(for_s * 1e9), owed.until_ns)
+        frame = Alert(
+            position=owed.position,
+            alert_until=at(until_ns),
+            fence=self._primaries.fence(session.owner_id),
+        )
+        session.send(to_json(frame))
+        metrics.SENT.labels("alert").inc()
 
     def _tell(self, session: Session, owed: Alerting, why: str) -> None:
         principal = session.principal
         assert principal is not None
-        until_ns = min(clock.now_ns() + int(self._wait_s * 1e9), owed.until_ns)
-        frame = Alert(
-            position=owed.position,
-            alert_until=at(until_ns),
-            fence=self._primaries.fence(principal.id),
-        )
-        session.send(to_json(frame))
+        self._send(session, owed, self._wait_s)
         self._unheard.told(
             (principal.account_id, AgentId(principal.id)),
             session.device_id,
             owed,
             clock.monotonic_s(),
         )
-        metrics.SENT.labels("alert").inc()
         metrics.ALERTS.labels(why).inc()
 
     async def run(self, presence: Presence) -> None:
@@ -154,3 +162,7 @@ class Alerts:
                 await presence.tell_waiting(due)
             for account_id, _ in self._unheard.overdue(now_s, after_s=self._wait_s + _SLACK_S):
                 self._primaries.ask(account_id)
+
+
+def _ear(session: Session) -> Ear:
+    return Ear(device_id=session.device_id, since_s=session.opened_at_s)

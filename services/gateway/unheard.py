@@ -2,7 +2,8 @@
 
 A device that is told may alert for a few seconds; then the lock may be somewhere else. An acknowledgement in that time,
 or one that says "alerted", answers for everything up to there; a later one does not: the device was silent, as one
-that was never told. What is read, or older than `alert_for_s`, needs no answer."""
+that was never told. Nor does one over a newer connection: what was told may have been lost with the old one.
+What is read, or older than `alert_for_s`, needs no answer."""
 
 from __future__ import annotations
 
@@ -27,6 +28,20 @@ class Alerting(msgspec.Struct, frozen=True, kw_only=True):
     until_ns: int
 
 
+class Ear(msgspec.Struct, frozen=True, kw_only=True):
+    """A device as it is connected since `since_s`."""
+
+    device_id: DeviceId
+    since_s: float
+
+
+class _Told(msgspec.Struct, kw_only=True):
+    """A device was told. `since_s`: its right runs from there; `sent_s`: when a frame last said so."""
+
+    since_s: float
+    sent_s: float
+
+
 class _Entry:
     __slots__ = ("conversation_id", "handed_s", "told", "until_ns")
 
@@ -34,8 +49,7 @@ class _Entry:
         self.conversation_id = alerting.conversation_id
         self.until_ns = alerting.until_ns
         self.handed_s = now_s
-        self.told: dict[DeviceId, float] = {}
-        """Devices that were told, with when."""
+        self.told: dict[DeviceId, _Told] = {}
 
 
 class _Book:
@@ -67,9 +81,9 @@ class _Book:
         """Devices that owe an answer: since when, and the oldest entry of theirs."""
         found: dict[DeviceId | None, tuple[float, Position]] = {}
         for position, entry in self.entries.items():
-            for device_id, told_s in entry.told.items():
-                since_s, oldest = found.get(device_id, (told_s, position))
-                found[device_id] = (min(since_s, told_s), min(oldest, position))
+            for device_id, told in entry.told.items():
+                since_s, oldest = found.get(device_id, (told.since_s, position))
+                found[device_id] = (min(since_s, told.since_s), min(oldest, position))
         return {
             device_id: (max(since_s, self.acked_s.get(device_id, since_s)), oldest)
             for device_id, (since_s, oldest) in found.items()
@@ -99,7 +113,7 @@ class Unheard:
             if entry is None:
                 entry = book.entries[alerting.position] = _Entry(alerting, now_s)
             if told is not None:
-                entry.told.setdefault(told, now_s)
+                entry.told.setdefault(told, _Told(since_s=now_s, sent_s=now_s)).sent_s = now_s
         while len(book.entries) > _MOST_ENTRIES:
             del book.entries[next(iter(book.entries))]
 
@@ -114,19 +128,21 @@ class Unheard:
             book.entries[alert.position] = _Entry(alert, now_s)
         for position, entry in book.entries.items():
             if position <= alert.position:
-                entry.told[device_id] = now_s
+                entry.told[device_id] = _Told(since_s=now_s, sent_s=now_s)
         book.acked_s.pop(device_id, None)
 
     def acked(
         self,
         agent_id: AgentId,
-        device_id: DeviceId,
         up_to: Position,
         *,
         alerted: Position | None,
+        by: Ear,
         now_s: float,
     ) -> Alerting | None:
-        """A device acknowledged. Not None: it was told of this, and was too late to be heard."""
+        """A device acknowledged. Not None: it was told of this, and was too late to be heard, or told over a
+        connection that is gone."""
+        device_id = by.device_id
         book = self._books.get(agent_id)
         if book is None:
             return None
@@ -137,7 +153,9 @@ class Unheard:
             return None
         book.acked_s[device_id] = now_s
         newest = max(mine)
-        if alerted is None and now_s - book.entries[newest].told[device_id] <= self._wait_s:
+        told = book.entries[newest].told[device_id]
+        is_in_time = now_s - told.since_s <= self._wait_s and told.sent_s >= by.since_s
+        if alerted is None and is_in_time:
             self._answer(book, newest)
             return None
         entry = book.entries[newest]
@@ -174,14 +192,17 @@ class Unheard:
         book = self._books.get(agent_id)
         return book is not None and position <= max(book.heard, book.settled)
 
-    def is_told(
-        self, agent_id: AgentId, device_id: DeviceId, position: Position, now_s: float
-    ) -> bool:
-        """Whether a device may alert for what stands there right now."""
+    def right(
+        self, agent_id: AgentId, by: Ear, position: Position, now_s: float
+    ) -> tuple[float, bool]:
+        """For how many seconds a device may still alert for what stands there, and whether it was told so over the
+        connection that it has now."""
         book = self._books.get(agent_id)
         entry = book.entries.get(position) if book is not None else None
-        told_s = entry.told.get(device_id) if entry is not None else None
-        return told_s is not None and now_s - told_s <= self._wait_s
+        told = entry.told.get(by.device_id) if entry is not None else None
+        if told is None:
+            return 0.0, False
+        return max(0.0, told.since_s + self._wait_s - now_s), told.sent_s >= by.since_s
 
     def owed(self, agent_id: AgentId) -> Alerting | None:
         """The newest entry that a device here was told of and that waits for an answer."""

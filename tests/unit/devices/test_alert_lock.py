@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.alert_world import FOR_S, AlertWorld, Device
@@ -211,8 +211,99 @@ def test_a_lost_hint_of_a_move_is_found_out() -> None:
     play(story)
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.parametrize("is_plain", [True, False])
+@pytest.mark.parametrize("sleeps", [True, False])
+def test_an_alert_lost_with_its_connection_is_sent_again(is_plain: bool, sleeps: bool) -> None:
+    """The new holder's connection ends with the alert in it, and its cursor is past the entry: it is told where it
+    comes back, whether it says hello awake (its acknowledgement answers nothing) or reads later."""
+
+    def story(world: AlertWorld) -> None:
+        phone, laptop = world.devices[:2]
+        laptop.is_plain = is_plain
+        for device in (phone, laptop):
+            device.connect(world.gateways["g1"])
+            world.pass_time(1)
+        phone.sleep()
+        world.post()
+        world.pass_time(1)
+        laptop.sleep()
+        while len(world.moves) < 2:
+            world.pass_time(0.25)
+        laptop.drop(is_told=False)
+        world.pass_time(1)
+        assert not laptop.rings
+        if not sleeps:
+            laptop.wake()
+        laptop.connect(world.gateways["g1"])
+        world.pass_time(1)
+        laptop.wake()
+        world.pass_time(1)
+        assert laptop.rings
+
+    play(story)
+
+
+def test_an_acknowledgement_over_a_newer_connection_is_no_answer() -> None:
+    """A device that does not say for what it alerted acknowledges its cursor as it comes back, and is cut before it
+    reads the alert that was sent again."""
+
+    def story(world: AlertWorld) -> None:
+        phone = world.devices[0]
+        phone.is_plain = True
+        phone.connect(world.gateways["g1"])
+        world.pass_time(1)
+        phone.sleep()
+        phone.cursor = world.post()
+        world.pass_time(1)
+        for _ in range(2):
+            phone.drop(is_told=False)
+            phone.wake()
+            phone.connect(world.gateways["g1"])
+            world.now_s += 0.25
+        world.pass_time(1)
+        assert phone.rings
+
+    play(story)
+
+
+def test_coming_back_gives_no_longer_right() -> None:
+    """A device that reconnects all the time and answers nothing does not hold up the lock."""
+
+    def story(world: AlertWorld) -> None:
+        phone, laptop, _ = _all_on(world)
+        phone.sleep()
+        phone.cursor = world.post()
+        for _ in range(4):
+            world.pass_time(2)
+            phone.drop(is_told=False)
+            phone.connect(world.gateways["g1"])
+        assert laptop.rings
+
+    play(story)
+
+
+def test_a_device_that_had_its_turn_is_not_tried_again() -> None:
+    """Its gateway died with the book of its silence: what the log says of its turn counts all the same."""
+
+    def story(world: AlertWorld) -> None:
+        _, laptop, _ = _all_on(world, "g1", "g2", "g1")
+        for device in world.devices:
+            device.sleep()
+        world.post()
+        while len(world.moves) < 3:
+            world.pass_time(0.25)
+        world.kill("g2")
+        world.start("g2")
+        laptop.connect(world.gateways["g2"])
+        world.pass_time(40)
+
+    whys = [move.why for _, move in play(story).moves]
+    assert whys == ["connected", "unanswered", "unanswered"]
+
+
+@settings(max_examples=140, deadline=None)
 @given(seed=st.integers(0, 2**32))
+@example(seed=27701)
 def test_whatever_happens_one_rings_and_never_none(seed: int) -> None:
     """Sleep, cuts, roaming, deaths of gateways and of presence, lost beats and hints: once it is known who holds the
     lock no message rings more often than once and once more per recorded move, and none stays silent where a device
