@@ -87,7 +87,13 @@ def test_every_variable_is_read_by_something(name: str) -> None:
 @cache
 def _variables() -> frozenset[str]:
     rows = [row[0] for each in settings.settings().values() for row in each]
-    places = ("cli/**/*.py", "deploy/**/*.py", "deploy/nats/*.conf")
+    places = (
+        "bench/**/*.py",
+        "cli/**/*.py",
+        "deploy/**/*.py",
+        "deploy/nats/*.conf",
+        "prove/**/*.py",
+    )
     sources = [path for place in places for path in ROOT.glob(place)]
     spelled = {name for path in sources for name in _VARIABLE.findall(path.read_text("utf-8"))}
     found = {*rows, *spelled}

@@ -19,7 +19,7 @@ from services.store.tables.read import (
 from shared.conversation import Status
 from shared.database import Connection
 from shared.errors import Rejected
-from shared.ids import AccountId
+from shared.ids import AccountId, canonical
 from shared.queries import (
     ConversationPage,
     ConversationRow,
@@ -50,6 +50,14 @@ _UNREAD = """
 """
 
 
+def _holder(viewer_id: str) -> str | None:
+    """Whose conversations and inbox they may be: people have UUIDs, an API key has none and holds nothing."""
+    try:
+        return canonical(viewer_id)
+    except Rejected:
+        return None
+
+
 async def get_conversation(
     connection: Connection, question: GetConversation
 ) -> ConversationRow | None:
@@ -60,7 +68,7 @@ async def get_conversation(
         {
             "account": question.account_id,
             "viewer": question.viewer_id,
-            "holder": question.viewer_id or None,
+            "holder": _holder(question.viewer_id),
             "conversation": question.conversation_id,
         },
     )
@@ -158,7 +166,7 @@ async def _filters(
         **values,
         "account": question.account_id,
         "viewer": question.viewer_id,
-        "holder": question.viewer_id or None,
+        "holder": _holder(question.viewer_id),
         "teams": list(question.teams or ()),
         "foreign_inboxes": list(question.foreign_inboxes),
     }
@@ -218,7 +226,7 @@ async def get_counts(connection: Connection, question: GetCounts) -> Counts:
     found = await connection.execute(_COUNTS, [question.account_id])
     held = await connection.execute(
         "SELECT count(*) FROM conversations WHERE account_id = %s AND agent_id = %s",
-        [question.account_id, question.viewer_id or None],
+        [question.account_id, _holder(question.viewer_id)],
     )
     counted = await found.fetchone() or (0,) * len(_STATUSES)
     by_status: dict[str, int] = {
