@@ -114,12 +114,12 @@ def _by_clock(_policy: Any, began_ns: int, seconds: int) -> int:
 @contextmanager
 def _with_other_spans(inner: Callable[[], _Patch]) -> Iterator[None]:
     """What was worked out before must not hide the fault, nor the fault outlive its time."""
-    hours._spans.cache_clear()  # noqa: SLF001
+    hours._calendar.cache_clear()  # noqa: SLF001
     try:
         with inner():
             yield
     finally:
-        hours._spans.cache_clear()  # noqa: SLF001
+        hours._calendar.cache_clear()  # noqa: SLF001
 
 
 def _no_summer_time(real: Callable[..., int], *args: Any, **names: Any) -> int:

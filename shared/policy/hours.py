@@ -1,11 +1,14 @@
 """When a team works, as instants: log times in, log times out. Wall-clock bounds become instants day by day, so an
-hour that comes twice counts twice and one that never comes does not count."""
+hour that comes twice counts twice and one that never comes does not count. Years are laid out once and then searched:
+a deadline that takes years of short hours costs no more than one of today."""
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import MAXYEAR, UTC, date, datetime, timedelta
 from functools import lru_cache
+from itertools import accumulate
 from zoneinfo import ZoneInfo
 
 from shared.policy.document import DAYS, Hours
@@ -13,15 +16,79 @@ from shared.policy.zones import is_zone, zone_of
 
 SECOND_NS = 1_000_000_000
 _MINUTES_A_DAY = 24 * 60
-_FARTHEST_DAYS = 3_660
-"""Ten years: hours that do not open again within them never do."""
+_FARTHEST_YEARS = 10
+"""Hours that do not open again within them never do."""
 Span = tuple[int, int]
+
+
+class _Year:
+    """The open spans of one calendar year in order. `done`: how much open time has passed at the end of each."""
+
+    __slots__ = ("done", "ends", "starts")
+
+    def __init__(self, spans: list[Span]) -> None:
+        self.starts = [start_ns for start_ns, _ in spans]
+        self.ends = [end_ns for _, end_ns in spans]
+        self.done = list(accumulate(end_ns - start_ns for start_ns, end_ns in spans))
+
+    def passed_ns(self, at_ns: int) -> int:
+        """Open time from the year's beginning up to a moment."""
+        behind = bisect_right(self.ends, at_ns)
+        passed = self.done[behind - 1] if behind else 0
+        if behind < len(self.starts):
+            passed += max(0, at_ns - self.starts[behind])
+        return passed
+
+
+class _Calendar:
+    """The years of one set of hours, laid out when they are asked for."""
+
+    def __init__(self, hours: Hours) -> None:
+        self._hours = hours
+        self._zone = zone_of(hours.zone)
+        self._holidays = frozenset(hours.holidays)
+        self._years: dict[int, _Year] = {}
+
+    def from_(self, at_ns: int) -> Iterator[_Year]:
+        """The year of the moment and the ten that follow."""
+        first = datetime.fromtimestamp(at_ns // SECOND_NS, self._zone).year
+        for number in range(first, min(first + _FARTHEST_YEARS, MAXYEAR - 1) + 1):
+            if number not in self._years:
+                self._years[number] = self._lay_out(number)
+            yield self._years[number]
+
+    def _lay_out(self, number: int) -> _Year:
+        days = range(date(number, 1, 1).toordinal(), date(number + 1, 1, 1).toordinal())
+        return _Year([span for ordinal in days for span in self._spans(date.fromordinal(ordinal))])
+
+    def _spans(self, day: date) -> list[Span]:
+        if day.isoformat() in self._holidays:
+            return []
+        name = DAYS[day.weekday()]
+        found = []
+        for interval in self._hours.weekly:
+            start, end = minutes_of(interval.start), minutes_of(interval.end)
+            if interval.day != name or start is None or end is None:
+                continue
+            # A day whose midnight comes twice ends at the first: the second lies in the next day.
+            fold = 0 if end == _MINUTES_A_DAY else 1
+            zone = self._zone
+            span = (_instant(day, start, zone, fold=0), _instant(day, end, zone, fold=fold))
+            if span[0] < span[1]:
+                found.append(span)
+        return sorted(found)
+
+
+@lru_cache(maxsize=1_024)
+def _calendar(hours: Hours) -> _Calendar:
+    return _Calendar(hours)
 
 
 def is_open(hours: Hours, at_ns: int) -> bool:
     """Whether the moment lies within the hours; a closing moment does not."""
-    today = _date_of(hours, at_ns)
-    return any(start_ns <= at_ns < end_ns for start_ns, end_ns in _spans(hours, today.toordinal()))
+    year = next(_calendar(hours).from_(at_ns))
+    behind = bisect_right(year.ends, at_ns)
+    return behind < len(year.starts) and year.starts[behind] <= at_ns
 
 
 def next_opening_ns(hours: Hours, at_ns: int) -> int | None:
@@ -58,11 +125,15 @@ def after_ns(hours: Hours, began_ns: int, seconds: int) -> int | None:
         # Saved by a release that knows more zones: a deadline in plain time is better than none.
         return began_ns + seconds * SECOND_NS
     left_ns = seconds * SECOND_NS
-    for start_ns, end_ns in _from(hours, began_ns):
-        start_ns = max(start_ns, began_ns)  # noqa: PLW2901 - only what lies behind the beginning counts
-        if left_ns <= end_ns - start_ns:
-            return start_ns + left_ns
-        left_ns -= end_ns - start_ns
+    for year in _calendar(hours).from_(began_ns):
+        first = bisect_right(year.ends, began_ns)
+        if first == len(year.ends):
+            continue
+        wanted_ns = year.passed_ns(began_ns) + left_ns
+        if wanted_ns <= year.done[-1]:
+            span = max(first, bisect_left(year.done, wanted_ns))
+            return year.ends[span] - (year.done[span] - wanted_ns)
+        left_ns = wanted_ns - year.done[-1]
     return None
 
 
@@ -78,34 +149,9 @@ def minutes_of(text: str) -> int | None:
 
 def _from(hours: Hours, at_ns: int) -> Iterator[Span]:
     """Open spans that end after the moment, in order."""
-    first = _date_of(hours, at_ns).toordinal()
-    last = min(first + _FARTHEST_DAYS, date.max.toordinal() - 2)
-    for ordinal in range(first, last):
-        yield from (span for span in _spans(hours, ordinal) if span[1] > at_ns)
-
-
-@lru_cache(maxsize=16_384)
-def _spans(hours: Hours, ordinal: int) -> tuple[Span, ...]:
-    """The open spans of one day of the calendar."""
-    day = date.fromordinal(ordinal)
-    if day.isoformat() in hours.holidays:
-        return ()
-    zone, name = zone_of(hours.zone), DAYS[day.weekday()]
-    found = []
-    for interval in hours.weekly:
-        start, end = minutes_of(interval.start), minutes_of(interval.end)
-        if interval.day != name or start is None or end is None:
-            continue
-        # A day whose midnight comes twice ends at the first: the second lies in the next day.
-        fold = 0 if end == _MINUTES_A_DAY else 1
-        span = (_instant(day, start, zone, fold=0), _instant(day, end, zone, fold=fold))
-        if span[0] < span[1]:
-            found.append(span)
-    return tuple(sorted(found))
-
-
-def _date_of(hours: Hours, at_ns: int) -> date:
-    return datetime.fromtimestamp(at_ns // SECOND_NS, zone_of(hours.zone)).date()
+    for year in _calendar(hours).from_(at_ns):
+        first = bisect_right(year.ends, at_ns)
+        yield from zip(year.starts[first:], year.ends[first:], strict=True)
 
 
 def _instant(day: date, minutes: int, zone: ZoneInfo, *, fold: int) -> int:

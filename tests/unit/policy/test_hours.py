@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.policy import hours as laid_out
 from shared.policy.document import DAYS, Hours, Interval
 from shared.policy.hours import after_ns, is_open, minutes_of, next_closing_ns, next_opening_ns
 from shared.policy.zones import zone_of
@@ -151,3 +152,17 @@ def test_business_time_is_the_count_of_open_minutes(zone: str, minute: int, seco
         is_night = now - now.replace(hour=0, minute=0) < timedelta(hours=1, minutes=30)
         counted += not (is_night or now.hour >= 23 or now.weekday() == 6) and now >= opens
     assert counted * 60 == seconds
+
+
+def test_a_deadline_of_years_costs_like_one_of_today(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Years are laid out once: one minute a week and a thousand holidays of one account hold up nobody else."""
+    holidays = tuple(f"{2026 + n // 300}-{n // 25 % 12 + 1:02}-{n % 25 + 1:02}" for n in range(999))
+    weekly = (Interval(day="monday", start="09:00", end="09:01"),)
+    hours = Hours(zone="Europe/Berlin", weekly=weekly, holidays=holidays)
+    began_ns = _ns("2026-01-01 00:00")
+    first = after_ns(hours, began_ns, 400 * 60)
+    assert first is not None
+    # Whoever lays out a day again fails.
+    monkeypatch.setattr(laid_out, "_instant", None)
+    assert after_ns(hours, began_ns + 1, 400 * 60) == first
+    assert after_ns(hours, began_ns, 399 * 60) == first - 7 * 24 * HOUR_S * SECOND_NS
