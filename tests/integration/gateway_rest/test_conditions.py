@@ -106,10 +106,8 @@ async def test_a_conversation_that_starts_while_its_contact_changes_is_judged_by
         assert [answer.status for answer in answers] == [201, 200]
         async with asyncio.timeout(15):
             # The log is looked at where the store keeps it, which is a moment later.
-            while True:
-                if await _met(world, begun["conversation_id"]):
-                    break
-                await asyncio.sleep(0.02)
+            while not await _met(world, begun["conversation_id"]):
+                pass
 
 
 async def _met(world: World, conversation_id: object) -> tuple[str, ...]:
