@@ -66,10 +66,14 @@ class Ledger:
         return sum(t.phase == "active" and channel in ("", t.channel) for t in owned)
 
     def unacknowledged(self, agent_id: AgentId) -> int:
-        """Assignments that no device of the agent has acknowledged."""
+        """Assignments that no device of the agent has acknowledged. What was resolved while it was handed out asks
+        nothing of them any more."""
         person = self.person(agent_id)
         talks = (self.talks[each] for each in person.owned)
-        return sum(bool(t.lease_s) and t.assigned > person.received for t in talks)
+        return sum(
+            bool(t.lease_s) and t.assigned > person.received and t.phase != "resolved"
+            for t in talks
+        )
 
     def window(self, agent_id: AgentId, burst: int) -> int:
         """How many may lie unacknowledged with the agent."""

@@ -250,8 +250,10 @@ class Round:
         person = self.ledger.person(talk.owner or AgentId(""))
         is_lying = person.received < talk.assigned <= moment.stored
         require(is_lying, "lease", "taken away although received or never given out", about)
-        # Nobody is judged by a time in which the dispatcher slept or the store had not given it out yet.
-        from_ns = max(talk.assigned_ns, moment.fair_ns, moment.given_ns.get(talk.assigned, 0))
+        # Nobody is judged by a time in which the dispatcher slept (it notices that from a second on) or the store had
+        # not given it out yet.
+        fair_ns = moment.fair_ns - SECOND_NS
+        from_ns = max(talk.assigned_ns, fair_ns, moment.given_ns.get(talk.assigned, 0))
         is_over = from_ns + talk.lease_s * SECOND_NS <= self.now_ns
         require(is_over, "lease", "taken away before the lease ended", about)
 
