@@ -29,6 +29,7 @@ from shared.bus import Batch, Bus, CoreMessage, Delivery
 from shared.clock import monotonic_s, now_ns
 from shared.commands import AskQueue
 from shared.crashpoints import crashpoint
+from shared.deciding import Folded
 from shared.errors import Malformed
 from shared.events import (
     ConversationAssigned,
@@ -38,20 +39,13 @@ from shared.events import (
     RoutingEvent,
 )
 from shared.events.conversation import Priority
-from shared.fenced import Act, FencedFamily, Step, Tail
+from shared.fenced import Act, FencedFamily, Step
 from shared.ids import AgentId, Position
 from shared.planted import planted
 
 log = structlog.get_logger(__name__)
 _MEASURE_S = 5.0
 _WAITED = {priority: metrics.WAITED.labels(priority) for priority in get_args(Priority)}
-
-
-class Folded(msgspec.Struct, kw_only=True):
-    """What a snapshot holds: the state, and how far the own family was folded."""
-
-    state: State
-    tail: Tail
 
 
 class _HintHead(msgspec.Struct, frozen=True):
@@ -75,7 +69,9 @@ def _without_reason(event: RoutingEvent) -> RoutingEvent:
 class Desk:
     """The dispatcher at work: the folded world, the evidence, and the right to write."""
 
-    def __init__(self, bus: Bus, family: FencedFamily, folded: Folded, config: Config) -> None:
+    def __init__(
+        self, bus: Bus, family: FencedFamily, folded: Folded[State], config: Config
+    ) -> None:
         settings = Settings(
             burst=config.burst, pardon_s=config.pardon_s, round_events=config.round_events
         )
@@ -83,7 +79,6 @@ class Desk:
         self.act = Act(family)
         self._bus = bus
         self._family = family
-        family.tail = folded.tail
         family.on_flight = self.look_ahead
         self._ahead = Ahead()
         self._config = config

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-import msgspec
 import structlog
 
 from services.presence import heard as evidence
@@ -26,21 +25,15 @@ from shared.commands import (
     SetAvailability,
 )
 from shared.crashpoints import crashpoint
+from shared.deciding import Folded
 from shared.errors import Malformed
 from shared.events import PresenceEvent, PrimaryDeviceChanged
-from shared.fenced import Act, FencedFamily, Step, Tail
+from shared.fenced import Act, FencedFamily, Step
 
 log = structlog.get_logger(__name__)
 
 _LATE_S = 1.0
 _FULL_LOOK_S = 0.5
-
-
-class Folded(msgspec.Struct, kw_only=True):
-    """What a snapshot holds: the state, and how far the own family was folded."""
-
-    state: State
-    tail: Tail
 
 
 class Desk:
@@ -50,7 +43,7 @@ class Desk:
         self,
         bus: Bus,
         family: FencedFamily,
-        folded: Folded,
+        folded: Folded[State],
         config: Config,
         *,
         alert_wait_s: float,
@@ -59,7 +52,6 @@ class Desk:
         self.act = Act(family, tick_s=min(0.25, config.lease_s / 4))
         self._bus = bus
         self._family = family
-        family.tail = folded.tail
         self._config = config
         self._heard = Heard(fresh_s=monotonic_s())
         self._terms = Terms(
@@ -104,6 +96,11 @@ class Desk:
         if batch.at_end:
             self.ready.set()
         self.act.wake()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the log's end was reached."""
+        return self.ready.is_set()
 
     def _count(self, event: PrimaryDeviceChanged) -> None:
         """Moves of our own, not those that are read at the start."""
