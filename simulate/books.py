@@ -26,6 +26,7 @@ class Kind(NamedTuple):
     language: str
     channel: str
     labels: frozenset[str]
+    met: frozenset[str]
 
 
 class Books:
@@ -133,6 +134,7 @@ class Books:
                 rule.language and rule.language != kind.language,
                 rule.channel and rule.channel != kind.channel,
                 rule.label and rule.label not in kind.labels,
+                rule.condition and rule.condition not in kind.met,
             ]
             if not any(wrong):
                 needs[rule.skill] = max(rule.level, needs.get(rule.skill, 0))

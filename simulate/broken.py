@@ -33,6 +33,7 @@ RULES = {
     "fallback": "another team is asked when the policy says so",
     "idle": "nobody is free while something waits that they could take",
     "agree": "dispatcher, store and ledger agree about every conversation; each MessageID counts once",
+    "conditions": "of the rules on pages and contacts those count that are met, by the page and the contact as they are",
     "merged": "the conversations of a merged contact are the other's, in the store too",
     "crossed": "an answer that crossed a colleague's is marked, no other is",
     "message_once": "each MessageID is given to an inbox once",

@@ -9,7 +9,13 @@ from functools import partial
 from services.dispatcher.decide import Settings
 from services.dispatcher.decide.archive import find
 from shared.commands import Beats, Connection
-from shared.events import ConversationAssigned, Event, RoutingEvent
+from shared.events import (
+    ConditionsJudged,
+    ConversationAssigned,
+    ConversationStarted,
+    Event,
+    RoutingEvent,
+)
 from shared.ids import AccountId, ConversationId
 from simulate import inputs as i
 from simulate.attendance import Attendance
@@ -19,9 +25,10 @@ from simulate.log import Entry, Log, family_of
 from simulate.minds import Router, Watcher
 from simulate.quiet import Watchman, agree_about_answers, agree_with_store
 from simulate.restarts import Restarts
-from simulate.rules import Moment, Round, arrives
+from simulate.rules import Moment, Round, arrives, judged_rightly
 from simulate.seats import SECOND_NS, Seat
 from simulate.store import Store, refolded, rows
+from simulate.visitors import Door
 
 BEAT_S = 5
 _NOTICED_NS = 3 * SECOND_NS
@@ -41,7 +48,8 @@ class Engine:
         self.store = Store(self.log)
         self.attendance = Attendance(self.log)
         self.assignments: list[tuple[int, ConversationAssigned]] = []
-        self.log.watch += [self._note, self.attendance.note]
+        self.door = Door()
+        self.log.watch += [self._note, self.attendance.note, self.door.note]
         self.routers = [self._router("dispatcher-1"), self._router("dispatcher-2")]
         self.watchers = [self._watcher("presence-1"), self._watcher("presence-2")]
         self.seats = {seat.name: seat for seat, _ in (*self.routers, *self.watchers)}
@@ -255,6 +263,8 @@ class Engine:
         if isinstance(event, RoutingEvent):
             arrives(ledger, event)
         ledger.fold(event, entry.position, entry.at_ns)
+        if isinstance(event, ConversationStarted | ConditionsJudged):
+            judged_rightly(ledger, event)
 
     def _beat_opened(self, opened: tuple[str, Connection] | None) -> None:
         if opened is not None:

@@ -12,7 +12,8 @@ from unittest import mock
 import msgspec
 
 from services.dispatcher import evidence
-from services.dispatcher.decide import affairs, assignment, due, floor, fold, rounds, sheet
+from services.dispatcher.decide import affairs, assignment, demand, due, floor, fold, rounds, sheet
+from services.dispatcher.decide.demand import Supply
 from services.dispatcher.decide.line import Line
 from services.dispatcher.decide.pool import RANKS, Roster
 from services.dispatcher.decide.state import Office
@@ -22,7 +23,7 @@ from services.store.fold import State as Tables
 from services.store.fold import inbox, messages
 from shared import repeats
 from shared.events import ConversationQueued, PrimaryDeviceChanged
-from shared.policy import hours
+from shared.policy import conditions, hours
 from simulate.log import Log
 from simulate.seats import Seat
 from simulate.week import Outcome, live
@@ -131,6 +132,18 @@ def _no_summer_time(real: Callable[..., int], *args: Any, **names: Any) -> int:
     return there_ns + days * 86_400 * 10**9
 
 
+def _fits_whatever_is_met(rule: Any, track: Any) -> bool:
+    return (
+        rule.language in ("", track.conversation.language)
+        and rule.channel in ("", track.conversation.channel)
+        and (not rule.label or rule.label in track.conversation.labels)
+    )
+
+
+def _on_the_whole_page(pattern: str, page: str) -> bool:
+    return conditions._fits(pattern, page.partition("://")[2])  # noqa: SLF001
+
+
 def _numbered_by_batch(real: Callable[..., None], *args: Any) -> None:
     real(*args)
     _, changes, folded, *_ = args
@@ -214,7 +227,7 @@ def _found(*rules: str) -> frozenset[str]:
 
 FAULTS: dict[str, Fault] = {
     "over_capacity": Fault(
-        _around(floor.Floor, "standing", _is_free("at_capacity")), _found("capacity")
+        _around(floor.Floor, "standing", _is_free("at_capacity")), _found("capacity", "explained")
     ),
     "over_channel_capacity": Fault(
         _put(floor, "_full", lambda *_: frozenset()), _found("capacity")
@@ -228,7 +241,7 @@ FAULTS: dict[str, Fault] = {
     "manual_handed_out": Fault(
         _put(Roster, "status", lambda _, standing: standing.status), _found("manual", "capacity")
     ),
-    "not_kept": Fault(_put(sheet.Sheet, "is_kept", _no), _found("kept"), week=9),
+    "not_kept": Fault(_put(sheet.Sheet, "is_kept", _no), _found("kept"), week=40),
     "asked_again": Fault(_put(sheet.Sheet, "barred", _never), _found("barred")),
     "worst_agent": Fault(_around(assignment, "_ranked", _worst), _found("best_agent")),
     "wrong_reasons": Fault(_around(sheet.Sheet, "_explain", _lie), _found("explained")),
@@ -237,16 +250,17 @@ FAULTS: dict[str, Fault] = {
         _found("oldest_first"),
     ),
     "passed_by_the_younger": Fault(
-        _put(sheet.Sheet, "keep_place", _never), _found("oldest_first"), week=17
+        _put(sheet.Sheet, "keep_place", _never), _found("oldest_first"), week=80
     ),
     "no_ageing": Fault(
         _put(floor.Floor, "_rank", lambda _, track, _now: (RANKS[track.conversation.priority], 0)),
         _found("oldest_first"),
+        week=16,
     ),
     "merges_forgotten": Fault(
         _put(Office, "contact_of", lambda _, track: track.conversation.contact_id),
         _found("best_agent", "kept", "idle"),
-        week=44,
+        week=129,
     ),
     "lease_without_receipts": Fault(
         lambda: mock.patch.multiple(affairs, lease_due_ns=_without_receipts, _has_lapsed=_is_past),
@@ -292,10 +306,22 @@ FAULTS: dict[str, Fault] = {
     "no_business_time": Fault(
         _put(due, "counted_ns", _by_clock), _found("deadline", "next_action")
     ),
+    "night_work": Fault(_put(Supply, "is_closed", _no), _found("candidate", "explained"), week=17),
+    "conditions_ignored": Fault(
+        _put(demand, "_fits", _fits_whatever_is_met),
+        _found("candidate", "best_agent", "explained", "idle"),
+        week=16,
+    ),
+    "query_counts": Fault(_put(conditions, "_is_on", _on_the_whole_page), _found("conditions")),
+    "contact_judged_once": Fault(
+        _put(fold, "_judged", lambda *_: fold.UNTOUCHED),
+        _found("candidate", "best_agent", "explained", "idle"),
+        week=42,
+    ),
     "no_summer_time": Fault(
         lambda: _with_other_spans(_around(hours, "_instant", _no_summer_time)),
         _found("deadline", "next_action"),
-        week=12,
+        week=17,
     ),
     "cases_without_end": Fault(_put(due, "resolution_due_ns", _never), _found("next_action")),
     "never_looks_again": Fault(
@@ -304,7 +330,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "never_wakes": Fault(_put(affairs, "_wakes", _no), _found("wake")),
     "one_team_only": Fault(_put(affairs, "_falls_back", _no), _found("fallback")),
-    "orphaned": Fault(_put(affairs, "is_orphaned", _no), _found("team_removed"), week=5),
+    "orphaned": Fault(_put(affairs, "is_orphaned", _no), _found("team_removed"), week=21),
     "deadlines_ignored": Fault(_put(affairs, "_judge_deadlines", _never), _found("deadline")),
     "nothing_handed_out": Fault(_put(rounds, "hand_out", _yes), _found("idle")),
     "waits_off_record": Fault(_put(rounds, "record_waiting", _yes), _found("limbo")),

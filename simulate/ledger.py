@@ -9,6 +9,7 @@ from typing import Any
 from shared import events as e
 from shared.ids import AccountId, AgentId, ContactId, ConversationId
 from simulate.books import Books, Kind
+from simulate.pages import CONDITIONS, attributes, fits
 from simulate.talks import NEVER, Person, Place, Talk
 
 SECOND_NS = 1_000_000_000
@@ -36,12 +37,14 @@ class Ledger:
         self.talks: dict[ConversationId, Talk] = {}
         self.people: dict[AgentId, Person] = {}
         self.merged: dict[ContactId, ContactId] = {}
+        self.attributes: dict[ContactId, dict[str, str]] = {}
         self.previous: dict[ContactId, AgentId] = {}
         self.seen: dict[str, bytes] = {}
         self.crossed: dict[int, bool] = {}
         self.lines: dict[Line, list[Place]] = {}
         self.touched: set[ConversationId] = set()
         self.deadlines: set[tuple[Any, ...]] = set()
+        self.position = 0
 
     def person(self, agent_id: AgentId) -> Person:
         """The agent's record."""
@@ -82,10 +85,27 @@ class Ledger:
     def kind_of(self, talk: Talk) -> Kind:
         """What matters for who may take it."""
         last = None if talk.inbox_id in self.books.inboxes else talk.team_id
-        labels = frozenset(talk.labels)
         return Kind(
-            talk.wanted, talk.asked_now, last, talk.inbox_id, talk.language, talk.channel, labels
+            talk.wanted,
+            talk.asked_now,
+            last,
+            talk.inbox_id,
+            talk.language,
+            talk.channel,
+            frozenset(talk.labels),
+            frozenset(talk.met),
         )
+
+    def attributes_of(self, contact_id: ContactId) -> dict[str, str]:
+        """What is known of whoever the contact is by now."""
+        return self.attributes.get(self.root_of(contact_id), {})
+
+    def meet(self, talk: Talk, position: int) -> None:
+        """Judge page and contact by the policy of now."""
+        known = self.attributes_of(talk.contact_id)
+        names = {rule.condition for rule in self.policy_of(talk).skill_rules} - {""}
+        talk.met = {name for name in names if fits(CONDITIONS[name], talk.page, known)}
+        talk.met_at = position
 
     def is_orphan(self, talk: Talk) -> bool:
         """Whether it stands in the queue of a team that was removed."""
@@ -94,6 +114,7 @@ class Ledger:
 
     def fold(self, event: e.Event, position: int, at_ns: int) -> None:
         """Take in one event."""
+        self.position = position
         if isinstance(event, e.AccountEvent):
             if self.books.configure(event):
                 self._line_up_again()
@@ -104,8 +125,14 @@ class Ledger:
                 self._heard(self.person(AgentId(event.recipient.id)), event.up_to, at_ns)
         elif isinstance(event, e.ContactMerged):
             self._merge(event)
+        elif isinstance(event, e.ContactCreated):
+            self.attributes.setdefault(event.contact_id, attributes(event.profile))
+        elif isinstance(event, e.ContactChanged):
+            self.attributes[event.contact_id] = attributes(event.profile)
         elif isinstance(event, e.ConversationStarted):
-            self.talks.setdefault(event.conversation_id, Talk(event))
+            if event.conversation_id not in self.talks:
+                started = self.talks[event.conversation_id] = Talk(event)
+                self.meet(started, position)
         else:
             talk = self.talks.get(getattr(event, "conversation_id", ConversationId("")))
             if talk is not None:
@@ -140,6 +167,8 @@ class Ledger:
                 self._assigned(talk, event, position, at_ns)
             case e.ConversationQueued():
                 self._queued(talk, event, position, at_ns)
+            case e.ConditionsJudged():
+                self.meet(talk, position)
             case e.NoteAdded() | e.Rated():
                 pass
             case e.DeadlineMissed():

@@ -14,12 +14,14 @@ from shared import events as e
 from shared.events import Author
 from shared.events.conversation import Priority
 from shared.events.presence import Availability
-from shared.ids import AccountId, AgentId, ContactId, ConversationId, DeviceId, MessageId
+from shared.ids import AccountId, AgentId, ConversationId, DeviceId, MessageId
 from simulate import inputs as i
+from simulate import pages
 from simulate.engine import Engine
 from simulate.ledger import SECOND_NS, Ledger
 from simulate.people import DAY_S, Firm, Worker, identifier
 from simulate.talks import Talk
+from simulate.visitors import Door, Visitors
 
 _STARTS_S = (
     1_799_971_200,  # 15 January 2027
@@ -62,7 +64,7 @@ class Life:
         self.slowness = dice.choice([0.0, 0.02, 0.2])
         self.trouble = dice.choice([0.003, 0.02, 0.06])
         self.sent: list[tuple[int, e.MessagePosted]] = []
-        self.contacts: dict[str, list[ContactId]] = {f.account_id: [] for f in self.firms}
+        self.visitors = Visitors(dice, self.firms)
         self.bad_inputs = 0
         self.holiday = dice.randrange(7)
         self.seen = 0
@@ -90,8 +92,7 @@ class Life:
         firm = self.dice.choice(self.firms)
         ledger = engine.ledgers[firm.account_id]
         self._attend(firm, engine)
-        found = self._happen(firm, ledger, engine.log.end)
-        return found or [i.Tell(self._arrival(firm)[0])]
+        return [i.Tell(event) for event in self._happen(firm, ledger, engine)]
 
     def observe(self, engine: Engine) -> None:
         """Agents see what they were given, as soon as they are given it."""
@@ -219,23 +220,26 @@ class Life:
             return []
         return [i.Hold(self.dice.choice(_PROCESSES[:2]), self.dice.choice([1, 1, 2]), "stored")]
 
-    def _happen(self, firm: Firm, ledger: Ledger, end: int) -> list[i.Input]:
-        dice = self.dice
+    def _happen(self, firm: Firm, ledger: Ledger, engine: Engine) -> list[e.Event]:
+        dice, end = self.dice, engine.log.end
         waiting = sum(map(len, ledger.lines.values()))
         if not ledger.talks or dice.random() < (0.2 if waiting < _MANY else 0.06):
-            return [i.Tell(event) for event in self._arrival(firm)]
+            return self._arrival(firm, ledger, engine.door)
         if dice.random() < 0.013:
-            return [i.Tell(firm.change())]
+            return [firm.change()]
         present = [w for w in firm.workers if ledger.person(w.agent_id).devices]
         if present and dice.random() < 0.8:
             worker = dice.choice(present)
             done = self._work(worker, ledger, end)
             if done is not None:
-                return [i.Tell(done)]
+                return [done]
         talk = self._some_talk(ledger)
-        if dice.random() < 0.1:
-            return [i.Tell(event) for event in self._merge(firm, talk)]
-        return [i.Tell(self._visit(firm, ledger, talk))]
+        chance = dice.random()
+        if chance < 0.1:
+            return self.visitors.merge(firm, talk)
+        if chance < 0.16:
+            return self.visitors.change(firm, ledger, engine.door, talk)
+        return [self._visit(firm, ledger, talk)]
 
     def _work(self, worker: Worker, ledger: Ledger, end: int) -> e.Event | None:
         dice = self.dice
@@ -272,52 +276,30 @@ class Life:
         recent = known[-60:] if self.dice.random() < 0.8 else known
         return ledger.talks[self.dice.choice(recent)]
 
-    def _arrival(self, firm: Firm) -> list[e.Event]:
+    def _arrival(self, firm: Firm, ledger: Ledger, door: Door) -> list[e.Event]:
         dice = self.dice
         self.count += 1
-        contact_id, events = self._contact(firm)
+        contact_id, created = self.visitors.somebody(firm, self.count)
+        known = (
+            pages.attributes(created[0].profile) if created else ledger.attributes_of(contact_id)
+        )
         visitor = Author(kind="visitor", id=contact_id)
         started = e.ConversationStarted(
             account_id=firm.account_id,
             conversation_id=ConversationId(identifier(0xE, self.count)),
-            inbox_id=dice.choice(firm.inboxes),
-            contact_id=contact_id,
             by=visitor,
             channel=dice.choice(["web", "web", "web", "mail"]),
             language=dice.choice(["", "", "zh", "de", "xx"]),
             priority=dice.choice(_PRIORITIES),
+            **self.visitors.begin(firm, door, contact_id, known),
         )
-        events.append(started)
         if dice.random() < 0.03:
-            return [*events, started]
-        return [*events, self._post(started.account_id, started.conversation_id, visitor)]
-
-    def _contact(self, firm: Firm) -> tuple[ContactId, list[e.Event]]:
-        """Somebody new, or somebody who comes again, perhaps under the name of before they said who they are."""
-        known = self.contacts[firm.account_id]
-        if known and self.dice.random() < 0.4:
-            return self.dice.choice(known[-15:]), []
-        contact_id = ContactId(identifier(0xC0, self.count))
-        known.append(contact_id)
-        return contact_id, [self._created(firm, contact_id)]
-
-    def _created(self, firm: Firm, contact_id: ContactId) -> e.Event:
-        return e.ContactCreated(
-            account_id=firm.account_id, contact_id=contact_id, inbox_id=firm.inboxes[0]
-        )
-
-    def _merge(self, firm: Firm, talk: Talk) -> list[e.Event]:
-        """An anonymous visitor says who they are; now and then a second time, as somebody else, or in a circle."""
-        dice = self.dice
-        known = self.contacts[firm.account_id]
-        into = ContactId(identifier(0xC1, firm.number * 100 + dice.randrange(12)))
-        if dice.random() < 0.1:
-            into = dice.choice(known)
-        created = [] if into in known else [self._created(firm, into)]
-        if created:
-            known.append(into)
-        merged = e.ContactMerged(account_id=firm.account_id, contact_id=talk.contact_id, into=into)
-        return [*created, merged]
+            return [*created, started, started]
+        return [
+            *created,
+            started,
+            self._post(started.account_id, started.conversation_id, visitor),
+        ]
 
     def _visit(self, firm: Firm, ledger: Ledger, talk: Talk) -> e.Event:
         dice = self.dice

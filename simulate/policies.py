@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 
+from shared import codec
 from shared import events as e
 from shared.ids import AccountId, PolicyId, TeamId
 from shared.policy.document import DAYS, FallbackTeam, Hours, Interval, SkillRule
+from simulate.pages import CONDITIONS
 
 _ZONES = (
     "Europe/Berlin",
@@ -65,7 +67,7 @@ def _refined(dice: random.Random, teams: list[TeamId]) -> dict[str, object]:
         for team_id in (*teams, TeamId("00000000-0000-7000-8000-00000000dead"))
     ]
     return {
-        "skill_rules": tuple(_rule(dice) for _ in range(dice.choice([0, 0, 1, 2]))),
+        "skill_rules": tuple(_rule(dice) for _ in range(dice.choice([0, 1, 1, 2, 3]))),
         "ageing_s": dice.choice([0, 0, 300, 7200]),
         "strategy": dice.choice(
             ["balanced", "balanced", "round_robin", "longest_idle", "longest_idle", "manual"]
@@ -88,10 +90,13 @@ def _hours(dice: random.Random) -> Hours:
 
 
 def _rule(dice: random.Random) -> SkillRule:
+    name = dice.choice(["", "", *CONDITIONS])
     return SkillRule(
         skill=dice.choice(["tax", "tax", "lang:zh"]),
         level=dice.randint(1, 4),
         language=dice.choice(["", "", "zh"]),
         channel=dice.choice(["", "", "mail"]),
-        label=dice.choice(["", "a", "a"]),
+        label=dice.choice(["", "a", "a"] if not name else ["", "", "", "a"]),
+        condition=name,
+        sealed=codec.to_json(CONDITIONS[name]) if name else b"",
     )

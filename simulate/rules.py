@@ -300,3 +300,11 @@ def arrives(ledger: Ledger, event: e.RoutingEvent) -> None:
             require(is_asked, "wish_once", "answered twice", (talk.id,))
         case _:
             pass
+
+
+def judged_rightly(ledger: Ledger, event: e.ConversationStarted | e.ConditionsJudged) -> None:
+    """What the gateway says that page and contact meet is what they meet."""
+    talk = ledger.talks[event.conversation_id]
+    is_first = isinstance(event, e.ConditionsJudged) or talk.met_at == ledger.position
+    is_so = not is_first or set(event.met) == talk.met
+    require(is_so, "conditions", lambda: f"told {event.met}, it is {talk.met}", (talk.id,))

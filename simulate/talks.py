@@ -15,7 +15,7 @@ class Talk:
     unanswered. `barred`: who is not asked again, from when on, and the receipt that lifts it. `opened`: since when
     the case is open. `asked`: fallback teams that were asked for the wait `asked_since`, of which the first
     `asked_past` had their chance before somebody wished for a team. `moved`, `moved_by`:
-    where a wish last moved it, and whose."""
+    where a wish last moved it, and whose. `met`: conditions that it meets, as judged at `met_at`."""
 
     def __init__(self, event: e.ConversationStarted) -> None:
         self.id = event.conversation_id
@@ -52,6 +52,9 @@ class Talk:
         self.barred_ns = 0
         self.barred_until = 0
         self.labels: set[str] = set()
+        self.page = event.page.decode()
+        self.met: set[str] = set()
+        self.met_at = 0
         self.known: tuple[tuple[Kind, str], Place] | None = None
 
     @property
