@@ -81,7 +81,8 @@ def _messages_are_complete(raw: bytes) -> bool:
 
 def _counts_are_right(raw: bytes) -> bool:
     counts = unpack(raw, Counts)
-    return counts.mine == stored.TALKS_EACH and counts.by_status["open"] == 200
+    are_open = sum(row.conversations for row in counts.rows if row.status == "open")
+    return sum(row.conversations for row in counts.mine) == stored.TALKS_EACH and are_open == 200
 
 
 def _list(**filters: object) -> Callable[[int, int], msgspec.Struct]:

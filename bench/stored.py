@@ -116,8 +116,9 @@ FROM (SELECT talk, talk >= %(over_talks)s AS is_live,
 """
 _REST = (
     (
-        f"INSERT INTO projection.conversation_counts SELECT {_A}, 0, count(*) FILTER (WHERE status = 'open'),"
-        " 0, 0, count(*) FILTER (WHERE status = 'resolved') FROM projection.conversations"
+        "INSERT INTO projection.conversation_tallies"
+        " SELECT account_id, inbox_id, '00000000-0000-0000-0000-000000000000', status,"
+        " agent_id IS NOT NULL, count(*), 0 FROM projection.conversations GROUP BY 1, 2, 3, 4, 5"
     ),
     "INSERT INTO projection.checkpoint (shard, position, epoch) VALUES (%(shard)s, %(total)s, 'bench')",
 )

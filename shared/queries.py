@@ -200,6 +200,8 @@ class ListConversations(ByAccount, frozen=True, kw_only=True):
     labels: tuple[str, ...] = ()
     channel: str = ""
     is_unread: bool = False
+    is_team_unread: bool = False
+    """Somebody waits, and no agent has read the newest."""
     since_ns: int = 0
     until_ns: int = 0
     order: Literal["updated", "waiting"] = "updated"
@@ -363,17 +365,31 @@ class Heads(_Struct, frozen=True, kw_only=True):
 
 
 class GetCounts(ByAccount, frozen=True, kw_only=True):
-    """`counts` → Counts, for the badges of a console and for tests."""
+    """`counts` → Counts, for the badges of a console. Without `among` the answer costs the same however many
+    conversations there are; with it those that the filters let through are counted, up to a limit."""
 
     viewer_id: str = ""
+    among: ListConversations | None = None
+
+
+class CountRow(_Struct, frozen=True, kw_only=True):
+    """How many conversations an inbox, a team (None: no team has them yet) and a status have; of them `unread`."""
+
+    inbox_id: InboxId
+    team_id: TeamId | None
+    status: Status
+    is_held: bool
+    conversations: int
+    unread: int
 
 
 class Counts(_Struct, frozen=True, kw_only=True):
-    """How many conversations are in each status; `unassigned` have nobody and wait."""
+    """`rows`: everybody's; unread means that somebody waits and no agent has read the newest. `mine`: those that the
+    viewer holds; unread means that the viewer has not read it. `is_cut`: there are more than were counted."""
 
-    by_status: dict[str, int] = {}
-    unassigned: int = 0
-    mine: int = 0
+    rows: tuple[CountRow, ...] = ()
+    mine: tuple[CountRow, ...] = ()
+    is_cut: bool = False
 
 
 class Answer(_Struct, frozen=True, kw_only=True):

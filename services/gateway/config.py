@@ -93,7 +93,9 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = 20
     catch_up_readers: Annotated[int, _whole(1, 1_000, "inboxes read at the same time")] = 16
     receipts_flush_s: Annotated[float, _seconds("how long receipts are collected")] = 0.2
-    changes_flush_s: Annotated[float, _seconds("how long list changes are collected")] = 1.0
+    changes_flush_s: Annotated[
+        float, _seconds("how often a large desk is told of list changes")
+    ] = 1.0
     beat_s: Annotated[float, _seconds("how often presence hears of the open connections")] = 5.0
     looks_again_s: Annotated[
         float, _seconds("how often gateways tell each other again who looks at which conversation")

@@ -298,6 +298,7 @@ class Delivery:
         if self._looking is not None:
             self._looking.missed(bucket.number, told.checkpoint)
         self._doubt_locks(bucket)
+        self._doubt_lists(bucket)
         for owner_id, head in told.result.heads.items():
             for session in self._registry.of_owner(owner_id):
                 if head > session.position:
@@ -313,6 +314,12 @@ class Delivery:
         for account_id in self._registry.accounts():
             if bucket_of(account_id) == bucket.number:
                 self._audience.primaries.ask(account_id, is_urgent=True)
+
+    def _doubt_lists(self, bucket: Bucket) -> None:
+        """The lost hint may have told that some changed, and nobody says it again."""
+        for account_id in self._registry.accounts():
+            if bucket_of(account_id) == bucket.number:
+                self._audience.lists.changed(account_id, "", bucket.to or 0)
 
     def _fall_behind(self, session: Session) -> None:
         if session.mode in ("live", "reading"):

@@ -244,6 +244,32 @@ class Conversations(_Out, frozen=True, kw_only=True):
     page: PageInfo
 
 
+class Count(_Out, frozen=True, kw_only=True):
+    """How many conversations, also in each status, and how many of them are unread."""
+
+    conversations: int
+    by_status: dict[Status, int]
+    unread: int
+
+
+class TeamCount(Count, frozen=True, kw_only=True):
+    """Those of one team; null: of no team, and no team has their inbox."""
+
+    team_id: str | None
+
+
+class ConversationCounts(_Out, frozen=True, kw_only=True):
+    """What the asker may see. Unread in `all`, `unassigned` and `teams`: somebody waits, and no agent has read the
+    newest. Unread in `mine`: somebody waits, and the asker has not read it; null for API keys, who hold none.
+    `is_cut`: more than 10,000 match the filters, or are mine, and were not counted further."""
+
+    all: Count
+    mine: Count | None
+    unassigned: Count
+    teams: list[TeamCount]
+    is_cut: bool
+
+
 class Messages(_Out, frozen=True, kw_only=True):
     """Messages in ascending `seq`. `more`: there are more in the direction asked."""
 

@@ -156,7 +156,8 @@ class Receipts(_Out, frozen=True, kw_only=True, tag="receipts"):
 
 
 class Changed(_Out, frozen=True, kw_only=True, tag="changed"):
-    """A list that is no inbox changed at `position`: fetch it again if you show it. For agents."""
+    """A list that is no inbox, or the counts beside it, changed at `position`: fetch it again if you show it. For agents.
+    `team_ids`: whose; none of them when it may be anybody's."""
 
     position: int
     team_ids: list[str]

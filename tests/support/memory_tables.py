@@ -17,6 +17,7 @@ from services.store.fold.state import (
     Owner,
     Primary,
     ReceiptKey,
+    Tally,
 )
 from shared.ids import AccountId, ConversationId, DeviceId, Position
 from shared.queries import ContactRow, Entry, MessageRow, NoteRow, ReceiptRow
@@ -37,6 +38,7 @@ class Tables:
         self.devices: dict[tuple[str, DeviceId], Position] = {}
         self.primaries: dict[Any, Primary] = {}
         self.quarantined: list[tuple[Position, str]] = []
+        self.tallies: dict[tuple[AccountId, Tally], tuple[int, int]] = {}
 
     def rows(self) -> dict[str, Any]:
         """Everything, for comparing."""
@@ -62,6 +64,10 @@ class Tables:
         self.devices.update({key: up_to for key, (_, up_to) in changes.devices.items()})
         self.primaries.update(changes.primaries)
         self.quarantined.extend((record.position, why) for record, why in changes.quarantined)
+        for tally, (more, unread) in changes.counts.items():
+            before = self.tallies.pop(tally, (0, 0))
+            if before[0] + more:
+                self.tallies[tally] = (before[0] + more, before[1] + unread)
 
     def load(self, state: State, needs: Needs) -> None:
         """Read what is needed; what the state holds already stays."""
@@ -128,6 +134,7 @@ def fold_batch(tables: Tables, state: State, records: list[Record]) -> Changes:
                 break
         for record in stretch:
             fold(state, changes, record)
+    changes.count()
     return changes
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -34,12 +34,14 @@ _STARTED_BY_US: Status = "replied"
 
 
 class ConversationsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Filters are and-ed. `view`: mine (agents' default without `agent`), unassigned, all. Times are RFC 3339.
-    `after` is the `next` of the page before."""
+    """Filters are and-ed. `view`: mine (agents' default without `agent`), unassigned, all. `unread`: by the asker;
+    `team_unread`: somebody waits and no agent has read the newest. Times are RFC 3339. `after` is the `next` of the
+    page before."""
 
     view: Literal["mine", "unassigned", "all"] | None = None
     status: Annotated[list[Status], msgspec.Meta(max_length=10)] = []
     unread: bool = False
+    team_unread: bool = False
     label: Annotated[list[str], msgspec.Meta(max_length=20)] = []
     team: str | None = None
     agent: str | None = None
@@ -77,17 +79,19 @@ def _question(call: Call[None, ConversationsQuery]) -> ListConversations:
         limit=query.limit,
     )
     if who.kind == "visitor":
-        if query.view or query.label or query.team or query.agent or query.inbox or query.contact:
+        hidden = (query.view, query.label, query.team, query.agent, query.inbox, query.contact)
+        if any(hidden) or query.team_unread:
             raise forbidden("visitors see their own conversations")
         return msgspec.structs.replace(wanted, contact_id=ContactId(who.id))
     wanted = msgspec.structs.replace(
         wanted,
+        is_team_unread=query.team_unread,
         labels=tuple(query.label),
         channel=query.channel,
-        team_id=_id(query.team, "?team"),
-        agent_id=_id(query.agent, "?agent"),
-        inbox_id=_id(query.inbox, "?inbox"),
-        contact_id=_id(query.contact, "?contact"),
+        team_id=id_of(query.team, "?team"),
+        agent_id=id_of(query.agent, "?agent"),
+        inbox_id=id_of(query.inbox, "?inbox"),
+        contact_id=id_of(query.contact, "?contact"),
     )
     return _viewed(call, wanted, who)
 
@@ -123,7 +127,8 @@ def _viewed(
     )
 
 
-def _id(text: str | None, pointer: str) -> object:
+def id_of(text: str | None, pointer: str) -> Any:
+    """An id of a query, or none."""
     if text is None:
         return None
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
@@ -72,7 +72,7 @@ class Registry:
         """Accounts of which an agent is connected."""
         return tuple(self._agents)
 
-    def agents_of(self, account_id: AccountId) -> Iterable[Session]:
+    def agents_of(self, account_id: AccountId) -> tuple[Session, ...]:
         """The agents' sessions of an account."""
         return tuple(self._agents.get(account_id, ()))
 

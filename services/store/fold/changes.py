@@ -17,8 +17,8 @@ from services.store.fold.state import (
     Primary,
     ReceiptKey,
     State,
+    Tally,
 )
-from shared.conversation import Status
 from shared.ids import AccountId, DeviceId, Position
 from shared.queries import ContactRow, Entry, MessageRow, NoteRow, ReceiptRow
 
@@ -41,8 +41,8 @@ class Changes:
         self.devices: dict[tuple[str, DeviceId], tuple[AccountId, Position]] = {}
         self.primaries: dict[AgentKey, Primary] = {}
         self.lists: dict[AccountId, set[str]] = {}
-        self.counts: dict[AccountId, dict[Status, int]] = {}
-        """By how many conversations of an account each status grew; see `count`."""
+        self.counts: dict[tuple[AccountId, Tally], tuple[int, int]] = {}
+        """By how many conversations, and unread ones, each tally grew; see `count`."""
         self.quarantined: list[tuple[Record, str]] = []
         self.crowded: set[str] = set()
         """Inboxes that hold more unacknowledged entries in memory than they need to."""
@@ -55,17 +55,24 @@ class Changes:
         teams.add(folded.state.team_id or "")
 
     def count(self) -> None:
-        """Once, when all of the batch is folded: what became of the statuses of the conversations it touched. Only the
-        sum over batches shows in the tables, so it is the same for any split of the log."""
+        """Once, when all of the batch is folded: where the conversations it touched are counted now. Only the sum over
+        batches shows in the tables, so it is the same for any split of the log. Who shows a list that a conversation
+        left or joined, or how much of it is unread, is told."""
         for (account_id, _), folded in self.conversations.items():
-            status = folded.state.status
-            if status == folded.counted:
+            before, now = folded.counted, folded.tally
+            if now == before:
                 continue
-            grown = self.counts.setdefault(account_id, {})
-            grown[status] = grown.get(status, 0) + 1
-            if folded.counted is not None:
-                grown[folded.counted] = grown.get(folded.counted, 0) - 1
-            folded.counted = status
+            folded.counted = now
+            self._grow(account_id, now, 1)
+            if before is not None:
+                self._grow(account_id, before, -1)
+
+    def _grow(self, account_id: AccountId, counted: tuple[Tally, bool], by: int) -> None:
+        tally, is_unread = counted
+        conversations, unread = self.counts.get((account_id, tally), (0, 0))
+        grown = (conversations + by, unread + by if is_unread else unread)
+        self.counts[account_id, tally] = grown
+        self.lists.setdefault(account_id, set()).add(tally[1] or "")
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):

@@ -75,5 +75,14 @@ def _advance(
         position=step.record.position,
     )
     step.state.receipts[key] = step.changes.receipts[key] = row
-    owners = (folded.state.contact_id, folded.state.agent_id)
-    step.changes.receipt_owners[key] = tuple(x for x in owners if x is not None)
+    owners = {folded.state.contact_id, folded.state.agent_id, recipient.id}
+    if recipient.kind == "agent":
+        _read_by_desk(step.changes, folded, after[1])
+    step.changes.receipt_owners[key] = tuple(sorted(x for x in owners if x is not None))
+
+
+def _read_by_desk(changes: Changes, folded: Folded, up_to: Position) -> None:
+    """Whoever of the desk reads it has read it for their team: it is unread for nobody's list any more."""
+    if up_to > folded.desk_read:
+        folded.desk_read = up_to
+        changes.conversations[folded.key] = folded

@@ -12,9 +12,11 @@ from shared.ids import (
     ContactId,
     ConversationId,
     DeviceId,
+    InboxId,
     MessageId,
     NoteId,
     Position,
+    TeamId,
 )
 from shared.queries import ContactRow, ConversationRow, MessageRow, ReceiptRow
 
@@ -25,10 +27,13 @@ ContactKey = tuple[AccountId, ContactId]
 ReceiptKey = tuple[AccountId, ConversationId, str]
 HoldingKey = tuple[str, ConversationId]
 AgentKey = tuple[AccountId, AgentId]
+Tally = tuple[InboxId, TeamId | None, Status, bool]
+"""What conversations are counted by: inbox, team, status, and whether an agent holds them."""
 
 
 class Folded(msgspec.Struct, kw_only=True):
-    """A conversation with what only the store counts. `unanswered_ns` are the log times of `state.unanswered`."""
+    """A conversation with what only the store counts. `unanswered_ns` are the log times of `state.unanswered`,
+    `desk_read` how far any agent has read."""
 
     state: Conversation
     last_seq: int = 0
@@ -36,12 +41,21 @@ class Folded(msgspec.Struct, kw_only=True):
     created_ns: int = 0
     updated_ns: int = 0
     unanswered_ns: tuple[int, ...] = ()
-    counted: Status | None = None
-    """The status under which the account's counts have it, or will when what is folded so far is committed."""
+    desk_read: Position = 0
+    counted: tuple[Tally, bool] | None = None
+    """Where the account's counts have it, and whether as unread, or will when what is folded so far is committed."""
 
     @property
     def key(self) -> ConversationKey:
         return self.state.account_id, self.state.conversation_id
+
+    @property
+    def tally(self) -> tuple[Tally, bool]:
+        """Where it is to be counted, and whether it is unread: somebody waits, and no agent has read the newest."""
+        state = self.state
+        waits = state.phase == "active" and state.unanswered
+        is_unread = bool(waits) and state.unanswered[-1] > self.desk_read
+        return (state.inbox_id, state.team_id, state.status, state.agent_id is not None), is_unread
 
 
 class Owner(msgspec.Struct, kw_only=True):

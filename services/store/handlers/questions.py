@@ -13,7 +13,7 @@ import psycopg
 from services.store import metrics
 from services.store.config import Config
 from services.store.handlers.progress import Progress
-from services.store.tables import conversations, inbox, messages
+from services.store.tables import conversations, counts, inbox, messages
 from shared.bus import Bus, CoreMessage, Subscription, stream_state
 from shared.codec import pack, unpack
 from shared.crashpoints import crashpoint
@@ -49,7 +49,7 @@ _KINDS: dict[str, tuple[type[msgspec.Struct], Ask]] = {
     "received": (FindReceived, messages.find_received),
     "inbox": (ReadInbox, inbox.read_inbox),
     "heads": (ReadHeads, inbox.read_heads),
-    "counts": (GetCounts, conversations.get_counts),
+    "counts": (GetCounts, counts.get_counts),
 }
 _WAITING_PER_CONNECTION = 32
 

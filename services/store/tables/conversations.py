@@ -1,8 +1,8 @@
-"""Questions about conversations: one, a list, how many, and what somebody has not read of them."""
+"""Questions about conversations: one, a list, and what somebody has not read of them."""
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
@@ -16,16 +16,13 @@ from services.store.tables.read import (
     message,
     receipt,
 )
-from shared.conversation import Status
 from shared.database import Connection
 from shared.errors import Rejected
 from shared.ids import AccountId, canonical
 from shared.queries import (
     ConversationPage,
     ConversationRow,
-    Counts,
     GetConversation,
-    GetCounts,
     ListConversations,
 )
 
@@ -49,8 +46,14 @@ _UNREAD = """
                                  WHEN c.agent_id = %(holder)s::uuid THEN '{visitor}'::text[] END)
 """
 
+# Somebody waits, and nobody of the desk has read the newest of it: as the fold counts it. The first test is the index.
+TEAM_UNREAD = (
+    "(c.waiting_since > 0 AND c.phase = 'active'"
+    " AND c.unanswered[cardinality(c.unanswered)] > c.desk_read)"
+)
 
-def _holder(viewer_id: str) -> str | None:
+
+def holder(viewer_id: str) -> str | None:
     """Whose conversations and inbox they may be: people have UUIDs, an API key has none and holds nothing."""
     try:
         return canonical(viewer_id)
@@ -68,7 +71,7 @@ async def get_conversation(
         {
             "account": question.account_id,
             "viewer": question.viewer_id,
-            "holder": _holder(question.viewer_id),
+            "holder": holder(question.viewer_id),
             "conversation": question.conversation_id,
         },
     )
@@ -88,7 +91,7 @@ async def list_conversations(
 ) -> ConversationPage:
     """A page of conversations by filters, last change first or longest wait first."""
     limit = min(max(question.limit, 1), _MOST_ROWS)
-    where, parameters = await _filters(connection, question)
+    where, parameters = await filters(connection, question)
     column = "c.version" if question.order == "updated" else "c.waiting_since"
     is_falling = question.order == "updated"
     if question.after:
@@ -124,9 +127,10 @@ _OPEN_TO_VIEWER = (
 )
 
 
-async def _filters(
+async def filters(
     connection: Connection, question: ListConversations
 ) -> tuple[list[str], dict[str, Any]]:
+    """The conditions on `conversations c` and their parameters."""
     contact_id = question.contact_id
     if contact_id is not None:
         contact_id = await root_contact(connection, question.account_id, contact_id)
@@ -160,13 +164,15 @@ async def _filters(
         where.append(_OPEN_TO_VIEWER)
     if question.is_unread:
         where.append(f"({_UNREAD}) > 0")
+    if question.is_team_unread:
+        where.append(TEAM_UNREAD)
     if question.order == "waiting":
         where.append("c.waiting_since > 0")
     parameters = {
         **values,
         "account": question.account_id,
         "viewer": question.viewer_id,
-        "holder": _holder(question.viewer_id),
+        "holder": holder(question.viewer_id),
         "teams": list(question.teams or ()),
         "foreign_inboxes": list(question.foreign_inboxes),
     }
@@ -219,22 +225,3 @@ HEAD_AND_UNREAD = (
     "  WHERE c.account_id = %(account)s"
     "  AND (c.contact_id = %(holder)s::uuid OR c.agent_id = %(holder)s::uuid))"
 ).encode()
-
-
-async def get_counts(connection: Connection, question: GetCounts) -> Counts:
-    """How many conversations are in each status; none of a status that no conversation is in."""
-    found = await connection.execute(_COUNTS, [question.account_id])
-    held = await connection.execute(
-        "SELECT count(*) FROM conversations WHERE account_id = %s AND agent_id = %s",
-        [question.account_id, _holder(question.viewer_id)],
-    )
-    counted = await found.fetchone() or (0,) * len(_STATUSES)
-    by_status: dict[str, int] = {
-        status: number for status, number in zip(_STATUSES, counted, strict=True) if number
-    }
-    mine: int = (await held.fetchall())[0][0]
-    return Counts(by_status=by_status, unassigned=by_status.get("queued", 0), mine=mine)
-
-
-_STATUSES: tuple[Status, ...] = get_args(Status)
-_COUNTS = f"SELECT {', '.join(_STATUSES)} FROM conversation_counts WHERE account_id = %s".encode()

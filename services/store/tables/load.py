@@ -18,7 +18,8 @@ _FOLDED = (
     "c.account_id, c.conversation_id, c.inbox_id, c.contact_id, c.channel, c.language, c.priority,"
     " c.phase, c.team_id, c.agent_id, c.previous_agent_id, c.last_answer_agent_id, c.started,"
     " c.assigned, c.snoozed_until_ns, c.last_message, c.last_entry, c.last_answer, c.rating,"
-    " c.labels, c.unanswered, c.last_seq, c.version, c.created_ns, c.updated_ns, c.unanswered_ns"
+    " c.labels, c.unanswered, c.last_seq, c.version, c.created_ns, c.updated_ns, c.unanswered_ns,"
+    " c.desk_read"
 )
 Row = tuple[Any, ...]
 
@@ -126,7 +127,7 @@ _RECENTS = (
 def _take_conversation(state: State, row: Row) -> None:
     if (row[0], row[1]) in state.conversations:
         return
-    *fields, last_seq, version, created_ns, updated_ns, unanswered_ns = row
+    *fields, last_seq, version, created_ns, updated_ns, unanswered_ns, desk_read = row
     names = _CONVERSATION_FIELDS
     values = dict(zip(names, fields, strict=True))
     values["labels"] = tuple(values["labels"])
@@ -138,8 +139,9 @@ def _take_conversation(state: State, row: Row) -> None:
         created_ns=created_ns,
         updated_ns=updated_ns,
         unanswered_ns=tuple(unanswered_ns),
+        desk_read=desk_read,
     )
-    folded.counted = folded.state.status
+    folded.counted = folded.tally
     state.add_conversation(folded)
 
 

@@ -190,10 +190,10 @@ def entries(found: Sequence[tuple[AccountId, Entry]]) -> bytes:
 CONVERSATIONS = (
     "account_id, conversation_id, inbox_id, contact_id, started, assigned, snoozed_until_ns,"
     " waiting_since, last_message, last_entry, last_answer, rating, last_seq, version, created_ns,"
-    " updated_ns, channel, language, priority, status, phase, team_id, agent_id,"
+    " updated_ns, desk_read, channel, language, priority, status, phase, team_id, agent_id,"
     " previous_agent_id, last_answer_agent_id, labels, unanswered, unanswered_ns"
 )
-_CONVERSATION_NUMBERS = struct.Struct(">" + "iq" * 12).pack
+_CONVERSATION_NUMBERS = struct.Struct(">" + "iq" * 13).pack
 
 
 def conversations(found: Sequence[Folded]) -> bytes:
@@ -201,7 +201,7 @@ def conversations(found: Sequence[Folded]) -> bytes:
     for folded in found:
         x = folded.state
         encoded += (
-            b"\0\x1c",
+            b"\0\x1d",
             _pair(x.account_id, x.conversation_id),
             _pair(x.inbox_id, x.contact_id),
             _conversation_numbers(folded),
@@ -228,7 +228,7 @@ def _conversation_numbers(folded: Folded) -> bytes:
     return _CONVERSATION_NUMBERS(
         8, x.started, 8, x.assigned, 8, x.snoozed_until_ns, 8, x.waiting_since, 8, x.last_message,
         8, x.last_entry, 8, x.last_answer, 8, x.rating, 8, folded.last_seq, 8, folded.version,
-        8, folded.created_ns, 8, folded.updated_ns,
+        8, folded.created_ns, 8, folded.updated_ns, 8, folded.desk_read,
     )
     # fmt: on
 

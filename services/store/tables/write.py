@@ -7,16 +7,16 @@ version anyway, and COPY is the cheaper way to write it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
 from services.store.fold import Changes, Record
+from services.store.fold.state import Tally
 from services.store.tables import rows
 from services.store.tables.copying import SIGNATURE, TRAILER
 from services.store.tables.parameters import UuidArray
 from shared.bus import Delivery
-from shared.conversation import Status
 from shared.database import Connection
 from shared.ids import AccountId
 from shared.queries import MessageRow
@@ -206,21 +206,39 @@ async def write_edits(connection: Connection, edited: Iterable[MessageRow]) -> N
         )
 
 
-_STATUSES: tuple[Status, ...] = get_args(Status)
+_NO_TEAM = "00000000-0000-0000-0000-000000000000"
 _COUNTS = (
-    f"INSERT INTO conversation_counts AS c (account_id, {', '.join(_STATUSES)})"
-    f" VALUES (%s, {', '.join(['%s'] * len(_STATUSES))}) ON CONFLICT (account_id) DO UPDATE SET "
-    + ", ".join([f"{status} = c.{status} + excluded.{status}" for status in _STATUSES])
-).encode()
+    b"INSERT INTO conversation_tallies AS t"
+    b" (account_id, inbox_id, team_id, status, is_held, conversations, unread)"
+    b" SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::bool[], %s::bigint[], %s::bigint[])"
+    b" ON CONFLICT (account_id, inbox_id, team_id, status, is_held) DO UPDATE"
+    b" SET conversations = t.conversations + excluded.conversations, unread = t.unread + excluded.unread"
+)
+# A row that counts nothing is not there: batches of another size would not have made it.
+_EMPTY = (
+    b"DELETE FROM conversation_tallies t USING unnest(%s::uuid[], %s::uuid[]) AS k(account_id, inbox_id)"
+    b" WHERE t.account_id = k.account_id AND t.inbox_id = k.inbox_id AND t.conversations = 0"
+)
 
 
 async def write_counts(
-    connection: Connection, counts: Mapping[AccountId, Mapping[Status, int]]
+    connection: Connection, counts: Mapping[tuple[AccountId, Tally], tuple[int, int]]
 ) -> None:
-    """By how many the conversations of an account in each status became more or fewer."""
-    for account_id, grown in counts.items():
-        numbers = [grown.get(status, 0) for status in _STATUSES]
-        await connection.execute(_COUNTS, [account_id, *numbers])
+    """By how many the conversations of each tally became more or fewer."""
+    grown = [(*key, *numbers) for key, numbers in counts.items() if numbers != (0, 0)]
+    if not grown:
+        return
+    accounts = UuidArray([account_id for account_id, *_ in grown])
+    inboxes = UuidArray([tally[0] for _, tally, *_ in grown])
+    teams = UuidArray([tally[1] or _NO_TEAM for _, tally, *_ in grown])
+    statuses = [tally[2] for _, tally, *_ in grown]
+    are_held = [tally[3] for _, tally, *_ in grown]
+    more = [number for _, _, number, _ in grown]
+    unread = [number for *_, number in grown]
+    values = [accounts, inboxes, teams, statuses, are_held, more, unread]
+    await connection.execute(_COUNTS, values)
+    if any(number < 0 for number in more):
+        await connection.execute(_EMPTY, [accounts, inboxes])
 
 
 async def make_partitions(connection: Connection, at_ns: Iterable[int]) -> None:

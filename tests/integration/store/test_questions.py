@@ -306,9 +306,48 @@ async def test_lists_page_by_cursor_and_filter(log: TestLog, asker: Asker) -> No
     assert await every(statuses=("open",), viewer_id=ANN, is_unread=True) == ids("w1")
     assert await every(labels=("nothing",)) == []
     counts = await asker.ask("counts", q.GetCounts(account_id=ACCOUNT, viewer_id=ANN), q.Counts)
-    assert counts == q.Counts(
-        by_status={"open": 1, "queued": 6, "replied": 1}, unassigned=6, mine=1
-    )
+    rows = {x.status: (x.conversations, x.unread, x.is_held) for x in counts.rows}
+    assert rows == {"queued": (6, 6, False), "open": (1, 1, True), "replied": (1, 0, False)}
+    assert [(x.status, x.conversations, x.unread) for x in counts.mine] == [("open", 1, 1)]
+    assert await every(is_team_unread=True) == ids("w2", "w1", "w6", "w5", "w4", "w3", "w0")
+
+
+@pytest.mark.usefixtures("store")
+async def test_unread_is_counted_for_the_team_and_for_the_one_who_asks(
+    log: TestLog, asker: Asker
+) -> None:
+    """Whoever of the desk reads clears it for the team, an answer clears it for everybody, and a new message makes it
+    unread again; counting what filters let through finds the same, and what counts nothing is not there."""
+    position = (await log.append("message", posted("v", "m0")))[0]
+    position = (await log.append("routing", assigned("v", "ann")))[0]
+
+    async def unread(viewer: str, at_least: int) -> tuple[int, int]:
+        among = q.ListConversations(account_id=ACCOUNT, channel="web")
+        found = set()
+        for question in (
+            q.GetCounts(account_id=ACCOUNT, viewer_id=viewer, at_least=at_least),
+            q.GetCounts(account_id=ACCOUNT, viewer_id=viewer, at_least=at_least, among=among),
+        ):
+            counts = await asker.ask("counts", question, q.Counts)
+            assert sum(row.conversations for row in counts.rows) == 1
+            assert not counts.is_cut
+            found.add(
+                (sum(row.unread for row in counts.rows), sum(row.unread for row in counts.mine))
+            )
+        assert len(found) == 1
+        return found.pop()
+
+    assert await unread(ANN, position) == (1, 1)
+    position = (await log.append("receipt", read_by(staff("bob"), "v", position)))[0]
+    assert await unread(ANN, position) == (0, 1)
+    assert await unread(BOB, position) == (0, 0)
+    position = (await log.append("receipt", read_by(staff("ann"), "v", position)))[0]
+    assert await unread(ANN, position) == (0, 0)
+    position = (await log.append("message", posted("v", "m1")))[0]
+    assert await unread(ANN, position) == (1, 1)
+    answer = posted("v", "m2", author=staff("ann"), seen=position)
+    position = (await log.append("message", answer))[0]
+    assert await unread(ANN, position) == (0, 0)
 
 
 @pytest.mark.usefixtures("store")

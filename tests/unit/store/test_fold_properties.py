@@ -112,6 +112,31 @@ def test_an_agent_is_given_every_message_once(records: list[Record]) -> None:
             assert found == list(range(1, folded.last_seq + 1))
 
 
+@settings(max_examples=80, deadline=None)
+@given(logs, _cuts)
+def test_counts_are_what_counting_finds(records: list[Record], cuts: list[tuple[int, str]]) -> None:
+    """However it was batched, the tallies are those of the conversations, and who waits unread by any agent is unread."""
+    tables = _fold_cut(records, cuts)
+    counted: dict[object, tuple[int, int]] = {}
+    for folded in tables.conversations.values():
+        state = folded.state
+        of_desk = [
+            receipt.read
+            for receipt in tables.receipts.values()
+            if receipt.recipient.kind == "agent"
+            and (receipt.account_id, receipt.conversation_id) == folded.key
+        ]
+        waits = state.unanswered and state.phase == "active"
+        is_unread = waits and state.unanswered[-1] > max(of_desk, default=0)
+        key = (
+            state.account_id,
+            (state.inbox_id, state.team_id, state.status, state.agent_id is not None),
+        )
+        number, unread = counted.get(key, (0, 0))
+        counted[key] = (number + 1, unread + bool(is_unread))
+    assert tables.tallies == counted
+
+
 def _is_start_of(account_id: AccountId, found: Record) -> bool:
     event = found.event
     return isinstance(event, e.ConversationStarted) and event.account_id == account_id

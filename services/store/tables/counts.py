@@ -1,0 +1,76 @@
+"""How many conversations there are, by what lists show: read from tallies, or counted among those that filters let
+through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.store.tables.conversations import TEAM_UNREAD, filters, holder
+from services.store.tables.read import Row
+from shared.database import Connection
+from shared.queries import CountRow, Counts, GetCounts
+
+MOST_COUNTED = 10_000
+"""Of what filters let through. Twenty milliseconds; a badge that shows more than this says "more"."""
+
+_TALLIES = (
+    b"SELECT inbox_id, nullif(team_id, '00000000-0000-0000-0000-000000000000'), status, is_held,"
+    b" conversations, unread FROM conversation_tallies WHERE account_id = %s ORDER BY 1, 2, 3, 4"
+)
+_MY_UNREAD = (
+    "(c.waiting_since > 0 AND c.phase = 'active' AND c.unanswered[cardinality(c.unanswered)] >"
+    " coalesce((SELECT r.read FROM receipts r WHERE r.account_id = c.account_id"
+    " AND r.conversation_id = c.conversation_id AND r.recipient_id = %(viewer)s), 0))"
+)
+
+
+async def get_counts(connection: Connection, question: GetCounts) -> Counts:
+    """How many; no row of what no conversation is in."""
+    if question.among is None:
+        found = await connection.execute(_TALLIES, [question.account_id])
+        rows = tuple([_row(row) for row in await found.fetchall()])
+        where: list[str] = []
+        parameters = _viewer(question)
+    else:
+        where, parameters = await filters(connection, question.among)
+        parameters |= _viewer(question)
+        rows = await _grouped(connection, where, parameters, unread=TEAM_UNREAD)
+    where = [*where, "c.agent_id = %(holder)s::uuid"]
+    mine = await _grouped(connection, where, parameters, unread=_MY_UNREAD)
+    is_cut = any(
+        sum(row.conversations for row in counted) > MOST_COUNTED
+        for counted in ((rows, mine) if question.among is not None else (mine,))
+    )
+    return Counts(rows=rows, mine=mine, is_cut=is_cut)
+
+
+def _viewer(question: GetCounts) -> dict[str, Any]:
+    return {
+        "account": question.account_id,
+        "viewer": question.viewer_id,
+        "holder": holder(question.viewer_id),
+    }
+
+
+async def _grouped(
+    connection: Connection, where: list[str], parameters: dict[str, Any], *, unread: str
+) -> tuple[CountRow, ...]:
+    statement = (
+        "SELECT c.inbox_id, c.team_id, c.status, c.agent_id IS NOT NULL, count(*),"
+        f" count(*) FILTER (WHERE {unread}) FROM (SELECT * FROM conversations c"
+        f"  WHERE c.account_id = %(account)s AND {' AND '.join(where)} LIMIT {MOST_COUNTED + 1}) c"
+        " GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
+    )
+    found = await connection.execute(statement.encode(), parameters)
+    return tuple([_row(row) for row in await found.fetchall()])
+
+
+def _row(row: Row) -> CountRow:
+    return CountRow(
+        inbox_id=row[0],
+        team_id=row[1],
+        status=row[2],
+        is_held=row[3],
+        conversations=row[4],
+        unread=row[5],
+    )
