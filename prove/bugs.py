@@ -186,6 +186,7 @@ BUGS = (
     ),
     Bug(name="cursor_trusted", what="a consumer never doubted", faults=_LOG),
     Bug(name="unknown_is_no", what="'not stored' where nobody knows", faults=_UNANSWERED),
+    Bug(name="foreign_account", what="a conversation of another account is open", faults=_CALM),
     Bug(name="push_without_seq", what="messages shown without number", faults=_CALM),
     Bug(name="left_not_told", what="nobody is told what they lost", faults=_CALM + _ROUTING),
     Bug(name="readable_fingerprint", what="a fingerprint that tells the text", faults=_CALM),

@@ -89,9 +89,9 @@ class Campaign:
         self._log: list[LogEntry] = []
         self._dark: list[tuple[float, float]] = []
         self._result = Result(seed=settings.seed)
-        place = Place(gateways=tuple(site.gateways), inbox_key=site.inbox_key)
+        houses = [Place(gateways=tuple(site.gateways), house=email) for email in site.houses]
         self.crowd = Crowd(
-            place, seed=settings.seed, visitors=settings.visitors, agents=settings.agents
+            houses, seed=settings.seed, visitors=settings.visitors, agents=settings.agents
         )
 
     def run(self, faults: Iterator[Fault]) -> Result:
@@ -115,6 +115,8 @@ class Campaign:
             result.findings.add("ended", text)
         for text in self._site.tracebacks():
             result.findings.add("fault of ours", text)
+        for text in self._site.disclosed():
+            result.findings.add("readable", text)
         return result
 
     def _is_decided(self) -> bool:

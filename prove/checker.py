@@ -47,6 +47,7 @@ PROMISES = (
     "out of order",
     "gap on the wire",
     "invented",
+    "foreign",
     "refused yet stored",
     "turned away",
     "unknown",
@@ -180,6 +181,8 @@ def _stored(findings: Findings, diary: Diary, folded: Folded, tables: Tables) ->
 def _shown(findings: Findings, diary: Diary, folded: Folded, screens: Sequence[Screen]) -> None:
     for text in missing(diary, folded, screens):
         findings.add("not shown", text)
+    for text in diary.pried:
+        findings.add("foreign", text)
     for screen in diary.screens:
         if screen.gaps:
             findings.add("gap on the wire", f"{screen.name}: {screen.gaps}")
@@ -188,6 +191,8 @@ def _shown(findings: Findings, diary: Diary, folded: Folded, screens: Sequence[S
         seen: dict[str, int] = {}
         for shown in screen.shown:
             said = diary.said.get(shown.message_id)
+            if said is not None and said.house != screen.house:
+                findings.add("foreign", f"{screen.name}: {shown.message_id}")
             if said is None or said.text != shown.text or said.sender != shown.author:
                 findings.add("invented", f"{screen.name}: {shown.message_id}")
             # An application that starts again gets what it may not have noted before it went; never within a life.

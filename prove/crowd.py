@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from itertools import pairwise
 from typing import Any, TypeVar
+
+import msgspec
 
 from nightdesk_client import NightdeskClientError, Staff
 from prove.deaf import DeafDevice
 from prove.diary import Diary, now_s
 from prove.office import Office
 from prove.people import AgentPerson, Hours, Person, Place, VisitorPerson
+from prove.prying import pry
 
 T = TypeVar("T")
 
-_EMAIL = "lin@demo.example"
 _PASSWORD = "nightdesk-demo"
+_NEIGHBOURS = (2, 1)
+"""Visitors and agents of the second account."""
 _CALL_S = 120.0
 _SETTLED = 2
 # Short, so that a dispatcher which judges when it must not is found out within a fault.
@@ -25,11 +29,11 @@ LEASE_S = 12
 
 
 class Crowd:
-    """`open`, then `begin` and `silence` in turn, `finish` before anything is judged, `close`."""
+    """People of two accounts, the second of which pries. `open`, then `begin` and `silence` in turn, `finish` before anything is judged, `close`."""
 
-    def __init__(self, place: Place, *, seed: int, visitors: int, agents: int) -> None:
+    def __init__(self, houses: Sequence[Place], *, seed: int, visitors: int, agents: int) -> None:
         self.diary = Diary()
-        self._place = place
+        self._houses = houses
         self._seed = seed
         self._counts = (visitors, agents)
         self._hours = Hours()
@@ -108,21 +112,59 @@ class Crowd:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=_CALL_S)
 
     async def _arrive(self) -> None:
-        visitors, agents = self._counts
-        async with Staff.sign_in(self._place.gateways[0], _EMAIL, _PASSWORD) as admin:
-            made = [
-                await admin.account.create_agent(
+        for house, (visitors, agents) in zip(
+            self._houses, (self._counts, _NEIGHBOURS), strict=True
+        ):
+            await self._move_in(house, visitors=visitors, agents=agents)
+        for visitor in self._visitors:
+            self._start(visitor.write(pause_s=0.6), "writing")
+        moving = [x for x in self.people if not isinstance(x, VisitorPerson) or not x.is_settled]
+        for person in moving:
+            for number, device in enumerate(person.devices):
+                self._start(person.wander(device, is_steady=number == 0), "wandering")
+
+    async def _move_in(self, house: Place, *, visitors: int, agents: int) -> None:
+        """The agents and visitors of one account arrive and get going."""
+        place, names = await self._furnish(house, agents)
+        hired = [await self._hire(place, email, agent_id) for email, agent_id in names.items()]
+        for agent in hired:
+            agent.colleagues = lambda: [x.id for x in hired]
+            self._start(agent.chores(), "chores")
+            if len(hired) > 1:
+                self._start(agent.pass_on(), "passing on")
+        for number in range(visitors):
+            visitor = VisitorPerson(
+                self.diary, place, self._hours, seed=f"{self._seed} {place.house} {number}"
+            )
+            visitor.is_settled = number < _SETTLED
+            await visitor.arrive(devices=1 if visitor.is_settled else 1 + number % 2)
+            self._visitors.append(visitor)
+        office = Office(place, self._hours, email=place.house, password=_PASSWORD)
+        self._start(office.work(), "office")
+        if house is self._houses[-1]:
+            head = await self._hire(place, place.house, place.head)
+            for person in (head, *hired, *self._visitors[-visitors:]):
+                self._start(pry(person, self.diary, self._hours, house=place.house), "prying")
+
+    async def _furnish(self, house: Place, agents: int) -> tuple[Place, dict[str, str]]:
+        """A team with its policy and inbox; the agents' ids by address."""
+        name = house.house.partition("@")[2].partition(".")[0]
+        async with Staff.sign_in(house.gateways[0], house.house, _PASSWORD) as admin:
+            me = await admin.account.me()
+            found = {}
+            for number in range(agents):
+                email = f"prove-{number}@{name}.prove.example"
+                made = await admin.account.create_agent(
                     key=f"prove-{number}",
                     name=f"Prove {number}",
-                    email=f"prove-{number}@prove.example",
+                    email=email,
                     password=_PASSWORD,
                     role="agent",
                     capacity=500,
                     skills={"lang:en": 3, "lang:zh": 3},
                 )
-                for number in range(agents)
-            ]
-            members = {agent.agent_id: 0 for agent in made}
+                found[email] = made.agent_id
+            members = dict.fromkeys(found.values(), 0)
             team = await admin.account.create_team(key="prove-team", name="Prove", members=members)
             policy = await admin.account.create_policy(
                 key="prove-policy", name="Prove", assignment_lease_s=LEASE_S
@@ -134,39 +176,13 @@ class Crowd:
                 team_id=team.team_id,
                 policy_id=policy.policy_id,
             )
-        self._place = Place(gateways=self._place.gateways, inbox_key=inbox.inbox_key)
-        for number, agent in enumerate(made):
-            person = AgentPerson(
-                self.diary,
-                self._place,
-                self._hours,
-                email=f"prove-{number}@prove.example",
-                password=_PASSWORD,
-            )
-            person.colleagues = lambda: [x.id for x in self._agents]
-            await person.sign_in(agent.agent_id)
-            self._agents.append(person)
-        for number in range(visitors):
-            visitor = VisitorPerson(
-                self.diary, self._place, self._hours, seed=f"{self._seed} {number}"
-            )
-            visitor.is_settled = number < _SETTLED
-            await visitor.arrive(devices=1 if visitor.is_settled else 1 + number % 2)
-            self._visitors.append(visitor)
-        self._set_going()
+        return msgspec.structs.replace(house, head=me.id, inbox_key=inbox.inbox_key), found
 
-    def _set_going(self) -> None:
-        for visitor in self._visitors:
-            self._start(visitor.write(pause_s=0.6), "writing")
-        for agent in self._agents:
-            self._start(agent.pass_on(), "passing on")
-            self._start(agent.chores(), "chores")
-        office = Office(self._place, self._hours, email=_EMAIL, password=_PASSWORD)
-        self._start(office.work(), "office")
-        moving = [x for x in self.people if not isinstance(x, VisitorPerson) or not x.is_settled]
-        for person in moving:
-            for number, device in enumerate(person.devices):
-                self._start(person.wander(device, is_steady=number == 0), "wandering")
+    async def _hire(self, place: Place, email: str, agent_id: str) -> AgentPerson:
+        person = AgentPerson(self.diary, place, self._hours, email=email, password=_PASSWORD)
+        await person.sign_in(agent_id)
+        self._agents.append(person)
+        return person
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._tasks.append(self._loop.create_task(work, name=name))

@@ -10,7 +10,8 @@ import msgspec
 class Said(msgspec.Struct, kw_only=True):
     """A message that somebody wanted to send. `told_s`: when "sent" came; `refused`: the code of a definite no.
 
-    Neither of both: nobody knows yet. `number` counts the messages of this sender in this conversation.
+    Neither of both: nobody knows yet. `number` counts the messages of this sender in this conversation. `house`: whose
+    account it is.
     """
 
     message_id: str
@@ -22,6 +23,7 @@ class Said(msgspec.Struct, kw_only=True):
     told_s: float = 0.0
     position: int = 0
     refused: str = ""
+    house: str = ""
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +56,7 @@ class Screen(msgspec.Struct, kw_only=True):
     gaps: int = 0
     is_open: bool = False
     ended: str = ""
+    house: str = ""
 
 
 class Diary(msgspec.Struct, kw_only=True):
@@ -63,6 +66,8 @@ class Diary(msgspec.Struct, kw_only=True):
     screens: list[Screen] = []
     contacts: dict[str, str] = {}
     """Conversation to the contact who began it."""
+    pried: list[str] = []
+    """What somebody of another account was given who asked for it."""
 
     def accepted(self) -> list[Said]:
         """What clients were told to be sent."""

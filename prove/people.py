@@ -49,10 +49,12 @@ def _nowhere(_url: str, _options: Options) -> NoReturn:
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where people go."""
+    """Where people go. `house`: the account, by its administrator's address; `head`: the administrator's id."""
 
     gateways: Sequence[str]
-    inbox_key: str
+    house: str
+    head: str = ""
+    inbox_key: str = ""
 
 
 class Hours:
@@ -104,11 +106,17 @@ class Person:
             text=f"{self.id[-6:]} {conversation_id[-6:]} {number}: {words}",
             number=number,
             began_s=now_s(),
+            house=self._place.house,
         )
 
     async def add_device(self, name: str) -> Device:
         """One more device, without any memory, switched on."""
-        screen = Screen(name=f"{self.kind} {self.id[-6:]} {name}", owner=self.id, kind=self.kind)
+        screen = Screen(
+            name=f"{self.kind} {self.id[-6:]} {name}",
+            owner=self.id,
+            kind=self.kind,
+            house=self._place.house,
+        )
         device = Device(self._diary, screen, self.opening)
         self.devices.append(device)
         await device.be_at(self.gateway())

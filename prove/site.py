@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import tempfile
@@ -42,6 +43,13 @@ CLOCK = "NIGHTDESK_CLOCK_OFFSET_FILE"
 _READY_S = 90.0
 _LOOK_S = 0.05
 _TOKEN_S = "45"
+_PASSWORD = "nightdesk-demo"
+# Commands print what an operator asked for; the rest are logs.
+_COMMANDS = ("seed", "account")
+# A text of `prove.people`, or an address.
+_PRIVATE = re.compile(
+    rb"\b[0-9a-f]{6} [0-9a-f]{6} \d+: |[\w-]+@[\w.]*(?:prove|demo|neighbour)\.example"
+)
 
 
 class Site:
@@ -63,7 +71,8 @@ class Site:
         """Why power losses can't be tried here; empty when they can."""
         self._disks: dict[str, Disk] = {}
         self.gateways: list[str] = []
-        self.inbox_key = ""
+        self.houses = ("lin@demo.example", "mia@neighbour.example")
+        """The addresses of the administrators of both accounts."""
         self._settings = settings or {}
         self._chance = random.Random(seed)
         self._services: dict[str, ServiceProcess] = {}
@@ -110,8 +119,9 @@ class Site:
                 self._add(kind, number)
         self.wait_ready()
         stack.environment["NIGHTDESK_GATEWAY_URL"] = self.gateways[0]
-        seeded = stack.run_command("seed")
-        self.inbox_key = next(line.split()[1] for line in seeded if line.startswith("inbox"))
+        stack.run_command("seed")
+        neighbour = ("--email", self.houses[1], "--password", _PASSWORD)
+        stack.run_command("account", "create", "Neighbour", *neighbour)
 
     def _start_postgres(self) -> None:
         path = self.stack.directory.path
@@ -342,6 +352,14 @@ class Site:
                     last = str(entry.get("exception", "")).strip().splitlines()[-1]
                     found[f"{name}: {entry.get('event')}: {last}"] += 1
         return [f"{text} ({count} times)" for text, count in sorted(found.items())]
+
+    def disclosed(self) -> list[str]:
+        """What people wrote, or an address, in a log of any process."""
+        found: Counter[str] = Counter()
+        for log in sorted(self.stack.directory.path.glob("logs/*")):
+            if log.name.partition(".")[0] not in _COMMANDS:
+                found[log.name] = len(_PRIVATE.findall(log.read_bytes()))
+        return [f"{name}: {count} times" for name, count in found.items() if count]
 
     def log_tail(self, name: str, *, lines: int = 20) -> list[str]:
         """The end of a service's log."""

@@ -15,6 +15,7 @@ from shared import clock
 from shared.conversation import Status
 from shared.errors import Rejected, Unavailable
 from shared.ids import AccountId, AgentId, ContactId, ConversationId, InboxId, Position, TeamId
+from shared.planted import planted
 from shared.queries import ConversationRow, GetContact, GetConversation
 
 
@@ -89,13 +90,16 @@ class Access:
     ) -> Facts:
         """The facts, from memory or from the store, without regard to who asks."""
         known = self._facts.get(conversation_id)
-        if known is not None and known.account_id == account_id and known.as_of >= at_least:
+        is_own = known is not None and known.account_id == account_id
+        if planted("foreign_account"):
+            is_own = known is not None
+        if known is not None and is_own and known.as_of >= at_least:
             return known
         return await self._ask(account_id, conversation_id, at_least)
 
     def is_open(self, principal: Principal, facts: Facts) -> bool:
         """Whether these facts let the principal see the conversation; asks nobody."""
-        if facts.account_id != principal.account_id:
+        if facts.account_id != principal.account_id and not planted("foreign_account"):
             return False
         if principal.kind == "visitor":
             return facts.contact_id == principal.id

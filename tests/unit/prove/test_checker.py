@@ -166,6 +166,14 @@ def _kept_twice(world: World) -> None:
     world.kept = (7, 6)
 
 
+def _next_door(world: World) -> None:
+    world.screens[0].house = "mia@neighbour.example"
+
+
+def _given_away(world: World) -> None:
+    world.diary.pried.append("messages of c1 given to somebody else")
+
+
 def _readable(world: World) -> None:
     world.log[1] = msgspec.structs.replace(world.log[1], raw=b"...text 1...")
 
@@ -214,6 +222,8 @@ def _stranger(world: World) -> None:
         (_open, "unknown"),
         (_theirs, "two owners"),
         (_kept_twice, "tables differ"),
+        (_next_door, "foreign"),
+        (_given_away, "foreign"),
         (_readable, "readable"),
         (_old, "decided on an old state"),
         (_in_the_dark, "judged too early"),
