@@ -17,6 +17,8 @@ from pathlib import Path
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from shared.errors import Malformed, Refused
 from shared.ids import AccountId
@@ -85,6 +87,20 @@ def new_stored_key(master: MasterKey, account_id: AccountId, purpose: str) -> St
     return StoredKey(account_id=account_id, key_id=key_id, purpose=purpose, wrapped=wrapped)
 
 
+class Keyed:
+    """HMAC-SHA256 with one key. The state after the key is kept and copied: `hmac.digest` sets it up each time, which is
+    four fifths of what a short message costs (3.4 µs against 0.6)."""
+
+    def __init__(self, key: bytes) -> None:
+        self._begun = HMAC(key, SHA256())
+
+    def tag(self, message: bytes) -> bytes:
+        """The 32 bytes for a message."""
+        one = self._begun.copy()
+        one.update(message)
+        return one.finalize()
+
+
 class KeyRing:
     """Unwrapped keys in memory, by account. The newest data key seals, every one opens."""
 
@@ -92,7 +108,7 @@ class KeyRing:
         self._master = master
         self._open: dict[bytes, AESGCM] = {}
         self._sealing: dict[AccountId, tuple[bytes, AESGCM]] = {}
-        self._fingerprint: dict[AccountId, bytes] = {}
+        self._fingerprint: dict[AccountId, Keyed] = {}
 
     def add(self, stored: StoredKey) -> None:
         """Learn a key. Rows must come in the order of their creation: the last data key seals."""
@@ -100,7 +116,7 @@ class KeyRing:
             stored.wrapped, key_id=stored.key_id, account_id=stored.account_id
         )
         if stored.purpose == "fingerprint":
-            self._fingerprint.setdefault(stored.account_id, key)
+            self._fingerprint.setdefault(stored.account_id, Keyed(key))
             return
         key_id = uuid.UUID(stored.key_id).bytes
         cipher = AESGCM(key)
@@ -141,7 +157,7 @@ class KeyRing:
     def fingerprint(self, account_id: AccountId, *fields: bytes) -> bytes:
         """HMAC over length-prefixed fields: tells a repeat of a MessageID from a clash."""
         message = b"".join([part for x in fields for part in (len(x).to_bytes(4, "big"), x)])
-        return hmac.digest(self._fingerprint[account_id], message, "sha256")
+        return self._fingerprint[account_id].tag(message)
 
 
 def _bound(account_id: str, of: str, part: str, revision: int, key_id: bytes) -> bytes:

@@ -10,6 +10,7 @@ import hmac
 
 import msgspec
 
+from shared.crypto import Keyed
 from shared.ids import Position
 
 _TAG_BYTES = 10
@@ -28,7 +29,7 @@ class Cursors:
     """Writes and reads cursors with one key."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._keyed = Keyed(key)
 
     def encode(self, owner_id: str, epoch: str, position: Position) -> str:
         """The cursor as clients keep it."""
@@ -49,4 +50,4 @@ class Cursors:
             return None
 
     def _tag(self, body: bytes) -> bytes:
-        return hmac.digest(self._key, body, "sha256")[:_TAG_BYTES]
+        return self._keyed.tag(body)[:_TAG_BYTES]

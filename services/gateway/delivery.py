@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -25,7 +26,6 @@ from services.gateway.primaries import Primaries
 from services.gateway.sessions.registry import Registry
 from services.gateway.sessions.session import Session
 from shared import clock
-from shared.bus import CoreMessage
 from shared.codec import unpack
 from shared.crashpoints import crashpoint
 from shared.errors import Malformed, Rejected, Unavailable
@@ -113,7 +113,9 @@ class Delivery:
         """Listen to every bucket: also accounts without sessions teach us facts."""
         for bucket in self._buckets:
             crashpoint("gateway.start.hints")
-            await self._bus.subscribe(hint_subject(self._shard, bucket.number), self._hear)
+            await self._bus.listen(
+                hint_subject(self._shard, bucket.number), functools.partial(self._hear, bucket)
+            )
 
     def opened(self, session: Session, checkpoint: Position) -> None:
         """A session knows its inbox up to `checkpoint`; from here on the bucket's chain counts for it."""
@@ -143,14 +145,14 @@ class Delivery:
                 self._deaf.discard(session)
                 session.close(3002)
 
-    async def _hear(self, message: CoreMessage) -> None:
+    def _hear(self, bucket: Bucket, payload: bytes) -> None:
         try:
-            hint = unpack(message.payload, Hint)
+            hint = unpack(payload, Hint)
         except Malformed:
             metrics.HINTS.labels("malformed").inc()
             log.error("hint_unreadable")  # noqa: TRY400 - the traceback says nothing more
             return
-        self.take(self._buckets[int(message.subject.rsplit(".", 1)[1])], hint)
+        self.take(bucket, hint)
 
     def take(self, bucket: Bucket, hint: Hint) -> None:
         """Follow the chain, hand over what follows."""

@@ -358,7 +358,7 @@ class Handlers:
             if session.connection is not None:
                 self._parts.presence.is_awake(session.connection)
         session.faults = 0
-        if frame.up_to:
+        if frame.up_to and session.window.pay(frame.up_to):
             self._live.receipts.received(principal, session.device_id, frame.up_to)
         if session.mode == "held" and session.window.room > 0:
             self._live.catch_up.want(session)

@@ -207,6 +207,21 @@ class Bus:
         self._subscriptions.append(subscription)
         return subscription
 
+    async def listen(self, subject: str, hear: Callable[[bytes], None]) -> None:
+        """Hand payloads to `hear` where they are read from the connection, for as long as it lives: no queue, no task, no
+        object a message. For what never waits and says no more than it must.
+
+        An exception is logged; the next payload is handed over all the same.
+        """
+
+        def sink(_subject: bytes, _reply: bytes, payload: bytes, _headers: bytes) -> None:
+            try:
+                hear(payload)
+            except Exception:
+                log.exception("bus_handler_failed", subject=subject)
+
+        await self.client.subscribe_raw(subject, sink)
+
     def forget(self, subscription: Subscription) -> None:
         """A subscription that was closed has nothing to finish when the bus closes."""
         if subscription in self._subscriptions:

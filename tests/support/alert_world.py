@@ -172,9 +172,10 @@ class Gateway:
         pipe: Any = SimpleNamespace(
             is_closing=lambda: False, write=device.write, get_write_buffer_size=lambda: 0
         )
-        session = Session(
-            self.world.number(), pipe, Outgoing(OutgoingLimits()), now_s=self.world.now_s
-        )
+        outgoing = Outgoing(OutgoingLimits())
+        # The world's time does not pass in turns of a loop.
+        outgoing.soon = _write_now  # type: ignore[method-assign]
+        session = Session(self.world.number(), pipe, outgoing, now_s=self.world.now_s)
         session.principal = Principal(kind="agent", id=AGENT, account_id=desk.ACCOUNT, role="agent")
         session.device_id = device.id
         session.window = Window(200, 2000)
@@ -254,6 +255,10 @@ class Gateway:
                 self.world.now_s,
                 lease_s=TERMS.lease_s,
             )
+
+
+def _write_now(session: Session) -> None:
+    session.write()
 
 
 class AlertWorld:

@@ -1,6 +1,8 @@
 """One open connection: who it is, where it stands in its inbox, what waits to leave it.
 
 Lifecycle: made at the upgrade, identified by `hello`, watched by the wheel, closed with one of our codes.
+What is sent within one turn of the event loop leaves in one write: a write of a few hundred bytes costs as much as
+making its frame.
 Never: a wait for its client; more than the queue limit kept for it (overflow closes it with 3008 and the client
 resumes from its cursor, so nothing is lost by it)."""
 
@@ -42,10 +44,31 @@ class Outgoing:
         self.blocked: set[Session] = set()
         self.closing: set[Session] = set()
         self.queued_bytes = 0
+        self._due: list[Session] = []
+        self._lingering: list[Session] = []
+
+    def soon(self, session: Session) -> None:
+        """Write what the session has to say at the end of this turn of the loop."""
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self.write)
+        self._due.append(session)
+
+    def later(self, session: Session) -> None:
+        """Write it with what comes next for the session, at the latest at the next `flush`."""
+        self._lingering.append(session)
+
+    def write(self) -> None:
+        """Write what is due now."""
+        due, self._due = self._due, []
+        for session in due:
+            session.write()
 
     def flush(self) -> None:
         """Go on with sessions whose client has read something, cut those that don't answer our goodbye; called a
         few times a second."""
+        lingering, self._lingering = self._lingering, []
+        for session in lingering:
+            session.write()
         for session in tuple(self.blocked):
             session.flush()
         now_s = asyncio.get_running_loop().time()
@@ -58,10 +81,12 @@ class Session:
     """A device's connection. Everything here runs in the event loop and returns at once."""
 
     __slots__ = (
+        "_is_due",
         "_outgoing",
         "_queue",
         "_queued_bytes",
         "_transport",
+        "_unwritten",
         "close_code",
         "closing_at_s",
         "connection",
@@ -113,6 +138,8 @@ class Session:
         self._outgoing = outgoing
         self._queue: deque[bytes] | None = None
         self._queued_bytes = 0
+        self._unwritten: list[bytes] | None = None
+        self._is_due = False
 
     @property
     def owner_id(self) -> str:
@@ -124,17 +151,42 @@ class Session:
         """Whether a close code was sent, or the connection is gone."""
         return bool(self.close_code) or self._transport is None
 
-    def send(self, payload: bytes) -> None:
-        """Hand a text frame to the client, or queue it behind what it has not read yet."""
+    def send(self, payload: bytes, *, may_linger: bool = False) -> None:
+        """Hand a text frame to the client at the end of this turn of the loop, or queue it behind what it has not read
+        yet. One that `may_linger` goes with the next, or within a tenth of a second."""
         transport = self._transport
         if transport is None or self.close_code or transport.is_closing():
             return
         frame = text_frame(payload)
-        if self._queue is None and transport.get_write_buffer_size() < _TRANSPORT_FULL_BYTES:
-            transport.write(frame)
-            self.said_at_s = asyncio.get_running_loop().time()
+        if self._queue is not None:
+            self._enqueue(frame)
             return
-        self._enqueue(frame)
+        if self._unwritten is None:
+            self._unwritten = [frame]
+            if may_linger:
+                self._outgoing.later(self)
+        else:
+            self._unwritten.append(frame)
+        if not may_linger and not self._is_due:
+            self._is_due = True
+            self._outgoing.soon(self)
+
+    def write(self) -> None:
+        """Write what was sent since the last time; queue it if the client reads too slowly."""
+        frames, transport = self._unwritten, self._transport
+        self._unwritten, self._is_due = None, False
+        if frames is None or transport is None or transport.is_closing():
+            return
+        self.said_at_s = asyncio.get_running_loop().time()
+        room = _TRANSPORT_FULL_BYTES - transport.get_write_buffer_size()
+        if room > 0 and sum(map(len, frames)) <= room:
+            transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
+            return
+        for frame in frames:
+            if self._queue is None and transport.get_write_buffer_size() < _TRANSPORT_FULL_BYTES:
+                transport.write(frame)
+            elif not self.close_code:
+                self._enqueue(frame)
 
     def pong(self, payload: bytes) -> None:
         """Answer a ping of the protocol, unless the client is not reading anyway."""
@@ -179,6 +231,7 @@ class Session:
         """Say goodbye with one of our codes. The connection is cut if the client does not answer in time."""
         if self.is_closing or self._transport is None:
             return
+        self.write()
         self.close_code = code
         self.closing_at_s = asyncio.get_running_loop().time()
         self._drop_queue()
@@ -193,6 +246,7 @@ class Session:
         if transport is None or transport.is_closing():
             return
         if not self.close_code:
+            self.write()
             transport.write(b"\x88\x02" + (code if len(code) == 2 else b"\x03\xe8"))
         transport.close()
 
@@ -213,4 +267,5 @@ class Session:
         self._outgoing.queued_bytes -= self._queued_bytes
         self._queued_bytes = 0
         self._queue = None
+        self._unwritten = None
         self._outgoing.blocked.discard(self)

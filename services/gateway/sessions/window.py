@@ -19,13 +19,16 @@ _LEAST = 50
 class Window:
     """`room` is how many more entries may go out now."""
 
-    __slots__ = ("_filled_at_s", "_most", "_unacked", "size")
+    __slots__ = ("_filled_at_s", "_most", "_owed_first", "_owed_last", "_unacked", "size")
 
     def __init__(self, first: int, most: int) -> None:
         self.size = first
         self._most = most
         self._unacked: deque[Position] | None = None
         self._filled_at_s = 0.0
+        # What was handed over before this connection may never have been said: its first acknowledgement always counts.
+        self._owed_first: Position = 1
+        self._owed_last: Position = 0
 
     @property
     def unacked(self) -> int:
@@ -42,13 +45,23 @@ class Window:
         """The newest entry that was not acknowledged, 0 if there is none."""
         return self._unacked[-1] if self._unacked else 0
 
-    def sent(self, position: Position, now_s: float) -> None:
-        """An entry was handed over."""
+    def sent(self, position: Position, now_s: float, *, is_owed: bool = True) -> None:
+        """An entry was handed over; `is_owed`: others wait to hear that it arrived."""
         if self._unacked is None:
             # Made when it is needed: an idle device shall cost nothing here.
             self._unacked = deque()
             self._filled_at_s = now_s
         self._unacked.append(position)
+        if is_owed:
+            self._owed_first = self._owed_first or position
+            self._owed_last = position
+
+    def pay(self, up_to: Position) -> bool:
+        """Whether an acknowledgement tells others something that no earlier one of this connection did."""
+        if not self._owed_first or up_to < self._owed_first:
+            return False
+        self._owed_first = 0 if up_to >= self._owed_last else up_to + 1
+        return True
 
     def acked(self, up_to: Position, now_s: float) -> int:
         """The device holds everything up to `up_to`; how many entries that were."""

@@ -75,7 +75,11 @@ def _advance(
         position=step.record.position,
     )
     step.state.receipts[key] = step.changes.receipts[key] = row
+    told = step.changes.receipt_owners.get(key, ())
     owners = {folded.state.contact_id, folded.state.agent_id, recipient.id}
+    if after[1] == before[1] and recipient.id not in told:
+        # What they read on one device matters on their others; that one of them was given something does not.
+        owners.discard(recipient.id)
     if recipient.kind == "agent":
         _read_by_desk(step.changes, folded, after[1])
     step.changes.receipt_owners[key] = tuple(sorted(x for x in owners if x is not None))

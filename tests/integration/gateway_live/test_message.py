@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from shared import clock
+from shared import clock, codec, events
 from tests.support.gateway_world import Desk
+from tests.support.log import whole_log
 
 
 async def test_a_message_reaches_the_other_devices(desk: Desk) -> None:
@@ -25,3 +26,31 @@ async def test_a_message_reaches_the_other_devices(desk: Desk) -> None:
     assert reply["op"] == "ok", reply
     assert (await writing.until_texts(2))[-1] == "Yes."
     assert writing.entries()[-1]["message"]["author"]["name"] == "Ann"
+
+
+async def test_own_words_that_came_back_make_no_receipt(desk: Desk) -> None:
+    """A visitor's device says "received" of what its person wrote, which concerns nobody; its first word after it came,
+    and every one that covers an answer, goes to the log."""
+    contact_id, conversation_id = await desk.conversation()
+    visitor, agent = await desk.visitor(contact_id), await desk.agent(desk.ann)
+    asked: list[int] = []
+    for number in range(3):
+        asked.append((await visitor.post(conversation_id, f"{number}"))["position"])
+        await visitor.until_texts(number + 1)
+        await visitor.say(op="received", up_to=asked[-1])
+    await desk.assign(conversation_id, desk.ann)
+    answered = (await agent.post(conversation_id, "!", seen_up_to=asked[-1]))["position"]
+    await visitor.until_texts(4)
+    await visitor.say(op="received", up_to=answered)
+    await agent.until(
+        lambda f: (
+            f.get("op") == "receipts" and any(r["received"] == answered for r in f["receipts"])
+        )
+    )
+    told = [
+        event.up_to
+        for delivery in await whole_log(desk.bus, desk.world.around.shard)
+        if isinstance(event := codec.decode_event(delivery.payload), events.Received)
+        and event.recipient.id == contact_id
+    ]
+    assert told == [asked[0], answered]

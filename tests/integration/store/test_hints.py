@@ -10,7 +10,15 @@ from shared import codec, queries
 from shared.bus import CoreMessage
 from shared.subjects import bucket_of, hint_subject
 from tests.integration.store.conftest import Asker, store_here
-from tests.integration.store.traffic import assigned, created, day, posted, received_by, staff
+from tests.integration.store.traffic import (
+    assigned,
+    created,
+    day,
+    posted,
+    read_by,
+    received_by,
+    staff,
+)
 from tests.support.desk import ACCOUNT, agent_id, contact_id, started
 from tests.support.log import until
 from tests.support.services import Surroundings, TestLog, service, wait_ready
@@ -79,9 +87,33 @@ async def test_a_hint_brings_texts_ranges_receipts_and_their_owners(
         (r, o) for hint in hints for r, o in zip(hint.receipts, hint.receipt_owners, strict=True)
     ]
     assert [(r.recipient.id, r.received, set(o.split())) for r, o in receipts] == [
-        (agent_id("ann"), position, {contact_id("v"), agent_id("ann")})
+        (agent_id("ann"), position, {contact_id("v")})
     ]
     assert {name for hint in hints for name in hint.lists} == {(ACCOUNT, "")}
+
+
+async def test_what_was_read_is_told_to_the_reader_too(around: Surroundings, log: TestLog) -> None:
+    """What an agent read on one device is news for their others, whatever else the same commit holds of them."""
+    async with hints_of(log, bucket_of(ACCOUNT)) as hints, store_here(around):
+        await log.append("conversation", created("v"), started("v"))
+        await log.append("message", posted("v", "m0"), posted("v", "m1"))
+        position = (await log.append("routing", assigned("v", "ann")))[0]
+        last = (
+            await log.append(
+                "receipt",
+                read_by(staff("ann"), "v", position - 1),
+                received_by(staff("ann"), "d", position),
+            )
+        )[-1]
+        await until(lambda: bool(hints) and hints[-1].to >= last)
+    told = [
+        (row.read, row.received, set(owners.split()))
+        for hint in hints
+        for row, owners in zip(hint.receipts, hint.receipt_owners, strict=True)
+    ]
+    everybody = {contact_id("v"), agent_id("ann")}
+    assert any(read == position - 1 and owners == everybody for read, _, owners in told), told
+    assert any(received == position and contact_id("v") in o for _, received, o in told), told
 
 
 async def test_a_quiet_bucket_hears_that_nothing_happened(

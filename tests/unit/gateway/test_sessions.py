@@ -19,10 +19,12 @@ class Pipe(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.buffer = bytearray()
+        self.writes: list[bytes] = []
         self.is_cut = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.buffer += data
+        self.writes.append(bytes(data))
 
     def get_write_buffer_size(self) -> int:
         return len(self.buffer)
@@ -68,6 +70,7 @@ async def test_frames_behind_a_slow_reader_wait_in_order() -> None:
     session, pipe, outgoing = open_session()
     for number in range(20):
         session.send(b"%02d" % number + b"x" * 10_000)
+        outgoing.write()
     assert len(pipe.buffer) < 90_000
     assert outgoing.blocked == {session}
     seen = bytearray()
@@ -95,6 +98,7 @@ async def test_an_overflow_closes_and_frees(limits: OutgoingLimits) -> None:
     session, pipe, outgoing = open_session(limits)
     for _ in range(40):
         session.send(b"x" * 10_000)
+        outgoing.write()
     assert code_of(session) == 3008
     assert outgoing.queued_bytes == 0
     assert not outgoing.blocked
@@ -105,11 +109,12 @@ async def test_an_overflow_closes_and_frees(limits: OutgoingLimits) -> None:
 
 async def test_silence_is_pinged_and_then_closed() -> None:
     """A ping after 25 s of our silence; a client of which nothing is heard for two intervals is closed."""
-    session, pipe, _ = open_session()
+    session, pipe, outgoing = open_session()
     turning = wheel()
     turning.add(session)
     for second in range(49):
         turning.turn(float(second))
+        outgoing.write()
         session.said_at_s = min(session.said_at_s, float(second))
     assert pipe.buffer.count(b"\x81\x02{}") >= 1
     assert code_of(session) == 0
@@ -139,6 +144,47 @@ async def test_a_stranger_has_five_seconds() -> None:
     assert code_of(session) == 0
     turning.turn(5.2)
     assert code_of(session) == 3502
+
+
+async def test_what_is_sent_in_one_turn_leaves_in_one_write() -> None:
+    """Frames of one turn of the loop go out together and in their order, also when the last of them is our goodbye."""
+    session, pipe, outgoing = open_session()
+    session.send(b"a")
+    session.send(b"b")
+    assert not pipe.writes
+    outgoing.write()
+    assert pipe.writes == [b"\x81\x01a\x81\x01b"]
+    session.send(b"c")
+    session.close(3002)
+    outgoing.write()
+    assert pipe.writes[1] == b"\x81\x01c"
+    assert pipe.writes[2].startswith(b"\x88")
+    assert len(pipe.writes) == 3
+
+
+async def test_a_burst_in_one_turn_is_bounded_like_any_other() -> None:
+    """What a client does not take is queued and counted although it was sent in one turn."""
+    session, pipe, outgoing = open_session(OutgoingLimits(bytes=50_000))
+    for _ in range(40):
+        session.send(b"x" * 10_000)
+    outgoing.write()
+    assert code_of(session) == 3008
+    assert len(pipe.buffer) < 90_000
+    assert outgoing.queued_bytes == 0
+
+
+async def test_what_may_linger_goes_with_the_next_or_at_the_next_tick() -> None:
+    """It costs no write of its own while there is more to say, keeps its place, and never waits for longer than a tick."""
+    session, pipe, outgoing = open_session()
+    session.send(b"own", may_linger=True)
+    outgoing.write()
+    assert not pipe.writes
+    session.send(b"next")
+    outgoing.write()
+    assert pipe.writes == [b"\x81\x03own\x81\x04next"]
+    session.send(b"last", may_linger=True)
+    outgoing.flush()
+    assert pipe.writes[1:] == [b"\x81\x04last"]
 
 
 @pytest.mark.parametrize("may_expire", [True, False])

@@ -62,3 +62,20 @@ def test_room_and_unacked_always_add_up(steps: list[tuple[bool, int]]) -> None:
             window.sent(position, now_s)
         assert window.unacked <= max(window.size, 50)
         assert window.last_unacked in (0, position)
+
+
+def test_an_acknowledgement_is_owed_once() -> None:
+    """The first of a connection always counts; later ones only if they cover something that others wait to hear of."""
+    window = Window(50, 200)
+    window.sent(5, 0.0, is_owed=False)
+    assert window.pay(5)
+    window.sent(6, 0.0, is_owed=False)
+    assert not window.pay(6)
+    window.sent(7, 0.0)
+    window.sent(8, 0.0, is_owed=False)
+    window.sent(9, 0.0)
+    assert not window.pay(6)
+    assert window.pay(8)
+    assert not window.pay(8)
+    assert window.pay(9)
+    assert not window.pay(9)
