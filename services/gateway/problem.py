@@ -34,6 +34,7 @@ STATUSES: dict[str, tuple[int, str]] = {
     "conflict": (409, "It does not fit the present state"),
     "id_conflict": (409, "The id belongs to something else already"),
     "idempotency_conflict": (409, "The Idempotency-Key was used with another body"),
+    "in_progress": (409, "The same request is being carried out; ask again after Retry-After"),
     "duplicate_email": (409, "The address belongs to an agent already"),
     "duplicate_name": (409, "The name is taken"),
     "last_admin": (409, "The last administrator has to stay"),
@@ -69,7 +70,7 @@ def code_of(error: NightdeskError) -> str:
         case OutcomeUnknown():
             return "unknown"
         case Unavailable():
-            return "rate_limited" if error.code == "rate_limited" else "unavailable"
+            return error.code if error.code in ("rate_limited", "in_progress") else "unavailable"
         case Malformed():
             return "too_large" if error.code == "too_large" else "internal"
         case _:

@@ -139,7 +139,7 @@ class Rest:
                 await self._tokens.renew(token)
                 renewed = True
                 continue
-            if got.status not in _LATER:
+            if got.status not in _LATER and not _is_under_way(got):
                 return got
             await _pause(
                 max(backoff.next_s(), _retry_after(got)), deadline, _name(call), _error_of(got)
@@ -192,6 +192,11 @@ def _retry_after(got: _Answer) -> float:
         return min(float(got.headers.get("Retry-After", "0")), 30.0)
     except ValueError:
         return 0.0
+
+
+def _is_under_way(got: _Answer) -> bool:
+    """An earlier try of the same request is still being carried out; of conflicts only this one names a time."""
+    return got.status == 409 and "Retry-After" in got.headers
 
 
 def _error_of(got: _Answer) -> ApiError:

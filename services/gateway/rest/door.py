@@ -57,6 +57,6 @@ def open_door(parts: Parts) -> Door:
         ),
         identities=IdentitySecrets(parts.pool, parts.master),
         reached=Reached(parts.asking),
-        request_keys=RequestKeys(parts.pool),
+        request_keys=RequestKeys(parts.pool, wait_s=parts.config.ask_timeout_s),
         turns=Turns(wait_s=parts.config.ask_timeout_s),
     )

@@ -107,7 +107,7 @@ ROUTES = (
         takes=SaveLabel,
         gives=LabelView,
         status=201,
-        errors=("duplicate_name", "idempotency_conflict", "conflict"),
+        errors=("duplicate_name", "idempotency_conflict", "in_progress", "conflict"),
     ),
     Route(
         method="PATCH",

@@ -15,7 +15,7 @@ from services.gateway.limits import address_key
 from services.gateway.rest import decoding
 from services.gateway.rest.cors import Origins, check_origin
 from services.gateway.rest.door import Door
-from services.gateway.rest.request_keys import KeyName, digest_of
+from services.gateway.rest.request_keys import KeyName, Taken, digest_of
 from services.gateway.rest.route import Call, Given, Reply, Route
 from services.gateway.tokens import Principal
 from shared.clock import monotonic_s, new_id
@@ -74,27 +74,42 @@ class Endpoint:
         return self._answer(await self._route.handler(call))
 
     async def _once(self, call: Call[Any, Any], key: str, path: str) -> Reply:
-        """Carry out what this key was not used for before; a wish that was met is told again where it stands."""
+        """Carry out what this key was not used for before, once for all who ask at the same moment; a wish that was met
+        is told again where it stands."""
         keys, who = self._door.request_keys, call.who
         name = KeyName(account_id=who.account_id, asker_id=who.id, key=key)
         try:
             await self._door.parts.keys.ensure(who.account_id)
             ring = self._door.parts.keys.ring
             digest = digest_of(ring, who.account_id, path, to_json(call.body))
-            position = await keys.take(name, digest)
-        except Unavailable:
+            taken = await keys.take(name, digest)
+        except Unavailable as err:
+            if err.code == "in_progress":
+                raise
             # Without its memory of keys the desk goes on; what keeps keys bears being done twice.
             return await self._route.handler(call)
-        if position is not None and self._route.gives is Wished:
-            return Reply(body=Wished(position=position), position=position)
+        if taken.position is None:
+            return await self._held(call, name, taken)
+        if self._route.gives is Wished:
+            return Reply(body=Wished(position=taken.position), position=taken.position)
+        return await self._route.handler(call)
+
+    async def _held(self, call: Call[Any, Any], name: KeyName, taken: Taken) -> Reply:
+        """Carry out while others with the same key wait, and tell them by the key what came of it."""
+        keys = self._door.request_keys
+        is_settled = False
         try:
             reply = await self._route.handler(call)
+            if reply.position is not None:
+                await keys.keep(name, reply.position)
+                is_settled = True
         except (Rejected, Unavailable):
-            if position is None:
-                await keys.give_back(name)
+            await keys.give_back(name, taken)
+            is_settled = True
             raise
-        if position is None and reply.position is not None:
-            await keys.keep(name, reply.position)
+        finally:
+            if not is_settled:
+                await keys.let_go(name, taken)
         return reply
 
     async def _asker(self, request: web.Request) -> Principal:

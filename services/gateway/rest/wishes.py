@@ -260,7 +260,7 @@ def _post(
         takes=takes,
         gives=Wished,
         status=_STATUSES.get(name, 200),
-        errors=("idempotency_conflict", "unknown"),
+        errors=("idempotency_conflict", "in_progress", "unknown"),
         body_limit_bytes=MESSAGE_LIMIT_BYTES,
     )
 

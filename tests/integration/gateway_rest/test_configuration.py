@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from shared.clock import new_id
-from tests.support.rest import PASSWORD, Json, Office
+from shared.database import connect
+from shared.events import PriorityChanged
+from tests.support.gateway_world import World, open_twin
+from tests.support.rest import PASSWORD, Api, Json, Office
+from tests.support.services import open_test_log
 
 
 async def test_a_document_is_made_once_for_an_idempotency_key(office: Office) -> None:
@@ -221,6 +227,49 @@ async def test_a_wish_with_a_key_is_wished_once(office: Office) -> None:
     assert wrong.status == 400
     right = await office.ann.post(assign, {"agent_id": office.ann_id}, Idempotency_Key=fresh)
     assert right.status == 202
+
+
+async def test_equal_requests_at_once_are_one(office: Office, world: World) -> None:
+    """Twelve equal requests with one key at two gateways at the same moment: one event, one answer for all."""
+    visitor, _ = await office.arrive()
+    conversation_id, _ = await office.start(visitor)
+    path, key = f"/conversations/{conversation_id}/priority", new_id()
+    with open_twin(world) as twin:
+        other = Api(office.ann.http, twin.url, office.ann.token)
+        answers = await asyncio.gather(
+            *(
+                (office.ann, other)[n % 2].post(path, {"priority": "high"}, Idempotency_Key=key)
+                for n in range(12)
+            )
+        )
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.position for answer in answers}) == 1
+    async with open_test_log(world.around.nats, world.around.shard) as log:
+        await log.pass_time(0.0)
+        changes = [e for _, e in log.events(PriorityChanged) if isinstance(e, PriorityChanged)]
+    assert len([e for e in changes if e.conversation_id == conversation_id]) == 1
+
+
+async def test_who_holds_a_key_and_dies_does_not_keep_it(office: Office, world: World) -> None:
+    """While somebody else carries the request out a repeat is told to come again; when nobody lives who does, the
+    repeat is carried out."""
+    visitor, _ = await office.arrive()
+    conversation_id, _ = await office.start(visitor)
+    path, key = f"/conversations/{conversation_id}/priority", new_id()
+    await office.ann.post(path, {"priority": "high"}, Idempotency_Key=key)
+    held = "UPDATE folded.request_keys SET position = NULL, holder = gen_random_uuid(), held_until = now()"
+    where = " WHERE key = %s"
+    connection = await connect(world.around.database_url, name="test")
+    try:
+        await connection.execute((held + " + interval '1 minute'" + where).encode(), [key])
+        busy = await office.ann.post(path, {"priority": "high"}, Idempotency_Key=key)
+        assert (busy.status, busy.code) == (409, "in_progress")
+        assert busy.headers["Retry-After"] == "1"
+        await connection.execute((held + where).encode(), [key])
+    finally:
+        await connection.close()
+    again = await office.ann.post(path, {"priority": "high"}, Idempotency_Key=key)
+    assert again.status == 200
 
 
 async def test_a_policy_that_cannot_be_obeyed_names_every_place(office: Office) -> None:
