@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import secrets
 import shutil
@@ -22,6 +21,7 @@ from deploy.dev.nats_server import (
 from deploy.dev.ports import free_port
 from deploy.dev.process import ChildProcess, ProcessSpec, wait_until
 from deploy.dev.run_directory import RunDirectory
+from deploy.dev.server_start import is_healthy
 from prove.network import Loopback, Machines
 
 _HEALTHY_S = 30.0
@@ -195,14 +195,7 @@ class Node:
 
     def is_healthy(self) -> bool:
         """Whether JetStream on this node works and is up to date."""
-        connection = http.client.HTTPConnection(self._host, self._monitor_port, timeout=1)
-        try:
-            connection.request("GET", "/healthz")
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        return is_healthy(self._host, self._monitor_port)
 
     def _config(self) -> str:
         routes = ", ".join(f"nats-route://{address}" for address in self._cluster.routes)

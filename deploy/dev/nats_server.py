@@ -7,7 +7,6 @@ stream. Only loopback, one generated password, one data directory for one server
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import shutil
 import signal
@@ -17,15 +16,15 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from deploy.dev.errors import PortTaken, StackError
+from deploy.dev.errors import StackError
 from deploy.dev.ports import LOOPBACK, free_port
-from deploy.dev.process import ChildProcess, ProcessSpec, is_gone, kill_tree, tail, wait_until
+from deploy.dev.process import ChildProcess, ProcessSpec, is_gone, kill_tree, wait_until
 from deploy.dev.secret_files import kept_secret, write_private
+from deploy.dev.server_start import Starting, is_healthy, on_some_port, start_server
 
 OPERATOR = "operator"
 USERS = ("gateway", "presence", "store", "dispatcher", OPERATOR)
 USERS_FILE = Path(__file__).resolve().parents[1] / "nats" / "users.conf"
-_TRIES = 3
 
 
 class NatsSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,16 +79,7 @@ class NatsServer:
             user: "k" + kept_secret(self.settings.directory / f"{user}.password") for user in USERS
         }
         self._end_orphan()
-        for attempt in range(_TRIES):
-            self.port = free_port(self.port or None)
-            self.monitor_port = free_port(self.monitor_port or None)
-            try:
-                self._start_once()
-            except PortTaken:
-                if attempt == _TRIES - 1:
-                    raise
-            else:
-                return
+        self._process = on_some_port(self._start_once)
 
     def stop(self) -> None:
         """Orderly end: SIGTERM closes the stream files."""
@@ -110,56 +100,33 @@ class NatsServer:
         if self._process:
             self._process.send(signal.SIGCONT)
 
-    def _start_once(self) -> None:
+    def _start_once(self) -> ChildProcess:
         settings = self.settings
+        self.port = free_port(self.port or None)
+        self.monitor_port = free_port(self.monitor_port or None)
         config = settings.directory / "nats.conf"
         write_private(config, self._config().encode())
         # An include is looked for beside the file that includes it, absolute or not.
         shutil.copyfile(USERS_FILE, settings.directory / "users.conf")
-        written_before = settings.log.stat().st_size if settings.log.exists() else 0
-        process = ChildProcess.start(
+        passwords = {
+            f"NIGHTDESK_NATS_{user.upper()}_PASSWORD": password
+            for user, password in self._passwords.items()
+        }
+        return start_server(
             ProcessSpec(
                 name="nats-server",
                 argv=[str(nats_binary()), "--config", str(config)],
                 log=settings.log,
-                env={
-                    f"NIGHTDESK_NATS_{user.upper()}_PASSWORD": password
-                    for user, password in self._passwords.items()
-                },
-            )
+                env=passwords,
+            ),
+            Starting(
+                title="nats-server",
+                taken="address already in use",
+                unready="JetStream was not ready",
+                timeout_s=settings.start_timeout_s,
+            ),
+            lambda _process: is_healthy(LOOPBACK, self.monitor_port),
         )
-        self._process = process
-        ended_or_ready = wait_until(
-            lambda: not process.is_running or self._is_ready(), timeout_s=settings.start_timeout_s
-        )
-        if ended_or_ready and process.is_running:
-            return
-        process.kill()
-        with settings.log.open("rb") as log:
-            log.seek(written_before)
-            said = log.read().decode("utf-8", "replace")
-        if "address already in use" in said:
-            raise PortTaken(
-                "nats-server", "its port was taken", advice="try again", log=settings.log
-            )
-        raise StackError(
-            "nats-server",
-            (tail(settings.log, lines=1) or ["it ended without a word"])[0]
-            if ended_or_ready
-            else f"JetStream was not ready within {settings.start_timeout_s:.0f} s",
-            advice="read the log lines above; RESET=1 make run starts with empty data",
-            log=settings.log,
-        )
-
-    def _is_ready(self) -> bool:
-        connection = http.client.HTTPConnection(LOOPBACK, self.monitor_port, timeout=1)
-        try:
-            connection.request("GET", "/healthz")
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
 
     def _end_orphan(self) -> None:
         """Two servers on one store directory destroy it: end the one that a crash left behind."""

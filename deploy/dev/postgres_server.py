@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from deploy.dev.errors import PortTaken, StackError
+from deploy.dev.errors import StackError
 from deploy.dev.ports import LOOPBACK, free_port
 from deploy.dev.postgres_cluster import (
     OWNER,
@@ -23,9 +23,8 @@ from deploy.dev.postgres_cluster import (
     make_cluster,
     server_environment,
 )
-from deploy.dev.process import ChildProcess, ProcessSpec, is_gone, kill_tree, tail, wait_until
-
-_TRIES = 3
+from deploy.dev.process import ChildProcess, ProcessSpec, is_gone, kill_tree, wait_until
+from deploy.dev.server_start import Starting, on_some_port, start_server
 
 
 class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,15 +80,8 @@ class PostgresServer:
         settings = self.settings
         self._cluster = make_cluster(settings.directory, log=settings.log, durable=settings.durable)
         _end_orphan(self._cluster.data)
-        for attempt in range(_TRIES):
-            self.port = free_port(self.port or None)
-            try:
-                self._start_once(self._cluster)
-            except PortTaken:
-                if attempt == _TRIES - 1:
-                    raise
-            else:
-                return
+        cluster = self._cluster
+        self._process = on_some_port(lambda: self._start_once(cluster))
 
     def stop(self) -> None:
         """Fast shutdown: open transactions are rolled back, a checkpoint is written."""
@@ -110,10 +102,10 @@ class PostgresServer:
         if self._process:
             self._process.send(signal.SIGCONT)
 
-    def _start_once(self, cluster: Cluster) -> None:
+    def _start_once(self, cluster: Cluster) -> ChildProcess:
         settings = self.settings
-        written_before = settings.log.stat().st_size if settings.log.exists() else 0
-        process = ChildProcess.start(
+        self.port = free_port(self.port or None)
+        return start_server(
             ProcessSpec(
                 name="postgres",
                 argv=[str(cluster.binaries / "postgres"), "-D", str(cluster.data)]
@@ -123,30 +115,14 @@ class PostgresServer:
                 user=cluster.user,
                 # Fast shutdown; SIGTERM would wait for every client to leave.
                 death_signal=signal.SIGINT,
-            )
-        )
-        self._process = process
-        ended_or_ready = wait_until(
-            lambda: not process.is_running or _is_ready(cluster.data, process.pid),
-            timeout_s=settings.start_timeout_s,
-        )
-        if ended_or_ready and process.is_running:
-            return
-        process.kill()
-        with settings.log.open("rb") as log:
-            log.seek(written_before)
-            said = log.read().decode("utf-8", "replace")
-        if "could not create any TCP/IP sockets" in said:
-            raise PortTaken(
-                "PostgreSQL", "its port was taken", advice="try again", log=settings.log
-            )
-        raise StackError(
-            "PostgreSQL",
-            (tail(settings.log, lines=1) or ["it ended without a word"])[0]
-            if ended_or_ready
-            else f"it took no connections within {settings.start_timeout_s:.0f} s",
-            advice="read the log lines above; RESET=1 make run starts with empty data",
-            log=settings.log,
+            ),
+            Starting(
+                title="PostgreSQL",
+                taken="could not create any TCP/IP sockets",
+                unready="it took no connections",
+                timeout_s=settings.start_timeout_s,
+            ),
+            lambda process: _is_ready(cluster.data, process.pid),
         )
 
     def _options(self) -> dict[str, str]:
