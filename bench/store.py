@@ -42,14 +42,14 @@ from shared.events import Author
 from shared.ids import AccountId, AgentId, ContactId, ConversationId, InboxId, MessageId
 from shared.subjects import Family, event_subject
 
-_SHARD = "bench"
+SHARD = "bench"
 _ACCOUNT = AccountId(str(uuid.uuid4()))
 _LONGEST_S = 600
 _REACH = 40_000
 _WHY = events.Explanation(trigger="queue", policy_version=0, state_position=0)
 
 
-def _begin(conversations: int) -> list[tuple[Family, events.Event]]:
+def begin(conversations: int) -> list[tuple[Family, events.Event]]:
     """Conversations that have an owner, so that each message makes two entries."""
     made: list[tuple[Family, events.Event]] = []
     agents = [AgentId(str(uuid.uuid4())) for _ in range(50)]
@@ -75,7 +75,7 @@ def _begin(conversations: int) -> list[tuple[Family, events.Event]]:
     return made
 
 
-def _message(start: events.ConversationStarted, agent: events.ConversationAssigned) -> events.Event:
+def message(start: events.ConversationStarted, agent: events.ConversationAssigned) -> events.Event:
     by = Author(kind="agent", id=agent.agent_id) if random.random() < 0.4 else start.by
     return events.MessagePosted(
         account_id=_ACCOUNT,
@@ -91,34 +91,34 @@ def _message(start: events.ConversationStarted, agent: events.ConversationAssign
 
 async def _fill(log: bus.Bus, count: int, conversations: int) -> int:
     """Append it all; the position of the first message."""
-    commit = bus.GroupCommit(log, _SHARD, bus.CommitSettings())
+    commit = bus.GroupCommit(log, SHARD, bus.CommitSettings())
     running = asyncio.create_task(commit.run())
-    begin = _begin(conversations)
-    starts = [e for _, e in begin if isinstance(e, events.ConversationStarted)]
-    owners = [e for _, e in begin if isinstance(e, events.ConversationAssigned)]
+    prelude = begin(conversations)
+    starts = [e for _, e in prelude if isinstance(e, events.ConversationStarted)]
+    owners = [e for _, e in prelude if isinstance(e, events.ConversationAssigned)]
     pairs = list(zip(starts, owners, strict=True))
     messages: list[tuple[Family, events.Event]] = [
-        ("message", _message(*random.choice(pairs))) for _ in range(count)
+        ("message", message(*random.choice(pairs))) for _ in range(count)
     ]
-    for part in (begin, messages):
+    for part in (prelude, messages):
         for index in range(0, len(part), 1000):
             entries = [
                 bus.Entry(
-                    subject=event_subject(_SHARD, family), payload=encode_event(event), key="bench"
+                    subject=event_subject(SHARD, family), payload=encode_event(event), key="bench"
                 )
                 for family, event in part[index : index + 1000]
             ]
             await commit.append(entries, timeout_s=30)
     running.cancel()
-    return len(begin)
+    return len(prelude)
 
 
 async def _store(log: bus.Bus, url: str, first: int, last: int) -> float:
     """Events a second from the first message to the commit of the last."""
     pool = await open_pool(url, name="bench", size=1)
     progress = Progress()
-    hints = Hints(log, pool, shard=_SHARD, progress=progress)
-    place = Place(bus=log, database_url=url, shard=_SHARD, config=Config())
+    hints = Hints(log, pool, shard=SHARD, progress=progress)
+    place = Place(bus=log, database_url=url, shard=SHARD, config=Config())
     follower = Follower(place, progress=progress, hints=hints)
     stopping = asyncio.Event()
     running = asyncio.create_task(follower.run(stopping))
@@ -137,14 +137,14 @@ async def _fold(log: bus.Bus, url: str, last: int) -> list[list[Piece]]:
     connection = await connect(url, name="bench")
     state, batches = State(), []
     settings = bus.ReaderSettings(batch_entries=Config().batch_entries)
-    folding = Folding(connection, state, Terms(shard=_SHARD))
-    async for batch in bus.Reader(log, _SHARD, bus.Start(), settings).batches():
+    folding = Folding(connection, state, Terms(shard=SHARD))
+    async for batch in bus.Reader(log, SHARD, bus.Start(), settings).batches():
         if batch.deliveries:
             await folding.add(batch.deliveries)
         is_last = batch.deliveries and batch.deliveries[-1].position >= last
         if folding.count >= Config().batch_entries or is_last:
             batches.append((await folding.finish()).pieces)
-            folding = Folding(connection, state, Terms(shard=_SHARD))
+            folding = Folding(connection, state, Terms(shard=SHARD))
         if is_last:
             break
     await connection.close()
@@ -181,7 +181,7 @@ async def _faults(url: str, count: int, last: int) -> Faults:
     )
 
 
-def _cpu_s(server: PostgresServer | NatsServer) -> float:
+def cpu_s(server: PostgresServer | NatsServer) -> float:
     """Processor time of all its processes so far, those that ended too; what a busy machine does not change."""
     main = psutil.Process(server.pid)
     times = main.cpu_times()
@@ -216,8 +216,8 @@ class _Turns:
     def _used_s(self) -> dict[str, float]:
         return {
             "store": time.process_time(),
-            "postgres": _cpu_s(self._postgres),
-            "nats": _cpu_s(self._nats),
+            "postgres": cpu_s(self._postgres),
+            "nats": cpu_s(self._nats),
         }
 
     async def run(self, log: bus.Bus, count: int, first: int, runs: int) -> None:
@@ -238,7 +238,7 @@ class _Turns:
 async def _measure(nats: NatsServer, postgres: PostgresServer, scale: Scale) -> Measured:
     spare_collector()
     log = await bus.connect(bus.BusSettings(url=nats.url))
-    await bus.ensure_stream(log, _SHARD, bus.StreamSettings())
+    await bus.ensure_stream(log, SHARD, bus.StreamSettings())
     count, talks = scale.of(150_000, 20_000), scale.of(2000, 500)
     first = await _fill(log, count, talks)
     turns = _Turns(nats, postgres)

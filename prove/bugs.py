@@ -92,9 +92,9 @@ _LOG = (
     _do("choke", "nats", "gateway-1", "gateway-2", for_s=4.0),
 )
 _BATCH = (
-    _trap("store", "store.batch.written"),
+    _trap("store", "store.batch.begin"),
+    _trap("store", "store.batch.statement"),
     _trap("store", "store.batch.before_commit"),
-    _trap("store", "store.batch.moved"),
 )
 _HINTS = (
     _trap("store", "store.hints.before"),

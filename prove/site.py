@@ -194,6 +194,9 @@ class Site:
             environment["NIGHTDESK_GATEWAY_PROCESSES"] = "2"
             # So that tokens are refreshed in the midst of every fault.
             environment["NIGHTDESK_GATEWAY_ACCESS_TOKEN_S"] = _TOKEN_S
+        if kind == "store":
+            # Few events come at once here: so both ways of committing them are taken.
+            environment["NIGHTDESK_STORE_STATEMENT_ENTRIES"] = "6"
         log = self.stack.directory.log(name)
         self._services[name] = ServiceProcess(kind, env=environment, log=log)
         self._start_service(name)

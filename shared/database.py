@@ -283,15 +283,23 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     digest: bytes | None = None
     at_ns: int = 0
 
+    @property
+    def parameters(self) -> list[Any]:
+        """Of `MOVE_CHECKPOINT`, in its order."""
+        return [self.to, self.digest, self.at_ns, self.shard, self.expected, self.leader]
+
+
+MOVE_CHECKPOINT = (
+    "UPDATE checkpoint SET position = %s, digest = coalesce(%s, digest),"
+    " at_ns = greatest(at_ns, %s), beat = clock_timestamp()"
+    " WHERE shard = %s AND position = %s AND leader = %s"
+)
+"""Compare-and-set; it changes no row when somebody else leads. For statements that write the rows of the step too."""
+
 
 async def move_checkpoint(connection: Connection, move: Move) -> bool:
     """Compare-and-set inside the batch's transaction. False: somebody else leads; roll back and stand by."""
-    done = await connection.execute(
-        "UPDATE checkpoint SET position = %s, digest = coalesce(%s, digest),"
-        " at_ns = greatest(at_ns, %s), beat = clock_timestamp()"
-        " WHERE shard = %s AND position = %s AND leader = %s",
-        [move.to, move.digest, move.at_ns, move.shard, move.expected, move.leader],
-    )
+    done = await connection.execute(MOVE_CHECKPOINT, move.parameters)
     return done.rowcount == 1
 
 

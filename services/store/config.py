@@ -24,6 +24,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             description="events waiting in the log from which on a commit waits until it is full",
         ),
     ] = 2000
+    statement_entries: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0, description="events up to which a batch is one statement; larger ones are copied"
+        ),
+    ] = 1000
     cache_rows: Annotated[
         int, msgspec.Meta(ge=1000, description="rows held in memory before they are dropped")
     ] = 300_000

@@ -11,19 +11,22 @@ import contextlib
 import datetime as dt
 import struct
 from collections.abc import Collection, Iterator
-from itertools import chain
 
 import msgspec
 import psycopg
 
 from services.store.fold import Broken, Changes, Record, State, fold, needed, read_record, stretches
 from services.store.fold.needs import Needs
+from services.store.tables.layout import Layout, read_layout
 from services.store.tables.load import load
+from services.store.tables.statement import Records, write_at_once
 from services.store.tables.write import (
+    Draft,
     Piece,
     fold_drafts,
     log_drafts,
     make_partitions,
+    tally_draft,
     write_counts,
     write_edits,
     write_pieces,
@@ -36,7 +39,6 @@ from shared.planted import planted
 from shared.queries import MessageRow
 
 REFUSED = "refused_by_database"
-_IDS_KEY = "message_ids_pkey"
 _NO_ROW = (ValueError, struct.error, OverflowError, UnicodeError)
 _ROUNDS = 20
 _BREATH = 32
@@ -65,7 +67,7 @@ class Fenced(Exception):
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """A batch folded and encoded, ready to be written."""
+    """A batch folded and encoded, ready to be written: `records` by one statement, or else `pieces` by COPY."""
 
     first: Position
     last: Position
@@ -73,6 +75,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     last_at_ns: int
     digest: bytes
     pieces: list[Piece]
+    records: list[Records]
     edited: list[MessageRow]
     changes: Changes
     knows_ids: bool = True
@@ -84,12 +87,14 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
     `asks_for_ids`: read which MessageIDs are known. A store that is far behind does not: repeats are rare, the key of
     `message_ids` finds them, and then the batch is done again.
+    `statement_entries`: so many events at most are written by one statement instead of COPY.
     """
 
     shard: str
     poison: Collection[Position] = ()
     is_log_written: bool = True
     asks_for_ids: bool = True
+    statement_entries: int = 0
 
 
 class Folding:
@@ -120,7 +125,10 @@ class Folding:
         """The rows of all that was folded. Raises `Poisoned`."""
         self._changes.count()
         with self._poisoned():
-            pieces = await _encode(self._entries, self._changes, self._terms)
+            drafts = self._drafts()
+            is_small = self._is_small
+            records = [draft.records() for draft in drafts] if is_small else []
+            pieces = [] if is_small else await _pieces(drafts)
         last = self._entries[-1][0]
         return Prepared(
             first=self._entries[0][0].position,
@@ -129,10 +137,24 @@ class Folding:
             last_at_ns=last.at_ns,
             digest=digest(last),
             pieces=pieces,
+            records=records,
             edited=list(self._changes.edited.values()),
             changes=self._changes,
             knows_ids=self._terms.asks_for_ids,
         )
+
+    @property
+    def _is_small(self) -> bool:
+        return self.count <= self._terms.statement_entries and not self._changes.edited
+
+    def _drafts(self) -> list[Draft]:
+        changes, drafts = self._changes, []
+        if self._terms.is_log_written:
+            drafts = log_drafts(self._terms.shard, self._entries, changes)
+        drafts += fold_drafts(changes)
+        if self._is_small:
+            drafts.append(tally_draft(changes))
+        return [draft for draft in drafts if draft.rows]
 
     async def _load(self, stretch: list[Record]) -> None:
         asked = Needs()
@@ -173,14 +195,9 @@ async def _fold(state: State, changes: Changes, stretch: list[Record]) -> None:
         await asyncio.sleep(0)
 
 
-async def _encode(
-    entries: list[tuple[Delivery, Record]], changes: Changes, terms: Terms
-) -> list[Piece]:
+async def _pieces(drafts: list[Draft]) -> list[Piece]:
     pieces = []
-    of_log = log_drafts(terms.shard, entries, changes) if terms.is_log_written else ()
-    for draft in chain(of_log, fold_drafts(changes)):
-        if not draft.rows:
-            continue
+    for draft in drafts:
         chunks = []
         for chunk in draft.chunks():
             chunks.append(chunk)
@@ -203,6 +220,7 @@ class Writer:
         self._connection = connection
         self._shard = shard
         self._leader = leader
+        self._layout: Layout | None = None
         self._months: set[tuple[int, int]] = set()
 
     async def commit(self, batch: Prepared, expected: Position) -> None:
@@ -214,23 +232,45 @@ class Writer:
                     await self._move_ahead(batch, expected)
                     expected = batch.last
                 crashpoint("store.batch.begin")
-                async with self._connection.transaction():
-                    # First of all, so that a store that no longer leads writes nothing and waits for nobody.
-                    has_moved = await self._move(batch, expected)
-                    if not has_moved and not planted("checkpoint_without_compare"):
-                        raise Fenced
-                    crashpoint("store.batch.moved")
-                    await write_pieces(self._connection, batch.pieces)
-                    crashpoint("store.batch.written")
-                    await write_edits(self._connection, batch.edited)
-                    crashpoint("store.batch.edited")
-                    await write_counts(self._connection, batch.changes.counts)
-                    crashpoint("store.batch.before_commit")
+                if batch.records:
+                    await self._state(batch, expected)
+                else:
+                    await self._copy(batch, expected)
                 crashpoint("store.batch.committed")
         except (psycopg.DataError, psycopg.IntegrityError) as err:
-            if not batch.knows_ids and err.diag.constraint_name == _IDS_KEY:
+            # A MessageID is in several keys, and any of them may be the first to refuse it.
+            if not batch.knows_ids and isinstance(err, psycopg.errors.UniqueViolation):
                 raise Repeated(batch.last) from err
             raise Poisoned(batch.last, batch.count) from err
+
+    async def _state(self, batch: Prepared, expected: Position) -> None:
+        """By one statement."""
+        if self._layout is None:
+            crashpoint("store.batch.layout")
+            self._layout = await read_layout(self._connection)
+        move = self._step(batch, expected)
+        crashpoint("store.batch.statement")
+        try:
+            has_moved = await write_at_once(self._connection, move, batch.records, self._layout)
+        except psycopg.errors.CannotCoerce as err:
+            # Rebuilt projections were put in place: the rows were meant for the tables before them.
+            raise Fenced from err
+        if not has_moved:
+            raise Fenced
+
+    async def _copy(self, batch: Prepared, expected: Position) -> None:
+        async with self._connection.transaction():
+            # First of all, so that a store that no longer leads writes nothing and waits for nobody.
+            has_moved = await self._move(batch, expected)
+            if not has_moved and not planted("checkpoint_without_compare"):
+                raise Fenced
+            crashpoint("store.batch.moved")
+            await write_pieces(self._connection, batch.pieces)
+            crashpoint("store.batch.written")
+            await write_edits(self._connection, batch.edited)
+            crashpoint("store.batch.edited")
+            await write_counts(self._connection, batch.changes.counts)
+            crashpoint("store.batch.before_commit")
 
     async def _move_ahead(self, batch: Prepared, expected: Position) -> None:
         """Only for the planted bug of that name."""
@@ -238,7 +278,11 @@ class Writer:
             raise Fenced
 
     async def _move(self, batch: Prepared, expected: Position) -> bool:
-        move = Move(
+        crashpoint("store.batch.move")
+        return await move_checkpoint(self._connection, self._step(batch, expected))
+
+    def _step(self, batch: Prepared, expected: Position) -> Move:
+        return Move(
             shard=self._shard,
             leader=self._leader,
             expected=expected,
@@ -246,8 +290,6 @@ class Writer:
             digest=batch.digest,
             at_ns=batch.last_at_ns,
         )
-        crashpoint("store.batch.move")
-        return await move_checkpoint(self._connection, move)
 
     async def beat(self, position: Position) -> None:
         """Renew the lease. Raises `Fenced`, `Unavailable`."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from services.store.fold import Folded, Needs, Owner, State
 from services.store.fold.state import Holding, Primary
-from services.store.tables.copying import array_literal
+from services.store.tables.binary import array_literal
 from services.store.tables.parameters import UuidArray
 from services.store.tables.read import CONTACT, MESSAGE, RECEIPT, contact, message, receipt
 from shared.conversation import Conversation

@@ -1,5 +1,5 @@
-"""Ids as one binary parameter of a statement: psycopg encodes a list element by element, and PostgreSQL would parse
-36 characters an id instead of copying 16 bytes."""
+"""Parameters of statements that are encoded here, in binary: psycopg encodes a list element by element, and
+PostgreSQL would parse 36 characters an id instead of copying 16 bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-from services.store.tables.copying import uuid_array
+from services.store.tables.binary import uuid_array
 
 _UUID_ARRAY_OID = 2951
 
@@ -22,13 +22,24 @@ class UuidArray:
         self.content = uuid_array(identifiers)
 
 
-class _UuidArrayDumper(Dumper):
-    format = Format.BINARY
-    oid = _UUID_ARRAY_OID
+class Encoded:
+    """A value in binary for a placeholder whose cast says of which type it is."""
 
-    def dump(self, obj: UuidArray) -> Buffer:
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+
+class _EncodedDumper(Dumper):
+    format = Format.BINARY
+
+    def dump(self, obj: Encoded | UuidArray) -> Buffer:
         return obj.content
+
+
+class _UuidArrayDumper(_EncodedDumper):
+    oid = _UUID_ARRAY_OID
 
 
 # For every connection that is opened from now on.
 psycopg.adapters.register_dumper(UuidArray, _UuidArrayDumper)
+psycopg.adapters.register_dumper(Encoded, _EncodedDumper)

@@ -1,199 +1,144 @@
-"""What a batch changed, written in one transaction: COPY for every table, the checkpoint last.
+"""What a batch changed, table by table: as the input of COPY for a large one, as records for one statement else.
 
 A row that replaces an older one is deleted by key and copied again; an update of an indexed row writes a new
-version anyway, and COPY is the cheaper way to write it.
+version anyway, and COPY is the cheaper way to write many.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from services.store.fold import Changes, Record
 from services.store.fold.state import Tally
-from services.store.tables import rows
-from services.store.tables.copying import SIGNATURE, TRAILER
+from services.store.tables import layout
+from services.store.tables.binary import SIGNATURE, TRAILER
+from services.store.tables.layout import Table
 from services.store.tables.parameters import UuidArray
+from services.store.tables.rows import AS_COPY, AS_RECORDS, NO_TEAM, Rows
+from services.store.tables.statement import Records
 from shared.bus import Delivery
 from shared.database import Connection
 from shared.ids import AccountId
 from shared.queries import MessageRow
 
+Encode = Callable[[Rows, Sequence[Any]], list[bytes]]
+
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The rows for one table, in chunks. `keys`: the key columns' values of rows that are replaced."""
+    """The rows for one table, as the input of COPY in chunks. `keys`: columns of the keys that are replaced."""
 
-    table: str
-    columns: str
-    count: int
+    table: Table
     chunks: list[bytes]
-    key_columns: tuple[tuple[str, str], ...] = ()
-    keys: tuple[UuidArray | list[str], ...] = ()
+    keys: list[UuidArray | list[str]]
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A piece whose rows are encoded chunk by chunk, so that the one who drives it may see to something else."""
+    """Rows for one table that are not encoded yet. `keys`: of those that may replace older rows."""
 
-    table: str
-    columns: str
+    table: Table
     rows: Sequence[Any]
-    encode: Callable[[Sequence[Any]], bytes]
+    encode: Encode
     keys: Iterable[tuple[str, ...]] = ()
-    key_columns: tuple[tuple[str, str], ...] = ()
 
     def chunks(self) -> Iterator[bytes]:
-        """The input of COPY."""
+        """The input of COPY, chunk by chunk, so that the one who drives it may see to something else."""
         yield SIGNATURE
         for begin in range(0, len(self.rows), _CHUNK_ROWS):
-            yield self.encode(self.rows[begin : begin + _CHUNK_ROWS])
+            yield b"".join(self.encode(AS_COPY, self.rows[begin : begin + _CHUNK_ROWS]))
         yield TRAILER
 
     def piece(self, chunks: list[bytes]) -> Piece:
-        """What is written. ValueError: a key is no id."""
+        """What is written by COPY. ValueError: a key is no id."""
         columns = zip(*self.keys, strict=True)
-        kinds = [kind for _, kind in self.key_columns]
         keys = [
             UuidArray(column) if kind == "uuid" else list(column)
-            for kind, column in zip(kinds, columns, strict=False)
+            for (_, kind), column in zip(self.table.key, columns, strict=False)
         ]
-        return Piece(
-            table=self.table,
-            columns=self.columns,
-            count=len(self.rows),
-            chunks=chunks,
-            key_columns=self.key_columns,
-            keys=tuple(keys),
-        )
+        return Piece(table=self.table, chunks=chunks, keys=keys)
+
+    def records(self) -> Records:
+        """What is written by one statement with all other tables."""
+        parts, each = self.encode(AS_RECORDS, self.rows), self.table.parts
+        rows = [b"".join(parts[begin : begin + each]) for begin in range(0, len(parts), each)]
+        return Records(table=self.table, rows=rows)
 
 
 _CHUNK_ROWS = 128
 """Encoded at once; about 0.2 ms."""
 
 
-def _each(encode: Callable[..., bytes]) -> Callable[[Sequence[Any]], bytes]:
-    return lambda found: b"".join([encode(*x) for x in found])
-
-
 def log_drafts(
     shard: str, entries: Sequence[tuple[Delivery, Record]], changes: Changes
-) -> Iterator[Draft]:
+) -> list[Draft]:
     """Rows of `truth` for a stretch of the log."""
+    drafts = []
     if changes.quarantined:
         by_position = {delivery.position: delivery for delivery, _ in entries}
-        yield Draft(
-            table="truth.quarantine",
-            columns=rows.QUARANTINE,
-            rows=[(shard, by_position[x.position], x, why) for x, why in changes.quarantined],
-            encode=_each(rows.quarantined),
+        aside = [(shard, by_position[x.position], x, why) for x, why in changes.quarantined]
+        drafts.append(Draft(table=layout.QUARANTINE, rows=aside, encode=Rows.quarantine))
+    drafts.append(
+        Draft(
+            table=layout.EVENTS, rows=entries, encode=lambda rows, found: rows.events(shard, found)
         )
-    yield Draft(
-        table="truth.events",
-        columns=rows.EVENTS,
-        rows=entries,
-        encode=lambda found: rows.events(shard, found),
     )
+    return drafts
 
 
-def fold_drafts(changes: Changes) -> Iterator[Draft]:
-    """Rows of the projections, a table at a time. To be exhausted before the state goes on changing."""
-    yield Draft(
-        table="message_ids",
-        columns=rows.MESSAGE_IDS,
-        rows=list(changes.message_ids.items()),
-        encode=rows.message_ids,
-    )
-    yield Draft(
-        table="messages",
-        columns=rows.MESSAGES,
-        rows=list(changes.messages.values()),
-        encode=rows.messages,
-    )
-    yield Draft(
-        table="notes",
-        columns=rows.NOTES,
-        rows=[(x,) for x in changes.notes],
-        encode=_each(rows.note),
-    )
-    yield Draft(table="entries", columns=rows.ENTRIES, rows=changes.entries, encode=rows.entries)
-    yield Draft(
-        table="conversations",
-        columns=rows.CONVERSATIONS,
-        rows=list(changes.conversations.values()),
-        encode=rows.conversations,
-        keys=changes.conversations,
-        key_columns=(("account_id", "uuid"), ("conversation_id", "uuid")),
-    )
-    yield from _rarer(changes)
+def fold_drafts(changes: Changes) -> list[Draft]:
+    """Rows of the projections. To be encoded before the state goes on changing."""
+    messages, conversations = list(changes.messages.values()), changes.conversations
+    of = Draft
+    ids = list(changes.message_ids.items())
+    return [
+        of(table=layout.MESSAGE_IDS, rows=ids, encode=Rows.message_ids),
+        of(table=layout.MESSAGES, rows=messages, encode=Rows.messages),
+        of(table=layout.NOTES, rows=changes.notes, encode=Rows.notes),
+        of(table=layout.ENTRIES, rows=changes.entries, encode=Rows.entries),
+        _replacing(layout.CONVERSATIONS, conversations, conversations.values(), Rows.conversations),
+        _replacing(layout.CONTACTS, changes.contacts, changes.contacts.values(), Rows.contacts),
+        _replacing(layout.HOLDINGS, changes.holdings, changes.holdings.items(), Rows.holdings),
+        _replacing(layout.RECEIPTS, changes.receipts, changes.receipts.values(), Rows.receipts),
+        _replacing(layout.DEVICES, changes.devices, changes.devices.items(), Rows.devices),
+        _replacing(layout.PRIMARIES, changes.primaries, changes.primaries.items(), Rows.primaries),
+    ]
 
 
-def _rarer(changes: Changes) -> Iterator[Draft]:
-    yield Draft(
-        table="contacts",
-        columns=rows.CONTACTS,
-        rows=[(x,) for x in changes.contacts.values()],
-        encode=_each(rows.contact),
-        keys=changes.contacts,
-        key_columns=(("account_id", "uuid"), ("contact_id", "uuid")),
-    )
-    yield Draft(
-        table="holdings",
-        columns=rows.HOLDINGS,
-        rows=list(changes.holdings.items()),
-        encode=_each(rows.holding),
-        keys=changes.holdings,
-        key_columns=(("owner_id", "uuid"), ("conversation_id", "uuid")),
-    )
-    yield Draft(
-        table="receipts",
-        columns=rows.RECEIPTS,
-        rows=[(x,) for x in changes.receipts.values()],
-        encode=_each(rows.receipt),
-        keys=changes.receipts,
-        key_columns=(
-            ("account_id", "uuid"),
-            ("conversation_id", "uuid"),
-            ("recipient_id", "text"),
-        ),
-    )
-    yield Draft(
-        table="devices_received",
-        columns=rows.DEVICES,
-        rows=[(key, *x) for key, x in changes.devices.items()],
-        encode=_each(rows.device),
-        keys=changes.devices,
-        key_columns=(("owner_id", "uuid"), ("device_id", "uuid")),
-    )
-    yield Draft(
-        table="primary_devices",
-        columns=rows.PRIMARIES,
-        rows=list(changes.primaries.items()),
-        encode=_each(rows.primary),
-        keys=changes.primaries,
-        key_columns=(("account_id", "uuid"), ("agent_id", "uuid")),
-    )
+def tally_draft(changes: Changes) -> Draft:
+    """By how much the tallies of conversations grow; what is there already is added to."""
+    grown = [(key, by) for key, by in changes.counts.items() if by != (0, 0)]
+    return Draft(table=layout.TALLIES, rows=grown, encode=Rows.tallies)
+
+
+def _replacing(
+    table: Table, keys: Iterable[tuple[str, ...]], rows: Iterable[Any], encode: Encode
+) -> Draft:
+    return Draft(table=table, rows=list(rows), encode=encode, keys=keys)
 
 
 async def write_pieces(connection: Connection, pieces: Iterable[Piece]) -> None:
     """Delete what is replaced and copy the rows; inside the caller's transaction."""
     async with connection.cursor() as cursor:
         for piece in pieces:
+            table = piece.table
             if piece.keys:
-                await cursor.execute(_delete(piece), piece.keys)
-            statement = f"COPY {piece.table} ({piece.columns}) FROM STDIN (FORMAT BINARY)"
+                await cursor.execute(_delete(table.name, table.key), piece.keys)
+            columns = ", ".join(table.columns)
+            statement = f"COPY {table.name} ({columns}) FROM STDIN (FORMAT BINARY)"
             async with cursor.copy(statement.encode()) as copy:
                 for chunk in piece.chunks:
                     await copy.write(chunk)
 
 
-def _delete(piece: Piece) -> bytes:
-    names = ", ".join(name for name, _ in piece.key_columns)
-    values = ", ".join(f"%s::{kind}[]" for _, kind in piece.key_columns)
-    matches = " AND ".join(f"t.{name} = k.{name}" for name, _ in piece.key_columns)
-    return (
-        f"DELETE FROM {piece.table} t USING unnest({values}) AS k({names}) WHERE {matches}".encode()
-    )
+@lru_cache(maxsize=64)
+def _delete(table: str, key: tuple[tuple[str, str], ...]) -> bytes:
+    names = ", ".join(name for name, _ in key)
+    values = ", ".join(f"%s::{kind}[]" for _, kind in key)
+    matches = " AND ".join(f"t.{name} = k.{name}" for name, _ in key)
+    return f"DELETE FROM {table} t USING unnest({values}) AS k({names}) WHERE {matches}".encode()
 
 
 async def write_edits(connection: Connection, edited: Iterable[MessageRow]) -> None:
@@ -206,8 +151,7 @@ async def write_edits(connection: Connection, edited: Iterable[MessageRow]) -> N
         )
 
 
-_NO_TEAM = "00000000-0000-0000-0000-000000000000"
-_COUNTS = (
+_TALLIES = (
     b"INSERT INTO conversation_tallies AS t"
     b" (account_id, inbox_id, team_id, status, is_held, conversations, unread)"
     b" SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::bool[], %s::bigint[], %s::bigint[])"
@@ -230,13 +174,13 @@ async def write_counts(
         return
     accounts = UuidArray([account_id for account_id, *_ in grown])
     inboxes = UuidArray([tally[0] for _, tally, *_ in grown])
-    teams = UuidArray([tally[1] or _NO_TEAM for _, tally, *_ in grown])
+    teams = UuidArray([tally[1] or NO_TEAM for _, tally, *_ in grown])
     statuses = [tally[2] for _, tally, *_ in grown]
     are_held = [tally[3] for _, tally, *_ in grown]
     more = [number for _, _, number, _ in grown]
     unread = [number for *_, number in grown]
     values = [accounts, inboxes, teams, statuses, are_held, more, unread]
-    await connection.execute(_COUNTS, values)
+    await connection.execute(_TALLIES, values)
     if any(number < 0 for number in more):
         await connection.execute(_EMPTY, [accounts, inboxes])
 

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import msgspec
 import psycopg
+import pytest
 
 from deploy.dev.nats_server import NatsServer
 from deploy.dev.postgres_server import PostgresServer
+from services.store.tables.layout import read_layout
 from shared import codec
 from shared import events as e
 from shared import queries as q
 from shared.bus import Entry
+from shared.database import connect
+from shared.errors import Refused
 from shared.ids import ConversationId
 from shared.subjects import event_subject
 from tests.integration.store.conftest import Asker, store_here
@@ -162,3 +166,17 @@ async def _run_store(around: Surroundings) -> tuple[int, str]:
     )
     _, errors = await asyncio.wait_for(process.communicate(), 20)
     return process.returncode or 0, errors.decode()
+
+
+async def test_rows_never_go_into_the_wrong_columns(database_url: str) -> None:
+    """Records name no columns: a table whose columns are not the known ones, in the known order, is refused."""
+    connection = await connect(database_url, name="test")
+    try:
+        assert set(await read_layout(connection)) >= {"truth.events", "entries"}
+        await connection.execute("ALTER TABLE devices_received RENAME owner_id TO x")
+        await connection.execute("ALTER TABLE devices_received RENAME device_id TO owner_id")
+        await connection.execute("ALTER TABLE devices_received RENAME x TO device_id")
+        with pytest.raises(Refused, match="devices_received"):
+            await read_layout(connection)
+    finally:
+        await connection.close()
