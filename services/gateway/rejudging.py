@@ -8,17 +8,22 @@ from services.gateway.parts import Parts
 from shared.codec import decode_event
 from shared.errors import Malformed
 from shared.events import ConditionsJudged, ConversationStarted
-from shared.ids import AccountId, ContactId
+from shared.ids import AccountId, ContactId, Position
 from shared.queries import ConversationRow, GetHistory, ListConversations
 
 _MOST = 50
 
 
 async def rejudged(
-    parts: Parts, account_id: AccountId, contact_id: ContactId, attributes: Mapping[str, str]
+    parts: Parts,
+    account_id: AccountId,
+    contact_id: ContactId,
+    attributes: Mapping[str, str],
+    *,
+    at_least: Position | None = None,
 ) -> list[ConditionsJudged]:
     """A judgement for each conversation of the contact that is not resolved and whose policy has conditions (the 50
-    that changed last). Raises `Unavailable`."""
+    that changed last), as of a position or of now. Raises `Unavailable`."""
     account = parts.directory.account(account_id)
     with_conditions = {
         inbox_id
@@ -33,7 +38,7 @@ async def rejudged(
             contact_id=contact_id,
             statuses=("queued", "open", "replied", "snoozed"),
             limit=_MOST,
-            at_least=await parts.asking.end_of_log(),
+            at_least=at_least or await parts.asking.end_of_log(),
         )
     )
     found = []

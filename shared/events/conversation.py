@@ -51,12 +51,14 @@ class ContactChanged(
     tag_field="type",
     tag="contact_changed",
 ):
-    """The contact's profile was replaced."""
+    """The contact's profile was replaced. `base`: the revision it was made from; it counts only if that is still the
+    one, otherwise somebody else was quicker and its writer makes it again (None, from older releases: always)."""
 
     account_id: AccountId
     contact_id: ContactId
     profile: bytes
     by: Author
+    base: int | None = None
 
 
 class ContactMerged(

@@ -5,19 +5,20 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from functools import partial
 
 import msgspec
 
 from services.gateway.rejudging import rejudged
+from services.gateway.rest.profiles import Whose, find, seal, settle
 from services.gateway.rest.route import DESK, NO_TOKEN, Call, Reply, Route, not_found
 from services.gateway.tokens import Identity, check_identity
 from services.gateway.views import Profile
 from shared.clock import monotonic_s, new_id
-from shared.codec import to_json
 from shared.errors import Rejected
-from shared.events import Author, ContactChanged, ContactCreated, ContactMerged, ConversationEvent
+from shared.events import ContactCreated, ContactMerged
 from shared.ids import AccountId, ContactId, InboxId, Position, contact_of_external
-from shared.queries import ContactRow, GetContact
+from shared.queries import GetContact
 from shared.wire.bodies import Arrive, Arrived, ChangeContact
 from shared.wire.views import ContactView
 
@@ -45,7 +46,8 @@ async def arrive(call: Call[Arrive, None]) -> Reply:
     if before is not None:
         return await _again(call, at, before)
     contact_id = ContactId(new_id())
-    profile = _sealed(call, at.account_id, contact_id, _profile(call.body, None, Profile()))
+    said = _profile(call.body, None, Profile())
+    profile = seal(call.door, at.account_id, contact_id, said)
     created = ContactCreated(
         account_id=at.account_id, contact_id=contact_id, inbox_id=at.inbox_id, profile=profile
     )
@@ -70,32 +72,34 @@ async def _again(call: Call[Arrive, None], at: _Door, contact_id: ContactId) -> 
     """The store is asked only when the page says something about the visitor."""
     position: Position | None = None
     if _profile(call.body, None, Profile()) != Profile():
+        whose = Whose(account_id=at.account_id, contact_id=contact_id, comes_by=at.inbox_id)
         async with call.door.turns.of(contact_id):
-            events, _ = await _changes(call, at, contact_id, None)
-            position = await _append(call, contact_id, events)
+            settled = await settle(call.door, whose, partial(_profile, call.body, None))
+        position = settled.position
     return _arrived(call, at, contact_id, position=position, status=200)
 
 
 async def _identified(call: Call[Arrive, None], at: _Door, before: ContactId | None) -> Reply:
     identity = await _identity(call, at)
     contact_id = contact_of_external(at.account_id, at.inbox_id, identity.external_id)
+    whose = Whose(
+        account_id=at.account_id,
+        contact_id=contact_id,
+        comes_by=at.inbox_id,
+        is_identified=True,
+    )
+    merge = partial(_profile, call.body, identity)
     async with call.door.turns.of(contact_id):
-        events, profile = await _changes(call, at, contact_id, identity)
+        settled = await settle(call.door, whose, merge)
+        position = settled.position
         if before is not None and before != contact_id and await _may_merge(call, at, before):
             merged = ContactMerged(account_id=at.account_id, contact_id=before, into=contact_id)
-            events.append(merged)
             # What they wrote before they were known is judged by what is known of them now.
-            events += await rejudged(call.parts, at.account_id, before, profile.attributes)
-        position = await _append(call, contact_id, events)
+            attributes = settled.profile.attributes
+            judged = await rejudged(call.parts, at.account_id, before, attributes)
+            settled = await settle(call.door, whose, merge, first=[merged, *judged])
+            position = settled.position
     return _arrived(call, at, contact_id, position=position)
-
-
-async def _append(
-    call: Call[Arrive, None], contact_id: ContactId, events: list[ConversationEvent]
-) -> Position | None:
-    if not events:
-        return None
-    return (await call.parts.admission.append(contact_id, "conversation", events))[-1]
 
 
 async def _identity(call: Call[Arrive, None], at: _Door) -> Identity:
@@ -109,72 +113,10 @@ async def _identity(call: Call[Arrive, None], at: _Door) -> Identity:
         raise Rejected("identity_invalid", "the identity token is not valid here") from err
 
 
-async def _changes(
-    call: Call[Arrive, None], at: _Door, contact_id: ContactId, identity: Identity | None
-) -> tuple[list[ConversationEvent], Profile]:
-    """The first arrival creates the contact; a later one changes it when it says something else."""
-    row = await _find(call, at.account_id, contact_id)
-    if row is None:
-        profile = _profile(call.body, identity, Profile())
-        created = ContactCreated(
-            account_id=at.account_id,
-            contact_id=contact_id,
-            inbox_id=at.inbox_id,
-            is_identified=identity is not None,
-            profile=_sealed(call, at.account_id, contact_id, profile),
-        )
-        return [created], profile
-    await call.parts.views.cover(at.account_id, [row])
-    before = call.parts.views.profile(row)
-    profile = _profile(call.body, identity, before)
-    if profile == before:
-        return [], profile
-    by = Author(kind="visitor", id=contact_id)
-    return await _changed(call, row, profile, by), profile
-
-
-async def _changed(
-    call: Call[Arrive, None] | Call[ChangeContact, None],
-    row: ContactRow,
-    profile: Profile,
-    by: Author,
-) -> list[ConversationEvent]:
-    """The profile is replaced, and what its conversations meet is judged again."""
-    changed = ContactChanged(
-        account_id=row.account_id,
-        contact_id=row.contact_id,
-        profile=_sealed(call, row.account_id, row.contact_id, profile),
-        by=by,
-    )
-    return [
-        changed,
-        *await rejudged(call.parts, row.account_id, row.contact_id, profile.attributes),
-    ]
-
-
 async def _may_merge(call: Call[Arrive, None], at: _Door, before: ContactId) -> bool:
     """Only an anonymous contact, and only once: on a shared computer the visitor before this one is somebody else."""
-    row = await _find(call, at.account_id, before)
+    row = await find(call.door, at.account_id, before)
     return row is not None and not row.is_identified and row.merged_into is None
-
-
-async def _find(
-    call: Call[Arrive, None] | Call[ChangeContact, None],
-    account_id: AccountId,
-    contact_id: ContactId,
-) -> ContactRow | None:
-    try:
-        return await call.parts.asking.contact(
-            GetContact(
-                account_id=account_id,
-                contact_id=contact_id,
-                at_least=await call.parts.asking.end_of_log(),
-            )
-        )
-    except Rejected as err:
-        if err.code == "not_found":
-            return None
-        raise
 
 
 def _profile(body: Arrive, identity: Identity | None, before: Profile) -> Profile:
@@ -193,18 +135,6 @@ def _check_count(attributes: Mapping[str, str]) -> None:
         raise Rejected(
             "too_large", f"at most {_MOST_ATTRIBUTES} attributes are kept", pointer="/attributes"
         )
-
-
-def _sealed(
-    call: Call[Arrive, None] | Call[ChangeContact, None],
-    account_id: AccountId,
-    contact_id: ContactId,
-    profile: Profile,
-) -> bytes:
-    if profile == Profile():
-        return b""
-    text = to_json(profile)
-    return call.parts.keys.ring.seal(account_id, text, of=contact_id, part="profile")
 
 
 def _arrived(
@@ -237,36 +167,11 @@ async def show(call: Call[None, None]) -> Reply:
 async def change(call: Call[ChangeContact, None]) -> Reply:
     """What is known of the visitor; conversations that wait are judged again by it."""
     await call.parts.keys.ensure(call.account_id)
-    contact_id = ContactId(call.id("contact_id"))
-    row = await _find(call, call.account_id, contact_id)
-    if row is not None and row.merged_into is not None:
-        contact_id = row.merged_into
-        row = await _find(call, call.account_id, contact_id)
-    if row is None:
-        raise not_found()
-    async with call.door.turns.of(contact_id):
-        return await _change(call, contact_id)
-
-
-async def _change(call: Call[ChangeContact, None], contact_id: ContactId) -> Reply:
-    """What is known is read once nobody else changes it."""
-    row = await _find(call, call.account_id, contact_id)
-    if row is None:
-        raise not_found()
-    await call.parts.views.cover(call.account_id, [row])
-    before = call.parts.views.profile(row)
-    profile = _merged(call.body, before)
-    position: Position | None = None
-    if profile != before:
-        events = await _changed(call, row, profile, call.who.author)
-        position = (await call.parts.admission.append(contact_id, "conversation", events))[0]
-    view = msgspec.structs.replace(
-        call.parts.views.contact(row),
-        name=profile.name,
-        email=profile.email,
-        attributes=profile.attributes,
-    )
-    return Reply(body=view, position=position)
+    whose = Whose(account_id=call.account_id, contact_id=ContactId(call.id("contact_id")))
+    async with call.door.turns.of(whose.contact_id):
+        settled = await settle(call.door, whose, partial(_merged, call.body), by=call.who.author)
+    assert settled.row is not None
+    return Reply(body=call.parts.views.contact(settled.row), position=settled.position)
 
 
 def _merged(body: ChangeContact, before: Profile) -> Profile:

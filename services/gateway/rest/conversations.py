@@ -5,19 +5,18 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
+import structlog
 
 from services.gateway.admission import Draft
-from services.gateway.parts import Parts
 from services.gateway.rest.moments import ns_of
 from services.gateway.rest.route import EVERYONE, Call, Reply, Route, forbidden, not_found
 from services.gateway.tokens import Principal
 from services.gateway.views import at
 from shared import clock
 from shared.conversation import Status
-from shared.errors import Rejected
+from shared.errors import OutcomeUnknown, Rejected, Unavailable
 from shared.events import ConversationStarted, InboxSaved
 from shared.ids import (
-    AccountId,
     AgentId,
     ContactId,
     ConversationId,
@@ -26,9 +25,17 @@ from shared.ids import (
     Position,
     canonical,
 )
-from shared.queries import ConversationRow, GetContact, GetConversation, ListConversations
+from shared.queries import (
+    ContactRow,
+    ConversationRow,
+    GetContact,
+    GetConversation,
+    ListConversations,
+)
 from shared.wire.bodies import Conversations, PageInfo, StartConversation
 from shared.wire.views import ConversationView
+
+log = structlog.get_logger(__name__)
 
 _STARTED_BY_US: Status = "replied"
 
@@ -200,8 +207,10 @@ async def start(call: Call[StartConversation, None]) -> Reply:
         return Reply(body=view, status=200, position=position or known.version)
     # Whoever changes the contact meanwhile must find this conversation, or be known here.
     async with call.door.turns.of(origin.contact_id):
-        started = await _judged(call, started)
+        started, revision = await _judged(call, started)
         position = await _commit(call, started, is_new=True)
+        if revision is not None:
+            await _judge_again(call, started, revision, position)
     call.parts.access.learn_started(
         call.account_id,
         conversation_id,
@@ -214,8 +223,9 @@ async def start(call: Call[StartConversation, None]) -> Reply:
 
 async def _judged(
     call: Call[StartConversation, None], started: ConversationStarted
-) -> ConversationStarted:
-    """With its page, and with what of the policy's conditions it meets: nobody behind the gateway can tell."""
+) -> tuple[ConversationStarted, int | None]:
+    """With its page, and with what of the policy's conditions it meets: nobody behind the gateway can tell. And the
+    revision of the contact by which it was judged, if it was."""
     conditions, account = call.parts.conditions, call.parts.directory.account(call.account_id)
     page = call.body.page
     if page:
@@ -223,28 +233,45 @@ async def _judged(
         started = msgspec.structs.replace(started, page=conditions.seal_page(started, page))
     policy, version = account.policy_of(started.inbox_id)
     if not any(rule.condition for rule in policy.skill_rules):
-        return started
+        return started, None
     await conditions.cover(policy)
     attributes: dict[str, str] = {}
+    revision = None
     if conditions.asks_for_attributes(account, started.inbox_id):
-        attributes = await attributes_of(call.parts, call.account_id, started.contact_id)
+        row = await _contact(call, started, at_least=await call.parts.asking.end_of_log())
+        attributes, revision = call.parts.views.profile(row).attributes, row.profile_revision
     met = conditions.met(account, started.inbox_id, page, attributes)
-    return msgspec.structs.replace(started, met=met, judged=version)
+    return msgspec.structs.replace(started, met=met, judged=version), revision
 
 
-async def attributes_of(
-    parts: Parts, account_id: AccountId, contact_id: ContactId
-) -> dict[str, str]:
-    """What is known of the contact as of now."""
-    row = await parts.asking.contact(
-        GetContact(
-            account_id=account_id,
-            contact_id=contact_id,
-            at_least=await parts.asking.end_of_log(),
-        )
+async def _judge_again(
+    call: Call[StartConversation, None],
+    started: ConversationStarted,
+    revision: int,
+    position: Position,
+) -> None:
+    """The contact may have been changed at another gateway, which could not know of this conversation yet. What this
+    one can't find out now is no reason to say that the conversation was not started."""
+    try:
+        row = await _contact(call, started, at_least=position)
+        if row.profile_revision == revision:
+            return
+        account = call.parts.directory.account(call.account_id)
+        attributes = call.parts.views.profile(row).attributes
+        judged = call.parts.conditions.judge(account, started, attributes)
+        await call.parts.admission.append(started.conversation_id, "conversation", [judged])
+    except (Unavailable, OutcomeUnknown):
+        log.warning("start_not_judged_again", conversation_id=started.conversation_id)
+
+
+async def _contact(
+    call: Call[StartConversation, None], started: ConversationStarted, *, at_least: Position
+) -> ContactRow:
+    row = await call.parts.asking.contact(
+        GetContact(account_id=started.account_id, contact_id=started.contact_id, at_least=at_least)
     )
-    await parts.views.cover(account_id, [row])
-    return parts.views.profile(row).attributes
+    await call.parts.views.cover(started.account_id, [row])
+    return row
 
 
 async def _origin(call: Call[StartConversation, None]) -> _From:

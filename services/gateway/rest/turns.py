@@ -12,7 +12,8 @@ from shared.ids import ContactId
 
 
 class Turns:
-    """Of this gateway: requests about one contact at two gateways in the same moment can still cross."""
+    """Of this gateway, which spares its requests from being made again; what crosses at two gateways is seen to by
+    `profiles`."""
 
     def __init__(self, *, wait_s: float) -> None:
         self._wait_s = wait_s

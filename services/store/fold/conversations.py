@@ -111,12 +111,16 @@ def contact_created(state: State, changes: Changes, record: Record, event: Conta
 
 
 def contact_changed(state: State, changes: Changes, record: Record, event: ContactChanged) -> None:
-    """The profile is replaced; `profile_revision` counts how often."""
+    """The profile is replaced; `profile_revision` counts how often. What was made from another revision, or of a contact
+    that was merged meanwhile, crossed a change that counts: its writer finds that and makes it again."""
     contact_id = state.root_of(event.account_id, event.contact_id)
     key = (event.account_id, contact_id)
     row = state.contacts.get(key)
     if row is None:
         changes.quarantined.append((record, "unknown_contact"))
+        return
+    crossed = contact_id != event.contact_id or event.base != row.profile_revision
+    if event.base is not None and crossed:
         return
     row = msgspec.structs.replace(
         row, profile=event.profile, profile_revision=row.profile_revision + 1

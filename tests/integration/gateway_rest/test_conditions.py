@@ -9,9 +9,9 @@ import psycopg
 from shared.clock import new_id
 from shared.codec import decode_event
 from shared.events import ConditionsJudged, ConversationStarted
-from tests.support.gateway_world import World
+from tests.support.gateway_world import World, open_twin
 from tests.support.log import until_none
-from tests.support.rest import Office
+from tests.support.rest import Api, Office
 from tests.support.services import service
 
 _RULES = [
@@ -73,13 +73,22 @@ async def test_a_page_and_an_attribute_route_without_being_seen(
     assert (await visitor.patch(f"/contacts/{contact_id}", change)).status == 403
 
 
-async def test_changes_of_a_contact_in_the_same_moment_are_all_kept(office: Office) -> None:
-    """Whoever was told that an attribute is kept finds it, whatever others changed at the same time."""
+async def test_changes_of_a_contact_in_the_same_moment_are_all_kept(
+    office: Office, world: World
+) -> None:
+    """Whoever was told that an attribute is kept finds it, whatever others changed at the same time at this gateway or
+    another."""
     _, contact_id = await office.arrive()
     path = f"/contacts/{contact_id}"
     names = [f"a{number}" for number in range(8)]
-    changes = [office.ann.patch(path, {"attributes": {name: "x"}}) for name in names]
-    answers = await asyncio.gather(*changes)
+    with open_twin(world) as twin:
+        other = Api(office.ann.http, twin.url, office.ann.token)
+        answers = await asyncio.gather(
+            *(
+                (office.ann, other)[number % 2].patch(path, {"attributes": {name: "x"}})
+                for number, name in enumerate(names)
+            )
+        )
     assert {answer.status for answer in answers} == {200}
     last = max((answer.position for answer in answers), key=int)
     told = await office.ann.get(path, Nightdesk_Position=last)
@@ -89,25 +98,31 @@ async def test_changes_of_a_contact_in_the_same_moment_are_all_kept(office: Offi
 async def test_a_conversation_that_starts_while_its_contact_changes_is_judged_by_the_change(
     office: Office, world: World
 ) -> None:
-    """Start and change in the same moment, both told yes: whichever came first, the log ends with a judgement by what
-    is known now."""
+    """Start and change in the same moment at two gateways, both told yes: whichever came first, the log ends with a
+    judgement by what is known now."""
     await office.admin.patch(f"/agents/{office.ann_id}", {"skills": {"tea": 2, "latin": 3}})
     policy = await office.admin.made("/policies", {"name": "Day", "skill_rules": _RULES})
     inbox = f"/inboxes/{office.inbox['inbox_id']}"
     await office.admin.patch(inbox, {"policy_id": policy["policy_id"]})
-    for _ in range(5):
-        visitor, contact_id = await office.arrive()
-        begun = {"conversation_id": new_id(), "message": {"message_id": new_id(), "text": "hello"}}
-        change = {"attributes": {"plan": "platinum"}}
-        answers = await asyncio.gather(
-            visitor.post("/conversations", begun),
-            office.ann.patch(f"/contacts/{contact_id}", change),
-        )
-        assert [answer.status for answer in answers] == [201, 200]
-        async with asyncio.timeout(15):
-            # The log is looked at where the store keeps it, which is a moment later.
-            while not await _met(world, begun["conversation_id"]):
-                pass
+    with open_twin(world) as twin:
+        for round_ in range(8):
+            visitor, contact_id = await office.arrive()
+            begun = {
+                "conversation_id": new_id(),
+                "message": {"message_id": new_id(), "text": "hello"},
+            }
+            change = {"attributes": {"plan": "platinum"}}
+            url = (world.url, twin.url)[round_ % 2]
+            agent = Api(office.ann.http, url, office.ann.token)
+            answers = await asyncio.gather(
+                visitor.post("/conversations", begun),
+                agent.patch(f"/contacts/{contact_id}", change),
+            )
+            assert [answer.status for answer in answers] == [201, 200]
+            async with asyncio.timeout(15):
+                # The log is looked at where the store keeps it, which is a moment later.
+                while not await _met(world, begun["conversation_id"]):
+                    pass
 
 
 async def _met(world: World, conversation_id: object) -> tuple[str, ...]:

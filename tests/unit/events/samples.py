@@ -77,7 +77,9 @@ SAMPLES: tuple[Event, ...] = (
         is_identified=True,
         profile=b"\x01cipher",
     ),
-    e.ContactChanged(account_id=_A, contact_id=_CONTACT, profile=b"\x01cipher", by=_VISITOR),
+    e.ContactChanged(
+        account_id=_A, contact_id=_CONTACT, profile=b"\x01cipher", by=_VISITOR, base=3
+    ),
     e.ContactMerged(account_id=_A, contact_id=_CONTACT, into=ContactId(_INBOX)),
     e.ConversationStarted(
         account_id=_A,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.store.fold import Changes, Record, State, forget, inbox
 from shared import events as e
-from shared.ids import AccountId
+from shared.ids import AccountId, ContactId
 from tests.support.memory_tables import Tables, fold_all, fold_batch
 from tests.unit.store.worlds import (
     ACCOUNTS,
@@ -197,3 +197,36 @@ def test_a_crowded_inbox_forgets_nothing() -> None:
             forget(state, changes)
     assert tables.receipts[account, CONVERSATIONS[0], contact].received == 4
     assert tables.receipts[account, CONVERSATIONS[1], contact].received == 5
+
+
+def test_a_profile_is_changed_from_the_one_it_was_made_from() -> None:
+    """Two who change it in the same moment: the first counts, the second is made again from what is there by then; what
+    crossed a merge is of nobody; a change of an older release counts always."""
+    contact, other = CONTACTS[:2]
+
+    def changed(of: ContactId, profile: bytes, base: int | None) -> e.Event:
+        by = e.Author(kind="visitor", id=of)
+        return e.ContactChanged(
+            account_id=ACCOUNTS[0], contact_id=of, profile=profile, by=by, base=base
+        )
+
+    created = [
+        e.ContactCreated(account_id=ACCOUNTS[0], contact_id=each, inbox_id=INBOX)
+        for each in (contact, other)
+    ]
+    crossing = [
+        changed(contact, b"first", 0),
+        changed(contact, b"second", 0),
+        changed(contact, b"both", 1),
+    ]
+    log: list[e.Event] = [*created, *crossing]
+    tables = fold_all([record(n, event) for n, event in enumerate(log, start=1)])
+    row = tables.contacts[ACCOUNTS[0], contact]
+    assert (row.profile, row.profile_revision) == (b"both", 2)
+    merged = e.ContactMerged(account_id=ACCOUNTS[0], contact_id=other, into=contact)
+    log += [merged, changed(other, b"of nobody", 2)]
+    tables = fold_all([record(n, event) for n, event in enumerate(log, start=1)])
+    assert tables.contacts[ACCOUNTS[0], contact].profile == b"both"
+    log.append(changed(contact, b"as of old", None))
+    tables = fold_all([record(n, event) for n, event in enumerate(log, start=1)])
+    assert tables.contacts[ACCOUNTS[0], contact].profile == b"as of old"

@@ -104,7 +104,12 @@ _created = st.builds(
     e.ContactCreated, account_id=_account, contact_id=_contact, inbox_id=st.just(INBOX)
 )
 _changed = st.builds(
-    e.ContactChanged, account_id=_account, contact_id=_contact, profile=st.just(b"p"), by=_visitor
+    e.ContactChanged,
+    account_id=_account,
+    contact_id=_contact,
+    profile=st.sampled_from([b"p", b"q"]),
+    by=_visitor,
+    base=st.sampled_from([None, 0, 1]),
 )
 _edited = st.builds(
     e.MessageEdited,
