@@ -23,6 +23,7 @@ from services.gateway.live import Live
 from services.gateway.looking_relay import only_agents
 from services.gateway.opening import Opening
 from services.gateway.problem import code_of
+from services.gateway.reopening import is_open_now, judged_anew
 from services.gateway.sessions.session import Session
 from services.gateway.tokens import Principal
 from shared import clock
@@ -238,7 +239,11 @@ class Handlers:
             check_strict(principal.kind, frame.seen_up_to)
         facts = await self._parts.access.may_post(principal, conversation_id)
         draft = self._draft(session, principal, frame, facts, message_id)
-        self._await(session, frame, await self._parts.admission.begin(draft))
+        before = await judged_anew(self._parts, facts) if principal.kind == "visitor" else ()
+        posted = await self._parts.admission.begin(draft, before=before)
+        if before:
+            posted.add_done_callback(lambda done: _note_opened(facts, done))
+        self._await(session, frame, posted)
 
     def _send_now(self, session: Session, principal: Principal, frame: Send) -> bool:
         """The common case: the conversation is known, the message is new. False: nothing was done, it must wait."""
@@ -248,6 +253,8 @@ class Handlers:
         message_id = MessageId(canonical(frame.message_id, what="message_id"))
         facts = self._parts.access.known(principal, conversation_id)
         if facts is None or frame.only_if_seen:
+            return False
+        if facts.status == "resolved" and principal.kind == "visitor":
             return False
         draft = self._draft(session, principal, frame, facts, message_id)
         if not self._parts.admission.is_simple(draft):
@@ -409,3 +416,8 @@ class Handlers:
             connection = session.connection
             session.connection = msgspec.structs.replace(connection, active=connection.active + 1)
             self._parts.presence.is_active(session.connection)
+
+
+def _note_opened(facts: Facts, done: asyncio.Future[Posted]) -> None:
+    if not done.cancelled() and done.exception() is None:
+        is_open_now(facts)

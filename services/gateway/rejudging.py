@@ -8,8 +8,8 @@ from services.gateway.parts import Parts
 from shared.codec import decode_event
 from shared.errors import Malformed
 from shared.events import ConditionsJudged, ConversationStarted
-from shared.ids import AccountId, ContactId, Position
-from shared.queries import ConversationRow, GetHistory, ListConversations
+from shared.ids import AccountId, ContactId, ConversationId, Position
+from shared.queries import GetHistory, ListConversations
 
 _MOST = 50
 
@@ -43,7 +43,10 @@ async def rejudged(
     )
     found = []
     for row in page.rows:
-        started = await _started(parts, row) if row.inbox_id in with_conditions else None
+        if row.inbox_id not in with_conditions:
+            continue
+        conversation_id = row.conversation_id
+        started = await started_of(parts, account_id, conversation_id, at_least=row.version)
         if started is not None:
             await parts.conditions.cover(account.policy_of(row.inbox_id)[0])
             await parts.keys.cover(account_id, [started.page])
@@ -51,14 +54,16 @@ async def rejudged(
     return found
 
 
-async def _started(parts: Parts, row: ConversationRow) -> ConversationStarted | None:
+async def started_of(
+    parts: Parts, account_id: AccountId, conversation_id: ConversationId, *, at_least: Position
+) -> ConversationStarted | None:
     """The beginning of the conversation: its page lies there."""
     history = await parts.asking.history(
         GetHistory(
-            account_id=row.account_id,
-            conversation_id=row.conversation_id,
+            account_id=account_id,
+            conversation_id=conversation_id,
             limit=1,
-            at_least=row.version,
+            at_least=at_least,
         )
     )
     for each in history.rows:

@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 
 from services.gateway.rejudging import rejudged
-from services.gateway.rest.profiles import Whose, find, seal, settle
+from services.gateway.rest.profiles import Whose, find_contact, seal, see_through
 from services.gateway.rest.route import DESK, NO_TOKEN, Call, Reply, Route, not_found
 from services.gateway.tokens import Identity, check_identity
 from services.gateway.views import Profile
@@ -74,7 +74,7 @@ async def _again(call: Call[Arrive, None], at: _Door, contact_id: ContactId) -> 
     if _profile(call.body, None, Profile()) != Profile():
         whose = Whose(account_id=at.account_id, contact_id=contact_id, comes_by=at.inbox_id)
         async with call.door.turns.of(contact_id):
-            settled = await settle(call.door, whose, partial(_profile, call.body, None))
+            settled = await see_through(call.door, whose, partial(_profile, call.body, None))
         position = settled.position
     return _arrived(call, at, contact_id, position=position, status=200)
 
@@ -90,14 +90,14 @@ async def _identified(call: Call[Arrive, None], at: _Door, before: ContactId | N
     )
     merge = partial(_profile, call.body, identity)
     async with call.door.turns.of(contact_id):
-        settled = await settle(call.door, whose, merge)
+        settled = await see_through(call.door, whose, merge)
         position = settled.position
         if before is not None and before != contact_id and await _may_merge(call, at, before):
             merged = ContactMerged(account_id=at.account_id, contact_id=before, into=contact_id)
             # What they wrote before they were known is judged by what is known of them now.
             attributes = settled.profile.attributes
             judged = await rejudged(call.parts, at.account_id, before, attributes)
-            settled = await settle(call.door, whose, merge, first=[merged, *judged])
+            settled = await see_through(call.door, whose, merge, first=[merged, *judged])
             position = settled.position
     return _arrived(call, at, contact_id, position=position)
 
@@ -115,7 +115,7 @@ async def _identity(call: Call[Arrive, None], at: _Door) -> Identity:
 
 async def _may_merge(call: Call[Arrive, None], at: _Door, before: ContactId) -> bool:
     """Only an anonymous contact, and only once: on a shared computer the visitor before this one is somebody else."""
-    row = await find(call.door, at.account_id, before)
+    row = await find_contact(call.door, at.account_id, before)
     return row is not None and not row.is_identified and row.merged_into is None
 
 
@@ -169,7 +169,9 @@ async def change(call: Call[ChangeContact, None]) -> Reply:
     await call.parts.keys.ensure(call.account_id)
     whose = Whose(account_id=call.account_id, contact_id=ContactId(call.id("contact_id")))
     async with call.door.turns.of(whose.contact_id):
-        settled = await settle(call.door, whose, partial(_merged, call.body), by=call.who.author)
+        settled = await see_through(
+            call.door, whose, partial(_merged, call.body), by=call.who.author
+        )
     assert settled.row is not None
     return Reply(body=call.parts.views.contact(settled.row), position=settled.position)
 

@@ -8,6 +8,7 @@ import msgspec
 
 from services.gateway.admission import Draft, clean_text
 from services.gateway.crossing import check_strict
+from services.gateway.reopening import is_open_now, judged_anew
 from services.gateway.rest.explain import names_of
 from services.gateway.rest.route import (
     DESK,
@@ -100,7 +101,8 @@ async def post(call: Call[PostMessage, None]) -> Reply:
     clean_text(body.text)
     if body.only_if_seen:
         check_strict(call.who.kind, body.seen_up_to)
-    await may_write(call, conversation_id)
+    facts = await may_write(call, conversation_id)
+    before = await judged_anew(call.parts, facts) if call.who.kind == "visitor" else ()
     posted = await call.parts.admission.post(
         Draft(
             account_id=call.account_id,
@@ -112,8 +114,11 @@ async def post(call: Call[PostMessage, None]) -> Reply:
             resend=body.resend,
             seen_up_to=await seen_up_to(call, conversation_id, body.seen_up_to),
             only_if_seen=body.only_if_seen,
-        )
+        ),
+        before=before,
     )
+    if before:
+        is_open_now(facts)
     answer = Posted(message_id=message_id, position=posted.position, repeated=posted.repeated)
     return Reply(body=answer, position=posted.position)
 

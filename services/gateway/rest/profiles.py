@@ -46,7 +46,7 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     position: Position | None = None
 
 
-async def find(
+async def find_contact(
     door: Door, account_id: AccountId, contact_id: ContactId, *, at_least: Position | None = None
 ) -> ContactRow | None:
     """The contact as of a position, or of now; None when there is none."""
@@ -70,7 +70,7 @@ def seal(door: Door, account_id: AccountId, contact_id: ContactId, profile: Prof
     return ring.seal(account_id, to_json(profile), of=contact_id, part="profile")
 
 
-async def settle(
+async def see_through(
     door: Door,
     whose: Whose,
     merge: Merge,
@@ -84,10 +84,10 @@ async def settle(
     judged = {each.conversation_id for each in first if isinstance(each, ConditionsJudged)}
     extra = list(first)
     for _ in range(_TRIES):
-        row = await find(door, whose.account_id, whose.contact_id, at_least=position)
+        row = await find_contact(door, whose.account_id, whose.contact_id, at_least=position)
         if row is not None and row.merged_into is not None:
             whose = msgspec.structs.replace(whose, contact_id=row.merged_into)
-            row = await find(door, whose.account_id, whose.contact_id, at_least=position)
+            row = await find_contact(door, whose.account_id, whose.contact_id, at_least=position)
         before = await _known(door, row)
         profile = merge(before)
         is_there = row is not None and profile == before

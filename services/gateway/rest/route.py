@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from services.gateway.access import Facts
 from services.gateway.parts import Parts
 from services.gateway.rest.door import Door
 from services.gateway.tokens import Principal
@@ -84,19 +85,19 @@ class Call(Generic[B_co, Q_co]):
         return str(uuid.uuid5(_REPEATS, f"{self.account_id}\n{kind}\n{self.given.key}"))
 
 
-async def may_write(call: Call[object, object], conversation_id: ConversationId) -> None:
-    """Whether the asker may post to a conversation and change it. Raises `Rejected("not_found")`.
+async def may_write(call: Call[object, object], conversation_id: ConversationId) -> Facts:
+    """What is known of a conversation that the asker may post to and change. Raises `Rejected("not_found")`.
 
     What is known in memory is enough for a yes, so that writing goes on while the store is away; a no is asked for
     again as of the position that the asker was given: they may have got the conversation a moment ago.
     """
     access, at_least = call.parts.access, call.given.at_least
     try:
-        await access.may_post(call.who, conversation_id)
+        return await access.may_post(call.who, conversation_id)
     except Rejected:
         if not at_least:
             raise
-        await access.may_post(call.who, conversation_id, at_least=at_least)
+        return await access.may_post(call.who, conversation_id, at_least=at_least)
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from shared.events import (
     AssignmentRefused,
     AssignmentRequested,
     ClaimRequested,
+    ConditionsJudged,
     ConversationAssigned,
     ConversationQueued,
     DeadlineMissed,
@@ -202,6 +203,9 @@ def _decision(fact: Fact, names: Names) -> Step | None:
             until = f" until {at(e.until_ns)}" if e.until_ns else ""
             text = f"{names.agent(e.by.id)} set it to {e.status}{until}."
             return _step(fact, "status_changed", text, by=e.by.id, detail={"status": e.status})
+        case ConditionsJudged() as e:
+            text = f"What the rules ask of page and visitor was judged anew: {len(e.met)} are met."
+            return _step(fact, "judged", text, detail={"policy_version": e.judged})
         case DeadlineMissed() as e:
             told = f" {names.agent(e.agent_id)} was reminded." if e.agent_id else ""
             text = f"The {e.deadline.replace('_', ' ')} is overdue.{told}"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
 
+from services.gateway.access import Facts
 from services.gateway.admission import clean_text
+from services.gateway.reopening import judged_anew
 from services.gateway.rest.messages import checked_position, seen_up_to_now
 from services.gateway.rest.moments import ns_of
 from services.gateway.rest.route import (
@@ -54,15 +57,22 @@ _MOST_POSITION = 2**63 - 1
 
 async def _conversation_id(call: Call[object, object]) -> ConversationId:
     """The conversation in the path, if the asker may change it."""
-    conversation_id = ConversationId(call.id("conversation_id"))
-    await may_write(call, conversation_id)
-    return conversation_id
+    return (await _facts(call)).conversation_id
+
+
+async def _facts(call: Call[object, object]) -> Facts:
+    return await may_write(call, ConversationId(call.id("conversation_id")))
 
 
 async def _wish(
-    call: Call[object, object], conversation_id: ConversationId, event: ConversationEvent
+    call: Call[object, object],
+    conversation_id: ConversationId,
+    event: ConversationEvent,
+    *,
+    before: Sequence[ConversationEvent] = (),
 ) -> Reply:
-    positions = await call.parts.admission.append(conversation_id, "conversation", [event])
+    events = [*before, event]
+    positions = await call.parts.admission.append(conversation_id, "conversation", events)
     return Reply(body=Wished(position=positions[-1]), position=positions[-1])
 
 
@@ -143,7 +153,8 @@ async def change_status(call: Call[ChangeStatus, None]) -> Reply:
     until_ns = ns_of(call.body.until, pointer="/until")
     if call.body.status == "snoozed" and until_ns <= now_ns():
         raise Rejected("invalid", "say until when, in the future", pointer="/until")
-    conversation_id = await _conversation_id(call)
+    facts = await _facts(call)
+    conversation_id = facts.conversation_id
     event = StatusChanged(
         account_id=call.account_id,
         conversation_id=conversation_id,
@@ -152,7 +163,8 @@ async def change_status(call: Call[ChangeStatus, None]) -> Reply:
         seen_up_to=await _seen_up_to(call, conversation_id),
         until_ns=until_ns if call.body.status == "snoozed" else 0,
     )
-    return await _wish(call, conversation_id, event)
+    before = await judged_anew(call.parts, facts) if call.body.status == "open" else ()
+    return await _wish(call, conversation_id, event, before=before)
 
 
 async def _seen_up_to(call: Call[Any, None], conversation_id: ConversationId) -> Position:

@@ -9,7 +9,7 @@ import psycopg
 from shared.clock import new_id
 from shared.codec import decode_event
 from shared.events import ConditionsJudged, ConversationStarted
-from tests.support.gateway_world import World, open_twin
+from tests.support.gateway_world import Device, World, open_twin
 from tests.support.log import until_none
 from tests.support.rest import Api, Office
 from tests.support.services import service
@@ -71,6 +71,60 @@ async def test_a_page_and_an_attribute_route_without_being_seen(
     for word in (b"secret-sale", b"platinum", b"plan"):
         assert not [payload for payload in payloads if word in payload], word
     assert (await visitor.patch(f"/contacts/{contact_id}", change)).status == 403
+
+
+async def test_what_begins_again_is_judged_by_what_is_known_now(
+    office: Office, world: World
+) -> None:
+    """A conversation was resolved; meanwhile its visitor became a premium customer and the policy got another rule. The
+    next message, by REST or WebSocket, and an agent who opens it, put a new judgement into the log before what opens it,
+    once; while it is open, messages are judged no further."""
+    await office.admin.patch(f"/agents/{office.ann_id}", {"skills": {"tea": 2, "latin": 3}})
+    policy = await office.admin.made("/policies", {"name": "Day", "skill_rules": _RULES[:1]})
+    inbox = f"/inboxes/{office.inbox['inbox_id']}"
+    await office.admin.patch(inbox, {"policy_id": policy["policy_id"]})
+    visitor, contact_id = await office.arrive()
+    conversation_id, started = await office.start(visitor)
+    path = f"/conversations/{conversation_id}"
+
+    async def resolve(after: object) -> None:
+        body = {"status": "resolved", "seen_up_to": int(str(after))}
+        done = await office.admin.post(f"{path}/status", body)
+        assert done.status == 200
+        seen = await office.admin.get(path, Nightdesk_Position=done.position)
+        assert seen.json["status"] == "resolved"
+
+    await resolve(started.position)
+    await office.admin.patch(f"/policies/{policy['policy_id']}", {"skill_rules": _RULES})
+    known = {"attributes": {"plan": "platinum"}}
+    assert (await office.ann.patch(f"/contacts/{contact_id}", known)).status == 200
+    device = Device(await visitor.http.ws_connect(world.ws_url, protocols=["nightdesk.v1"]))
+    await device.hello(visitor.token)
+    try:
+        posted = started
+        for text in ("again", "and more"):
+            body = {"message_id": new_id(), "text": text}
+            posted = await visitor.post(f"{path}/messages", body)
+            assert posted.status == 201, text
+        await resolve(posted.position)
+        await device.post(conversation_id, "still there?")
+        last = await device.post(conversation_id, "hello?")
+        await resolve(last["position"])
+        opened = await office.admin.post(f"{path}/status", {"status": "open"})
+    finally:
+        await device.leave()
+    await office.admin.get(path, Nightdesk_Position=opened.position)
+    assert int(opened.position) > last["position"]
+    story = [
+        type(event).__name__
+        for payload in await _payloads(world)
+        if getattr(event := decode_event(payload), "conversation_id", None) == conversation_id
+    ]
+    again = ["ConditionsJudged", "MessagePosted", "MessagePosted", "StatusChanged"]
+    assert story[3:] == [*again, *again, "ConditionsJudged", "StatusChanged"]
+    assert len(await _met(world, conversation_id)) == 1
+    told = (await office.admin.get(f"{path}/explain")).json["decisions"]
+    assert [step["what"] for step in told].count("judged") == 3
 
 
 async def test_changes_of_a_contact_in_the_same_moment_are_all_kept(

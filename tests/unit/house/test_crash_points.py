@@ -48,6 +48,7 @@ _THROUGH = {
     "flight.settle": "has the points inside",
     "self._admission.append_each": "has the point inside",
     "call.parts.admission.append": "has the point inside",
+    "door.parts.admission.append": "has the point inside",
     "commit.drain": "waits for groups that have the points",
     "drain": "the same",
     "self._live.typing.tell": "has the point inside",
