@@ -197,7 +197,11 @@ BUGS = (
         faults=_NO_TABLES,
     ),
     Bug(name="process_clock", what="leases judged by the process's clock", faults=_JUMP),
-    Bug(name="hint_is_truth", what="a gap in the hints believed", faults=_HINTS),
+    Bug(
+        name="hint_is_truth",
+        what="a gap in the hints believed, while hints are lost",
+        faults=_HINTS,
+    ),
     Bug(
         name="no_empty_hint",
         what="silence of the store believed, while hints are lost",

@@ -28,11 +28,20 @@ from shared.subjects import HINT_BUCKETS, bucket_of, hint_subject
 _EVERY_S = 1.0
 _LAST = 300
 """With the planted bug `no_empty_hint` no hint of later positions arrives: then silence has something to hide."""
+_LOST_EACH = 5
+"""With the planted bug `hint_is_truth` a hint with such a last position is lost on its way."""
 _MOST_BYTES = 512 * 1024
 _PART_BYTES = 384 * 1024
 """Estimated, with room for what the estimate leaves out."""
 _ROW_BYTES = 400
 _CONVERSATION_BYTES = 1000
+
+
+def _is_lost(hint: Hint) -> bool:
+    """Only for planted bugs: both believe something of the hints that is noticed when one is missing."""
+    if planted("no_empty_hint"):
+        return hint.to > _LAST
+    return planted("hint_is_truth") and bool(hint.entries) and hint.to % _LOST_EACH == 0
 
 
 class _Bucket:
@@ -163,7 +172,7 @@ class Hints:
                 payload = pack(
                     Hint(epoch=hint.epoch, since=hint.since, to=hint.to, incomplete=True)
                 )
-            if planted("no_empty_hint") and hint.to > _LAST:
+            if _is_lost(hint):
                 return
             async with asyncio.timeout(1.0):
                 crashpoint("store.hint.send")
