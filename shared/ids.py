@@ -36,6 +36,8 @@ def canonical(text: str, *, what: str = "id") -> str:
     Upper case is accepted and lowered; everything else (braces, missing dashes, dots, stars, line breaks)
     is refused, so an id can never be two strings. Raises `Rejected("bad_id")`.
     """
+    if _CANONICAL.fullmatch(text) is not None:
+        return text
     lowered = text.lower()
     if _CANONICAL.fullmatch(lowered) is None:
         raise Rejected("bad_id", f"{what} must be a UUID in canonical text form")

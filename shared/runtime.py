@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, TypeVar, TypeVarTuple
 
 import msgspec
 import uvloop
@@ -27,6 +27,7 @@ from shared.errors import NightdeskError, Refused
 C = TypeVar("C", bound=msgspec.Struct)
 S = TypeVar("S")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 _COLLECT_EVERY = 50_000
 """Objects made and not freed between two looks of the garbage collector; Python's own 700 suit small programs."""
@@ -85,10 +86,10 @@ async def contained(work: Awaitable[T]) -> T | None:
         return None
 
 
-def contained_now(work: Callable[[], T], *, otherwise: S) -> T | S:
+def contained_now(work: Callable[[*Ts], T], *args: *Ts, otherwise: S) -> T | S:
     """As `contained`, for work that does not wait: what a bug gives."""
     try:
-        return work()
+        return work(*args)
     except Exception:
         log.get().error("bug_in_request", exc_info=True)
         return otherwise

@@ -10,9 +10,11 @@ entry stays in flight here and a resend joins it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import re
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -71,16 +73,20 @@ class AdmissionSettings(msgspec.Struct, frozen=True, kw_only=True):
     ids_kept_s: float = 600.0
 
 
+Told = Callable[[Posted | Exception], None]
+"""Called once, in the event loop, with where the message stands or why it does not; must not wait."""
+
+
 class _Known:
-    """A MessageID that this gateway has given to the log."""
+    """A MessageID that this gateway has given to the log. `waiting`: whom to tell; None when the log has answered."""
 
-    __slots__ = ("at_s", "fingerprint", "future", "position")
+    __slots__ = ("at_s", "fingerprint", "position", "waiting")
 
-    def __init__(self, fingerprint: bytes, future: asyncio.Future[Posted]) -> None:
+    def __init__(self, fingerprint: bytes, told: Told, now_s: float) -> None:
         self.fingerprint = fingerprint
-        self.future: asyncio.Future[Posted] | None = future
+        self.waiting: list[Told] | None = [told]
         self.position: Position = 0
-        self.at_s = 0.0
+        self.at_s = now_s
 
 
 def clean_text(text: str, *, most_chars: int = MAX_TEXT_CHARS) -> str:
@@ -119,6 +125,7 @@ class Admission:
         self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
         self._crossing = Crossing(asking)
         self._searches: set[asyncio.Task[None]] = set()
+        self._subject = event_subject(shard, "message")
         self._started_ms = clock.now_ns() // 1_000_000
         self.is_closed = False
 
@@ -130,27 +137,28 @@ class Admission:
         not stored. OutcomeUnknown: send the same id again.
         """
         future = await self.begin(draft, before=before)
-        done, _ = await asyncio.wait({future}, timeout=self.settings.ack_timeout_s)
-        if not done:
-            raise OutcomeUnknown("the log has not answered in time")
-        return future.result()
+        try:
+            async with asyncio.timeout(self.settings.ack_timeout_s):
+                return await future
+        except TimeoutError as err:
+            raise OutcomeUnknown("the log has not answered in time") from err
 
     async def begin(self, draft: Draft, *, before: Sequence[Event] = ()) -> asyncio.Future[Posted]:
-        """As `post`, but returns the future of the answer. Waits only when keys or the store must be asked."""
+        """As `post`, but returns a future of the answer, the caller's own. Waits only when keys or the store must be
+        asked."""
+        answer: asyncio.Future[Posted] = asyncio.get_running_loop().create_future()
+        told = functools.partial(_tell, answer)
         clean_text(draft.text)
         await self._keys.ensure(draft.account_id)
         fingerprint = self._fingerprint(draft)
-        joined = self._join(draft, fingerprint)
-        if joined is not None:
-            return joined
+        if self._join(draft, fingerprint, told):
+            return answer
         if self._must_look_up(draft):
-            found = await self._look_up(draft, fingerprint)
-            if found is not None:
-                return found
+            if await self._look_up(draft, fingerprint, told):
+                return answer
             # While the store was asked, the same id may have come by another way.
-            joined = self._join(draft, fingerprint)
-            if joined is not None:
-                return joined
+            if self._join(draft, fingerprint, told):
+                return answer
         if draft.only_if_seen:
             await self._crossing.check(
                 draft.account_id,
@@ -158,8 +166,10 @@ class Admission:
                 author=draft.author,
                 seen_up_to=draft.seen_up_to,
             )
-            joined = self._join(draft, fingerprint)
-        return joined or self._submit(draft, fingerprint, before)
+            if self._join(draft, fingerprint, told):
+                return answer
+        self._submit(draft, fingerprint, before, told)
+        return answer
 
     def is_simple(self, draft: Draft) -> bool:
         """Whether nobody must be asked about this message: `begin_now` will do."""
@@ -169,11 +179,13 @@ class Admission:
             and not self._must_look_up(draft)
         )
 
-    def begin_now(self, draft: Draft) -> asyncio.Future[Posted]:
-        """As `begin`, for a draft that is simple."""
+    def begin_now(self, draft: Draft, told: Told) -> None:
+        """As `begin`, for a draft that is simple; `told` is called with what the future of `begin` would hold, perhaps at
+        once. If this raises it is not called."""
         clean_text(draft.text)
         fingerprint = self._fingerprint(draft)
-        return self._join(draft, fingerprint) or self._submit(draft, fingerprint, ())
+        if not self._join(draft, fingerprint, told):
+            self._submit(draft, fingerprint, (), told)
 
     async def append(self, key: str, family: Family, events: Sequence[Event]) -> list[Position]:
         """Append events of the families conversation, receipt or message (edits) and wait until they are durable.
@@ -200,21 +212,31 @@ class Admission:
         What came of each; what has no definite outcome in time is an `OutcomeUnknown`."""
         subject = event_subject(self._shard, family)
         outcomes: dict[str, Position | NightdeskError] = {}
-        waiting: dict[str, asyncio.Future[Positions]] = {}
+        all_told = asyncio.Event()
+
+        def told(key: str, outcome: Positions | Exception) -> None:
+            outcomes[key] = _outcome(outcome)
+            if len(outcomes) == len(events):
+                all_told.set()
+
         for key, event in events.items():
+            entry = Entry(subject=subject, payload=encode_event(event), key=key)
             try:
-                entry = Entry(subject=subject, payload=encode_event(event), key=key)
-                waiting[key] = self._commit.submit([entry])
+                self._commit.give([entry], functools.partial(told, key))
             except NightdeskError as err:
-                outcomes[key] = err
-        if waiting:
-            await asyncio.wait(waiting.values(), timeout=self.settings.ack_timeout_s)
-        for key, future in waiting.items():
-            outcomes[key] = _outcome(future)
-        for outcome in outcomes.values():
-            result = outcome.code if isinstance(outcome, NightdeskError) else "ok"
-            labelled(metrics.APPENDED, family, result).inc()
-        return outcomes
+                told(key, err)
+        if not events:
+            return {}
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.ack_timeout_s):
+                await all_told.wait()
+        unknown = OutcomeUnknown("the log has not answered in time")
+        # A copy: what is told later must not change what the caller was given.
+        final = {key: outcomes.get(key, unknown) for key in events}
+        results = Counter(x.code if isinstance(x, NightdeskError) else "ok" for x in final.values())
+        for result, count in results.items():
+            labelled(metrics.APPENDED, family, result).inc(count)
+        return final
 
     def _check_open(self) -> None:
         if self.is_closed:
@@ -229,18 +251,20 @@ class Admission:
             draft.text.encode(),
         )
 
-    def _join(self, draft: Draft, fingerprint: bytes) -> asyncio.Future[Posted] | None:
-        """The answer to the same message, given or still to come."""
+    def _join(self, draft: Draft, fingerprint: bytes, told: Told) -> bool:
+        """Whether the same message was given to the log before: then its answer is told, now or when it comes."""
         known = self._known.get((draft.account_id, draft.message_id))
         if known is None:
-            return None
+            return False
         if known.fingerprint != fingerprint:
             metrics.REPEATS.labels("conflict").inc()
             raise _conflict()
         metrics.REPEATS.labels("memory").inc()
-        if known.future is not None:
-            return known.future
-        return _done(draft.message_id, known.position)
+        if known.waiting is not None:
+            known.waiting.append(told)
+        else:
+            told(_repeated(draft.message_id, known.position))
+        return True
 
     def _must_look_up(self, draft: Draft) -> bool:
         """Whether the log may hold this id from a time that no reader's memory of an hour covers, or from the
@@ -253,7 +277,7 @@ class Admission:
         age_ms = clock.now_ns() // 1_000_000 - made_ms
         return age_ms > OLD_MS or age_ms < -AHEAD_MS
 
-    async def _look_up(self, draft: Draft, fingerprint: bytes) -> asyncio.Future[Posted] | None:
+    async def _look_up(self, draft: Draft, fingerprint: bytes, told: Told) -> bool:
         crashpoint("gateway.look_up")
         row = await self._asking.message_id(
             LookUpMessageId(
@@ -263,16 +287,17 @@ class Admission:
             )
         )
         if row is None:
-            return None
+            return False
         if row.fingerprint != fingerprint:
             metrics.REPEATS.labels("conflict").inc()
             raise _conflict()
         metrics.REPEATS.labels("store").inc()
-        return _done(draft.message_id, row.position)
+        told(_repeated(draft.message_id, row.position))
+        return True
 
     def _submit(
-        self, draft: Draft, fingerprint: bytes, before: Sequence[Event]
-    ) -> asyncio.Future[Posted]:
+        self, draft: Draft, fingerprint: bytes, before: Sequence[Event], told: Told
+    ) -> None:
         self._check_open()
         event = MessagePosted(
             account_id=draft.account_id,
@@ -299,45 +324,28 @@ class Admission:
             )
             for e in before
         ]
-        entries.append(
-            Entry(
-                subject=event_subject(self._shard, "message"), payload=encode_event(event), key=key
-            )
-        )
-        committed = self._commit.submit(entries)
+        entries.append(Entry(subject=self._subject, payload=encode_event(event), key=key))
+        known = _Known(fingerprint, told, clock.monotonic_s())
+        self._commit.give(entries, functools.partial(self._settle, draft, known))
         self._crossing.began(draft.conversation_id, draft.author)
-        answer: asyncio.Future[Posted] = asyncio.get_running_loop().create_future()
-        known = _Known(fingerprint, answer)
         self._known[(draft.account_id, draft.message_id)] = known
-        started_s = clock.monotonic_s()
-        committed.add_done_callback(lambda done: self._settle(draft, known, done, started_s))
         if planted("ack_before_commit"):
-            return _done(draft.message_id, 0)
-        return answer
+            known.waiting = []
+            told(_repeated(draft.message_id, 0))
 
-    def _settle(
-        self,
-        draft: Draft,
-        known: _Known,
-        done: asyncio.Future[Positions],
-        started_s: float,
-    ) -> None:
+    def _settle(self, draft: Draft, known: _Known, outcome: Positions | Exception) -> None:
         """The log has answered: tell whoever waits, unless it may hold the message twice."""
         self._crossing.ended(draft.conversation_id, draft.author)
-        error = None if done.cancelled() else done.exception()
-        if done.cancelled() or error is not None:
-            failure = error or OutcomeUnknown("the log has not answered before this process ended")
-            self._fail(draft, known, failure)
-        elif done.result().may_repeat:
-            task = asyncio.create_task(self._find_first(draft, known, done.result()[-1], started_s))
+        if isinstance(outcome, Exception):
+            self._fail(draft, known, outcome)
+        elif outcome.may_repeat:
+            task = asyncio.create_task(self._find_first(draft, known, outcome[-1]))
             self._searches.add(task)
             task.add_done_callback(self._searches.discard)
         else:
-            self._accept(draft, known, done.result()[-1], started_s)
+            self._accept(draft, known, outcome[-1])
 
-    async def _find_first(
-        self, draft: Draft, known: _Known, position: Position, started_s: float
-    ) -> None:
+    async def _find_first(self, draft: Draft, known: _Known, position: Position) -> None:
         """An attempt before the one that was answered may have been stored, too: readers count the first of the two,
         and only the store knows it. As long as it can't say, the position is as unknown as it was."""
         try:
@@ -353,33 +361,36 @@ class Admission:
         first = row.position if row is not None and is_ours else position
         if first != position:
             metrics.REPEATS.labels("resent").inc()
-        self._accept(draft, known, first, started_s)
+        self._accept(draft, known, first)
 
-    def _fail(self, draft: Draft, known: _Known, failure: BaseException) -> None:
+    def _fail(self, draft: Draft, known: _Known, failure: Exception) -> None:
         """Tell whoever waits, and forget the id."""
-        answer, known.future = known.future, None
-        if answer is not None:
-            self._known.pop((draft.account_id, draft.message_id), None)
-            code = failure.code if isinstance(failure, NightdeskError) else "failed"
-            metrics.APPENDED.labels("message", code).inc()
-            answer.set_exception(failure)
-            answer.exception()
+        waiting, known.waiting = known.waiting, None
+        if waiting is None:
+            return
+        self._known.pop((draft.account_id, draft.message_id), None)
+        code = failure.code if isinstance(failure, NightdeskError) else "failed"
+        metrics.APPENDED.labels("message", code).inc()
+        for told in waiting:
+            told(failure)
 
-    def _accept(self, draft: Draft, known: _Known, position: Position, started_s: float) -> None:
+    def _accept(self, draft: Draft, known: _Known, position: Position) -> None:
         """Tell whoever waits, and remember the id."""
-        answer, known.future = known.future, None
+        waiting, known.waiting = known.waiting, None
         key = (draft.account_id, draft.message_id)
-        if answer is None:
+        if waiting is None:
             return
         known.position = position
-        known.at_s = clock.monotonic_s()
+        started_s, known.at_s = known.at_s, clock.monotonic_s()
         # Moved to the end, so that the oldest acknowledged ids are found first.
         self._known[key] = known
         self._known.move_to_end(key)
         self._forget_old(known.at_s)
         labelled(metrics.APPENDED, "message", "ok").inc()
         metrics.COMMIT_SECONDS.observe(known.at_s - started_s)
-        answer.set_result(Posted(message_id=draft.message_id, position=known.position))
+        posted = Posted(message_id=draft.message_id, position=known.position)
+        for told in waiting:
+            told(posted)
 
     def _forget_old(self, now_s: float) -> None:
         """Drop acknowledged ids that are too old or too many; those in flight stay, however long it takes."""
@@ -387,7 +398,7 @@ class Admission:
         while self._known:
             key = next(iter(self._known))
             oldest = self._known[key]
-            if oldest.future is not None:
+            if oldest.waiting is not None:
                 # In flight for long: put it behind the others, it must not hide them.
                 self._known.move_to_end(key)
                 return
@@ -396,19 +407,28 @@ class Admission:
             del self._known[key]
 
 
-def _outcome(future: asyncio.Future[Positions]) -> Position | NightdeskError:
-    if not future.done() or future.cancelled():
-        return OutcomeUnknown("the log has not answered in time")
-    error = future.exception()
-    if error is None:
-        return future.result()[0]
-    return error if isinstance(error, NightdeskError) else OutcomeUnknown("the append broke off")
+def _outcome(outcome: Positions | Exception) -> Position | NightdeskError:
+    if not isinstance(outcome, Exception):
+        return outcome[0]
+    return (
+        outcome if isinstance(outcome, NightdeskError) else OutcomeUnknown("the append broke off")
+    )
 
 
-def _done(message_id: MessageId, position: Position) -> asyncio.Future[Posted]:
-    future: asyncio.Future[Posted] = asyncio.get_running_loop().create_future()
-    future.set_result(Posted(message_id=message_id, position=position, repeated=True))
-    return future
+def _tell(answer: asyncio.Future[Posted], outcome: Posted | Exception) -> None:
+    """Into a future, unless who waited has gone."""
+    if answer.done():
+        return
+    if isinstance(outcome, Exception):
+        answer.set_exception(outcome)
+        # Nobody may be waiting any more, which is no fault.
+        answer.exception()
+    else:
+        answer.set_result(outcome)
+
+
+def _repeated(message_id: MessageId, position: Position) -> Posted:
+    return Posted(message_id=message_id, position=position, repeated=True)
 
 
 def _conflict() -> Rejected:

@@ -121,6 +121,10 @@ class Caller(asyncio.Protocol):
             self._knock(data)
             return
         session.heard_at_s = asyncio.get_running_loop().time()
+        whole = incoming.whole(data)
+        if whole is not None:
+            self._take(session, whole)
+            return
         try:
             for opcode, payload in incoming.feed(data):
                 if opcode == TEXT:
@@ -180,7 +184,7 @@ class Caller(asyncio.Protocol):
         if session.is_closing:
             return None
         handlers = self._entrance.handlers
-        begun = contained_now(lambda: handlers.begin(session, data), otherwise=State.BUG)
+        begun = contained_now(handlers.begin, session, data, otherwise=State.BUG)
         if begun is State.BUG:
             session.close(3002)
         return begun if isinstance(begun, Frame) else None

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 import itertools
 from collections import deque
 from collections.abc import Coroutine
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import msgspec
 import structlog
@@ -32,7 +33,7 @@ from shared.commands import Connection
 from shared.crashpoints import crashpoint
 from shared.errors import Malformed, NightdeskError, OutcomeUnknown, Rejected, Unavailable
 from shared.ids import ConversationId, MessageId, Position, canonical
-from shared.labelled import labelled
+from shared.labelled import tally
 from shared.planted import planted
 from shared.wire.frames import ClientFrame, Err, Hello, Looking, Ok, Read, Received, Send, Typing
 
@@ -42,7 +43,10 @@ _decoder = msgspec.json.Decoder(ClientFrame)
 _PINGS = (b"{}", b"{ }")
 _MOST_ID = 2**53
 _TYPING_GAP_S = 0.5
-_OPS = frozenset({"hello", "send", "received", "read", "typing", "looking"})
+_TAGS = {kind: str(kind.__struct_config__.tag) for kind in get_args(ClientFrame)}
+_OPS = frozenset(_TAGS.values())
+_FRAMES_OK = {op: tally(metrics.FRAMES, op, "ok") for op in _OPS}
+_OK_SENT = tally(metrics.SENT, "ok")
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -58,13 +62,19 @@ _heads = msgspec.json.Decoder(_Head)
 class _Pending:
     """A `send` that waits for the log."""
 
-    __slots__ = ("future", "id", "is_answered", "session")
+    __slots__ = ("id", "is_answered", "session")
 
-    def __init__(self, session: Session, frame_id: int, future: asyncio.Future[Posted]) -> None:
+    def __init__(self, session: Session, frame_id: int) -> None:
         self.session = session
         self.id = frame_id
-        self.future = future
         self.is_answered = False
+
+
+def _outcome(done: asyncio.Future[Posted]) -> Posted | Exception:
+    error = done.exception()
+    if error is None:
+        return done.result()
+    return error if isinstance(error, Exception) else OutcomeUnknown("it broke off")
 
 
 class Frame(NamedTuple):
@@ -123,7 +133,7 @@ class Handlers:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
             self._refuse_bytes(session, data, err)
             return DONE
-        op = str(frame.__struct_config__.tag)
+        op = _TAGS[type(frame)]
         if session.principal is None:
             if isinstance(frame, Hello):
                 return Frame(op, frame)
@@ -143,7 +153,7 @@ class Handlers:
         except (Rejected, Unavailable, OutcomeUnknown, Malformed) as err:
             self._answer_error(session, op, err, getattr(frame, "id", None))
         else:
-            labelled(metrics.FRAMES, op, "ok").inc()
+            _FRAMES_OK[op].inc()
         return DONE
 
     async def carry_out(self, session: Session, frame: Frame) -> bool:
@@ -155,7 +165,7 @@ class Handlers:
         except (Rejected, Unavailable, OutcomeUnknown, Malformed) as err:
             self._answer_error(session, frame.op, err, getattr(frame.frame, "id", None))
         else:
-            labelled(metrics.FRAMES, frame.op, "ok").inc()
+            _FRAMES_OK[frame.op].inc()
         return True
 
     async def _carry_out(self, session: Session, frame: ClientFrame) -> None:
@@ -240,27 +250,33 @@ class Handlers:
         facts = await self._parts.access.may_post(principal, conversation_id)
         draft = self._draft(session, principal, frame, facts, message_id)
         before = await judged_anew(self._parts, facts) if principal.kind == "visitor" else ()
-        posted = await self._parts.admission.begin(draft, before=before)
+        future = await self._parts.admission.begin(draft, before=before)
         if before:
-            posted.add_done_callback(lambda done: _note_opened(facts, done))
-        self._await(session, frame, posted)
+            future.add_done_callback(lambda done: _note_opened(facts, done))
+        pending = self._await(session, frame)
+        future.add_done_callback(lambda done: self._answer(pending, _outcome(done)))
 
     def _send_now(self, session: Session, principal: Principal, frame: Send) -> bool:
         """The common case: the conversation is known, the message is new. False: nothing was done, it must wait."""
         if session.in_flight >= self._parts.config.sends_in_flight or not 0 <= frame.id < _MOST_ID:
             return False
-        conversation_id = ConversationId(canonical(frame.conversation_id, what="conversation_id"))
-        message_id = MessageId(canonical(frame.message_id, what="message_id"))
-        facts = self._parts.access.known(principal, conversation_id)
+        # What is known is known by its canonical spelling; any other one is for the long way.
+        facts = self._parts.access.known(principal, ConversationId(frame.conversation_id))
         if facts is None or frame.only_if_seen:
             return False
         if facts.status == "resolved" and principal.kind == "visitor":
             return False
+        message_id = MessageId(canonical(frame.message_id, what="message_id"))
         draft = self._draft(session, principal, frame, facts, message_id)
         if not self._parts.admission.is_simple(draft):
             return False
         self._charge(principal)
-        self._await(session, frame, self._parts.admission.begin_now(draft))
+        pending = self._await(session, frame)
+        try:
+            self._parts.admission.begin_now(draft, functools.partial(self._answer, pending))
+        except NightdeskError:
+            self._close_pending(pending)
+            raise
         return True
 
     def _draft(
@@ -284,12 +300,12 @@ class Handlers:
             only_if_seen=frame.only_if_seen,
         )
 
-    def _await(self, session: Session, frame: Send, future: asyncio.Future[Posted]) -> None:
-        """Answer when the log has answered, or when it takes too long."""
-        pending = _Pending(session, frame.id, future)
+    def _await(self, session: Session, frame: Send) -> _Pending:
+        """To be answered when the log has answered, or when it takes too long."""
+        pending = _Pending(session, frame.id)
         session.in_flight += 1
         self._deadlines.append((clock.monotonic_s() + self._parts.config.ack_timeout_s, pending))
-        future.add_done_callback(lambda _: self._answer(pending))
+        return pending
 
     def _charge(self, principal: Principal) -> None:
         now_s = clock.monotonic_s()
@@ -306,25 +322,23 @@ class Handlers:
         stored = max(self._live.delivery.known(principal.account_id), session.position, last)
         return stored if said is None else max(0, min(said, stored))
 
-    def _answer(self, pending: _Pending) -> None:
+    def _answer(self, pending: _Pending, outcome: Posted | Exception) -> None:
         """The log has answered a `send`."""
         if pending.is_answered:
             return
         session = pending.session
         self._close_pending(pending)
-        error = None if pending.future.cancelled() else pending.future.exception()
-        if pending.future.cancelled() or error is not None:
-            if not isinstance(error, NightdeskError):
-                error = OutcomeUnknown("nobody knows yet; send it again with the same id")
-            self._answer_error(session, "send", error, pending.id)
+        if isinstance(outcome, Exception):
+            if not isinstance(outcome, NightdeskError):
+                outcome = OutcomeUnknown("nobody knows yet; send it again with the same id")
+            self._answer_error(session, "send", outcome, pending.id)
             return
-        posted = pending.future.result()
         session.faults = 0
         crashpoint("gateway.answer")
         session.send(
-            to_json(Ok(id=pending.id, position=posted.position, message_id=posted.message_id))
+            to_json(Ok(id=pending.id, position=outcome.position, message_id=outcome.message_id))
         )
-        labelled(metrics.SENT, "ok").inc()
+        _OK_SENT.inc()
 
     @staticmethod
     def _close_pending(pending: _Pending) -> None:

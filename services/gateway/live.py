@@ -22,6 +22,7 @@ from services.gateway.sessions.session import Outgoing, OutgoingLimits
 from services.gateway.sessions.wheel import Wheel
 from services.gateway.typing_relay import TypingRelay
 from services.gateway.unheard import Unheard
+from shared.labelled import settle_tallies
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +48,9 @@ class Live:
     async def run(self, *also: Callable[[], None]) -> None:
         """Every task of the live half, until cancelled; `also` is called at every tick."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.wheel.run(self.outgoing.flush, self.catch_up.turn, *also))
+            tasks.create_task(
+                self.wheel.run(self.outgoing.flush, self.catch_up.turn, settle_tallies, *also)
+            )
             tasks.create_task(self.primaries.run())
             tasks.create_task(self.alerts.run(self.parts.presence))
             tasks.create_task(self.catch_up.run())

@@ -19,7 +19,16 @@ import structlog
 from shared.bus import metrics
 from shared.bus.acks import AckInbox
 from shared.bus.connection import Bus
-from shared.bus.flight import CommitSettings, Entry, Flight, Positions, Submission
+from shared.bus.flight import (
+    CommitSettings,
+    Entry,
+    FirstAnswers,
+    Flight,
+    Positions,
+    Submission,
+    Told,
+    write_frames,
+)
 from shared.bus.streams import stream_name, stream_state
 from shared.bus.wire import HEADER_ALLOWANCE_BYTES
 from shared.crashpoints import crashpoint
@@ -56,17 +65,32 @@ class GroupCommit:
         (a definite no) or, when `run` is cancelled, OutcomeUnknown.
         """
         future: asyncio.Future[Positions] = asyncio.get_running_loop().create_future()
-        submission = Submission(entries, future)
-        self._check(submission)
-        if not submission.entries:
+
+        def told(outcome: Positions | Exception) -> None:
+            if future.done():
+                return
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+                # Mark it as seen: the caller may have stopped waiting, which is no fault.
+                future.exception()
+            else:
+                future.set_result(outcome)
+
+        if entries:
+            self.give(entries, told)
+        else:
             future.set_result(Positions())
-            return future
-        future.add_done_callback(_retrieve)
+        return future
+
+    def give(self, entries: Sequence[Entry], told: Told) -> None:
+        """Queue `entries`, at least one; `told` is called once with their `Positions` or with what `submit` fails with.
+        Raises as `submit`; then it is not called."""
+        submission = Submission(entries, told)
+        self._check(submission)
         self._queue.append(submission)
         self.queued += len(submission.entries)
         self.queued_bytes += submission.size_bytes
         self._arrived.set()
-        return future
 
     async def append(self, entries: Sequence[Entry], *, timeout_s: float) -> Positions:
         """Submit and wait. OutcomeUnknown after `timeout_s`: the entries go on until it is known."""
@@ -106,7 +130,7 @@ class GroupCommit:
         limit = min(
             settings.max_payload_bytes, self._bus.client.max_payload - HEADER_ALLOWANCE_BYTES
         )
-        if any(len(entry.payload) > limit for entry in submission.entries):
+        if max([len(entry.payload) for entry in submission.entries]) > limit:
             raise Malformed(f"an entry is larger than {limit} bytes", code="too_large")
         if count > settings.max_entries or (
             count > 1 and submission.size_bytes > settings.max_bytes
@@ -200,12 +224,27 @@ class GroupCommit:
         metrics.GROUP_ENTRIES.observe(count)
 
     async def _settle_all(self, flights: list[Flight]) -> None:
-        if len(flights) == 1:
-            await self._settle(flights[0])
-            return
-        async with asyncio.TaskGroup() as tasks:
+        """Nearly always the log says yes to the first attempt, and whoever waits is told where the answer is read; only
+        a flight that needs more gets a task."""
+        try:
+            await self._send_all(flights)
+            rest = [flight for flight in flights if not flight.is_over]
+            if rest:
+                async with asyncio.TaskGroup() as tasks:
+                    for flight in rest:
+                        tasks.create_task(self._settle(flight))
+        finally:
             for flight in flights:
-                tasks.create_task(self._settle(flight))
+                flight.end(self._acks)
+
+    async def _send_all(self, flights: list[Flight]) -> None:
+        """The first attempts, in one write."""
+        if not self._bus.is_connected:
+            return
+        waits = FirstAnswers(len(flights))
+        frames = [flight.launch(self._acks, waits.one) for flight in flights]
+        write_frames(self._bus, b"".join(frames))
+        await waits.wait(self._settings.ack_timeout_s)
 
     async def _settle(self, flight: Flight) -> None:
         await flight.settle(self._bus, self._acks, self._settings)
@@ -217,7 +256,7 @@ class GroupCommit:
         self._queue.clear()
         self._leave_queue(refused)
         for each in refused:
-            each.fail(Unavailable("the log can't be reached", code=code))
+            each.tell(Unavailable("the log can't be reached", code=code))
             metrics.APPENDED.labels("refused").inc(len(each.entries))
         self._settled.set()
 
@@ -234,9 +273,3 @@ class GroupCommit:
             if self._bus.disconnected_s > self._settings.refuse_after_s:
                 self._refuse_queued("disconnected")
             await asyncio.sleep(self._settings.fill_check_s)
-
-
-def _retrieve(future: asyncio.Future[Positions]) -> None:
-    """Mark an exception as seen: the caller may have stopped waiting, which is no fault."""
-    if not future.cancelled():
-        future.exception()

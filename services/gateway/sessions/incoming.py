@@ -28,6 +28,19 @@ class Incoming:
         self._rest: bytearray | None = None
         self._parts: bytearray | None = None
 
+    def whole(self, data: bytes) -> bytes | None:
+        """The payload if `data` is just one whole text message, as nearly always; None leaves it to `feed`."""
+        if self._rest is not None or self._parts is not None or len(data) < 8 or data[0] != 0x81:
+            return None
+        size, start = data[1] - 0x80, 6
+        if size == 126:
+            size, start = int.from_bytes(data[2:4], "big"), 8
+        elif size == 127:
+            return None
+        if len(data) != start + size:
+            return None
+        return _unmasked(data[start:], data[start - 4 : start])
+
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """(opcode, payload) of every message and control frame that is complete now. Raises `Fault`."""
         buffer: bytes | bytearray = data

@@ -18,6 +18,7 @@ from services.gateway.admission import (
 )
 from shared import clock
 from shared.bus import Entry, Positions
+from shared.bus.flight import Told
 from shared.codec import decode_event
 from shared.crypto import KeyRing, MasterKey, new_stored_key
 from shared.errors import OutcomeUnknown, Rejected, Unavailable
@@ -45,6 +46,14 @@ class Log:
         future: asyncio.Future[Positions] = asyncio.get_running_loop().create_future()
         self.submitted.append((list(entries), future))
         return future
+
+    def give(self, entries: Sequence[Entry], told: Told) -> None:
+        def answered(future: asyncio.Future[Positions]) -> None:
+            error = future.exception()
+            assert error is None or isinstance(error, Exception)
+            told(future.result() if error is None else error)
+
+        self.submit(entries).add_done_callback(answered)
 
     async def append(self, entries: Sequence[Entry], *, timeout_s: float) -> Positions:
         return await asyncio.wait_for(self.submit(entries), timeout_s)
