@@ -11,7 +11,6 @@ import asyncio
 import dataclasses
 import functools
 from collections.abc import Sequence
-from itertools import groupby
 
 import structlog
 
@@ -25,6 +24,7 @@ from services.gateway.parts import Parts
 from services.gateway.primaries import Primaries
 from services.gateway.sessions.registry import Registry
 from services.gateway.sessions.session import Session
+from services.gateway.telling import Telling, is_plain
 from shared import clock
 from shared.codec import unpack
 from shared.crashpoints import crashpoint
@@ -73,6 +73,14 @@ class Audience:
     primaries: Primaries
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Ways:
+    """How entries are handed over: new messages, and everything else."""
+
+    plain: Telling
+    other: Handing
+
+
 class Delivery:
     """`start` before sessions are taken, `run` in a task."""
 
@@ -81,7 +89,7 @@ class Delivery:
         parts: Parts,
         *,
         registry: Registry,
-        handing: Handing,
+        ways: Ways,
         catch_up: CatchUp,
         audience: Audience,
     ) -> None:
@@ -92,7 +100,8 @@ class Delivery:
         self._access = parts.access
         self._silence_s = parts.config.hint_silence_s
         self._registry = registry
-        self._handing = handing
+        self._handing = ways.other
+        self._telling = ways.plain
         self._catch_up = catch_up
         self._audience = audience
         self._looking: LookingRelay | None = None
@@ -172,28 +181,34 @@ class Delivery:
         for lock in hint.locks:
             self._audience.alerts.learn(lock)
         self._take_entries(hint.entries)
+        self._telling.over()
         self._take_receipts(hint)
         for account_id, team_id in hint.lists:
             self._audience.lists.changed(account_id, team_id, hint.to)
 
     def _take_entries(self, entries: Sequence[Entry]) -> None:
+        by_owner: dict[str, list[Entry]] = {}
         for entry in entries:
             if entry.conversation is not None:
                 self._access.learn(entry.conversation)
             self._access.heard_entry(entry.conversation_id, entry.position)
+            by_owner.setdefault(entry.owner_id, []).append(entry)
         if self._looking is not None:
             self._looking.heard_entries(entries)
-        ordered = sorted(entries, key=lambda e: (e.owner_id, e.position))
-        for owner_id, group in groupby(ordered, key=lambda e: e.owner_id):
+        for owner_id, rows in by_owner.items():
             sessions = self._registry.of_owner(owner_id)
             if sessions:
-                self._hand_live(sessions, list(group))
+                if len(rows) > 1:
+                    rows.sort(key=_position)
+                self._hand_live(sessions, rows)
 
     def _hand_live(self, sessions: Sequence[Session], rows: list[Entry]) -> None:
         """Entries of one inbox to its devices. All devices see the same; it is opened once."""
         principal = sessions[0].principal
         assert principal is not None
         views = None
+        is_handed = False
+        plain = all(map(is_plain, rows))
         for session in sessions:
             session.wanted = max(session.wanted, rows[-1].position)
             if session.mode != "live" or session.window is None:
@@ -205,10 +220,15 @@ class Delivery:
             if not is_easy or session.window.room < len(fresh):
                 self._catch_up.want(session)
                 continue
+            is_handed = True
+            if plain and self._telling.tell(session, fresh):
+                continue
             if views is None:
                 views = self._handing.views_of(rows, principal)
-                _observe(rows)
             self._handing.entries(session, views, current=True, way="live")
+        if is_handed and rows[0].kind == "message":
+            late_s = (clock.now_ns() - rows[0].at_ns) / 1e9
+            metrics.DELIVERY_SECONDS.observe(max(0.0, late_s))
 
     @staticmethod
     def _follows(session: Session, rows: Sequence[Entry]) -> bool:
@@ -328,8 +348,5 @@ class Delivery:
             self._catch_up.want(session)
 
 
-def _observe(rows: Sequence[Entry]) -> None:
-    now_ns = clock.now_ns()
-    for row in rows:
-        if row.kind == "message":
-            metrics.DELIVERY_SECONDS.observe(max(0.0, (now_ns - row.at_ns) / 1e9))
+def _position(entry: Entry) -> Position:
+    return entry.position

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from services.gateway.alerts import Alerts
 from services.gateway.catch_up import CatchUp
 from services.gateway.cursors import Cursors
-from services.gateway.delivery import Audience, Delivery
+from services.gateway.delivery import Audience, Delivery, Ways
 from services.gateway.ephemeral import Hearing
 from services.gateway.handing import AlertTimes, Handing
 from services.gateway.lists import Lists
@@ -20,6 +20,7 @@ from services.gateway.receipts import Receipts
 from services.gateway.sessions.registry import Registry
 from services.gateway.sessions.session import Outgoing, OutgoingLimits
 from services.gateway.sessions.wheel import Wheel
+from services.gateway.telling import Telling
 from services.gateway.typing_relay import TypingRelay
 from services.gateway.unheard import Unheard
 from shared.labelled import settle_tallies
@@ -72,21 +73,20 @@ def make_live(parts: Parts, *, may_expire: Callable[[], bool]) -> Live:
     times = AlertTimes(for_ns=int(config.alert_for_s * 1e9), wait_ns=int(wait_s * 1e9))
     alerts = Alerts(primaries, unheard, registry, times=times)
     handing = Handing(
-        views=parts.views,
-        cursors=cursors,
-        primaries=primaries,
-        unheard=unheard,
-        times=times,
+        views=parts.views, cursors=cursors, primaries=primaries, unheard=unheard, times=times
     )
     catch_up = CatchUp(
         asking=parts.asking, views=parts.views, handing=handing, readers=config.catch_up_readers
+    )
+    telling = Telling(
+        views=parts.views, cursors=cursors, primaries=primaries, unheard=unheard, times=times
     )
     lists = Lists(registry, parts.directory, flush_s=config.changes_flush_s)
     looking = LookingRelay(parts, registry=registry)
     delivery = Delivery(
         parts,
         registry=registry,
-        handing=handing,
+        ways=Ways(plain=telling, other=handing),
         catch_up=catch_up,
         audience=Audience(lists=lists, alerts=alerts, primaries=primaries),
     )

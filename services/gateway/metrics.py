@@ -49,7 +49,7 @@ CATCH_UPS = Counter(
 ENTRIES = Counter("nightdesk_gateway_entries_total", "Inbox entries handed over, by way.", ["way"])
 DELIVERY_SECONDS = Histogram(
     "nightdesk_gateway_delivery_seconds",
-    "From the log's time of a message to its hand-over, live ones.",
+    "From the log's time of a message to its hand-over, live ones; the oldest of those handed over together.",
     buckets=_FAST,
 )
 ALERTS = Counter(

@@ -62,3 +62,10 @@ def _fitting(view: EntryView) -> bytes:
         bare = msgspec.structs.replace(cut.conversation, last_message=None)
         encoded = to_json(msgspec.structs.replace(cut, conversation=bare))
     return encoded
+
+
+def one_frame(encoded: Sequence[bytes], cursor: str, *, current: bool) -> bytes | None:
+    """The `entries` frame for entries that are JSON already; None if they are too much for one."""
+    if sum(map(len, encoded)) + len(encoded) > _ROOM_BYTES:
+        return None
+    return _frame(encoded, cursor, current=current)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from services.gateway.asking import Told
-from services.gateway.delivery import Delivery
+from services.gateway.delivery import Delivery, Ways
 from services.gateway.sessions.registry import Registry
 from services.gateway.sessions.session import Outgoing, OutgoingLimits, Session
 from services.gateway.sessions.window import Window
@@ -35,6 +35,8 @@ class Stage:
             entries=self._hand,
             receipts=lambda *_: None,
         )
+        # What goes which way is for test_telling.
+        plain: Any = SimpleNamespace(tell=lambda *_: False, over=lambda: None)
         parts: Any = SimpleNamespace(
             bus=SimpleNamespace(reconnects=0),
             shared=SimpleNamespace(shard="0"),
@@ -53,7 +55,7 @@ class Stage:
         self.delivery = Delivery(
             parts,
             registry=self.registry,
-            handing=handing,
+            ways=Ways(plain=plain, other=handing),
             catch_up=catch_up,  # type: ignore[arg-type]
             audience=audience,
         )
