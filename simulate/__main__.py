@@ -98,8 +98,11 @@ def _one(seed: int) -> int:
 
 def _fail(outcome: Outcome) -> int:
     print(f"seed {outcome.seed}: {outcome.text}")
-    print("looking for the shortest way there …", flush=True)
-    print(told(outcome, shrink(outcome)))
+    if outcome.story:
+        print("\n".join(outcome.story))
+    else:
+        print("looking for the shortest way there …", flush=True)
+        print(told(outcome, shrink(outcome)))
     print(f"again: make simulate SEED={outcome.seed}")
     return 1
 

@@ -49,6 +49,9 @@ RULES = {
     "offline": "nobody stays online who is long gone",
     "online": "who is connected is online",
     "primary": "one of the devices that are online is the primary one",
+    "one_alert": "a message rings on one device, and on at most one more for each recorded move of the lock",
+    "answered_alert": "while the device that rang is there and everything runs, no other one rings",
+    "alerted": "an alert is never lost: as long as it is young, somebody who is there to be told is told",
     "fence": "the fencing number grows by one with every move",
 }
 """Every promise that is judged."""

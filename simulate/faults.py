@@ -17,8 +17,11 @@ from services.dispatcher.decide.demand import Supply
 from services.dispatcher.decide.line import Line
 from services.dispatcher.decide.pool import RANKS, Roster
 from services.dispatcher.decide.state import Office
+from services.gateway.alerts import Alerts
+from services.gateway.primaries import Primaries
+from services.gateway.unheard import Unheard
 from services.presence import decide as presence
-from services.presence import heard
+from services.presence import heard, lock
 from services.store.fold import State as Tables
 from services.store.fold import inbox, messages
 from shared import repeats
@@ -26,8 +29,10 @@ from shared.events import ConversationQueued, PrimaryDeviceChanged
 from shared.policy import conditions, hours
 from simulate.log import Log
 from simulate.seats import Seat
-from simulate.week import Outcome, live
+from simulate.week import Outcome, evenings, live
 
+_OF_EVENINGS = frozenset({"one_alert", "answered_alert", "alerted"})
+_MOST_EVENINGS = 300
 _Patch = AbstractContextManager[object]
 _never: Callable[..., None] = lambda *_args, **_names: None  # noqa: E731 - one of many, and it has a name
 _no: Callable[..., bool] = lambda *_args, **_names: False  # noqa: E731
@@ -132,6 +137,17 @@ def _no_summer_time(real: Callable[..., int], *args: Any, **names: Any) -> int:
     return there_ns + days * 86_400 * 10**9
 
 
+def _always_in_time(
+    real: Callable[..., Any], book: Any, agent_id: Any, up_to: int, **names: Any
+) -> Any:
+    return real(book, agent_id, up_to, **{**names, "alerted": up_to})
+
+
+def _only_bad_news(real: Callable[..., None], known: Any, beats: Any, now_s: float) -> None:
+    waiting = tuple(msgspec.structs.replace(each, heard=0) for each in beats.waiting if each.newest)
+    real(known, msgspec.structs.replace(beats, waiting=waiting), now_s)
+
+
 def _fits_whatever_is_met(rule: Any, track: Any) -> bool:
     return (
         rule.language in ("", track.conversation.language)
@@ -162,8 +178,10 @@ def _entry_unchained(real: Callable[..., None], step: Any, *args: Any, **names: 
 
 
 def first_found(fault: Fault, events: int = 900, most_weeks: int = 60) -> Outcome | None:
-    """The first week that breaks with this fault planted; None if none does."""
+    """The first week, or evening for what only evenings judge, that breaks with this fault planted; None if none does."""
     with fault.patch():
+        if fault.rules <= _OF_EVENINGS:
+            return evenings(0, _MOST_EVENINGS)
         weeks = (live(seed, events) for seed in range(fault.week, fault.week + most_weeks))
         return next((outcome for outcome in weeks if outcome.rule), None)
 
@@ -366,6 +384,17 @@ FAULTS: dict[str, Fault] = {
     "no_fence": Fault(
         _put(Log, "append_fenced", _store_anyway),
         _found("two_owners", "deadline_once", "wish_once", "fence"),
+    ),
+    "everybody_rings": Fault(_put(Primaries, "is_heard", _yes), _found("one_alert")),
+    "answers_unheard": Fault(
+        _around(heard, "_hear_waiting", _only_bad_news), _found("answered_alert")
+    ),
+    "lock_never_moves": Fault(_put(lock, "_is_waited_for", _no), _found("alerted")),
+    "any_receipt_answers": Fault(_around(Unheard, "acked", _always_in_time), _found("alerted")),
+    "new_holder_untold": Fault(_put(Alerts, "_moved", _never), _found("alerted")),
+    "late_and_not_told_again": Fault(
+        _around(Unheard, "acked", lambda real, *args, **names: [real(*args, **names), None][1]),
+        _found("alerted"),
     ),
     "numbered_by_batch": Fault(_around(messages, "_append", _numbered_by_batch), _found("refold")),
     "unchained": Fault(_around(inbox, "tell_change", _entry_unchained), _found("inbox_chain")),

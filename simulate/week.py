@@ -1,4 +1,5 @@
-"""One seed from beginning to end, and what is left of it when it fails: the fewest inputs that still break the rule."""
+"""One seed from beginning to end: some evenings of one agent's devices, then the week of a desk; and what is left of it
+when it fails: the story of the evening, or the fewest inputs that still break the rule."""
 
 from __future__ import annotations
 
@@ -7,17 +8,21 @@ from collections.abc import Sequence
 import msgspec
 
 from simulate.broken import Broken, judged
+from simulate.devices import spend
 from simulate.engine import Engine
 from simulate.guard import no_clock
 from simulate.inputs import Dated
 from simulate.life import Life
 
 EVENTS = 8_000
+_EVENT_SHARE = 1_600
+_EVENINGS_APART = 1_000
 _MOST_TRIES = 120
 
 
 class Outcome(msgspec.Struct, kw_only=True):
-    """What became of a week. `inputs` only of one that failed. `judged`: how often each rule was looked at."""
+    """What became of a week. `inputs` only of one that failed, `story` only of an evening that did. `judged`: how often
+    each rule was looked at."""
 
     seed: int
     events: int
@@ -28,12 +33,34 @@ class Outcome(msgspec.Struct, kw_only=True):
     about: tuple[str, ...] = ()
     inputs: list[Dated] = []
     judged: dict[str, int] = {}
+    story: list[str] = []
+
+
+def evenings(seed: int, count: int) -> Outcome | None:
+    """The evenings before the week of this seed; the first that broke a promise."""
+    for number in range(seed * _EVENINGS_APART, seed * _EVENINGS_APART + count):
+        evening, broken = spend(number)
+        if broken is not None:
+            story = [f"{at_s - evening.began_s:>9.2f} s {text}" for at_s, text in evening.told]
+            return Outcome(
+                seed=seed,
+                events=evening.office.log.end,
+                decisions=len(evening.moves),
+                steps=0,
+                rule=broken.rule,
+                text=f"evening {number}: {broken}",
+                story=story,
+            )
+    return None
 
 
 def live(seed: int, events: int = EVENTS) -> Outcome:
-    """Simulate the week of this seed up to so many events; never raises for a broken promise."""
-    life = Life(seed, events)
+    """Simulate evenings and the week of this seed up to so many events; never raises for a broken promise."""
     judged.clear()
+    failed = evenings(seed, events // _EVENT_SHARE)
+    if failed is not None:
+        return failed
+    life = Life(seed, events)
     engine = Engine(life.start_ns, life.settings)
     happened: list[Dated] = []
     broken: Broken | None = None

@@ -122,7 +122,10 @@ class Alerts:
             lock.agent_id, _ear(session), owed.position, clock.monotonic_s()
         )
         if left_s <= 0:
-            self._tell(session, owed, "moved")
+            # What came since nobody else is going to be told of: the lock is here already.
+            newest = self._unheard.newest(lock.agent_id)
+            is_more = newest is not None and owed.position < newest.position <= session.position
+            self._tell(session, newest if newest is not None and is_more else owed, "moved")
         elif not is_over_this:
             # The frame may have been lost with the connection. No new right: a device that keeps coming back without
             # an answer must not hold up the lock. (One told here before anybody knew the holder needs no second.)

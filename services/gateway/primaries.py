@@ -18,6 +18,7 @@ log = structlog.get_logger(__name__)
 
 _ASK_AGAIN_S = 5.0
 _WAIT_S = 1.0
+_RETRY_S = 1.0
 
 
 class Primaries:
@@ -79,24 +80,34 @@ class Primaries:
             log.debug("primaries_unknown", code="timeout")
 
     async def run(self) -> None:
-        """Ask presence, one account after the other, until cancelled."""
+        """Ask presence, one account after the other, until cancelled. An account for which it had no answer is asked
+        about again: a move that was missed would leave two devices alerting until the next one."""
+        unanswered: dict[AccountId, None] = {}
         while True:
-            await self._arrived.wait()
+            try:
+                async with asyncio.timeout(_RETRY_S if unanswered else None):
+                    await self._arrived.wait()
+            except TimeoutError:
+                self._wanted |= unanswered
             self._arrived.clear()
             for account_id in tuple(self._wanted):
-                await self._ask(account_id)
+                unanswered.pop(account_id, None)
+                if not await self._ask(account_id):
+                    unanswered[account_id] = None
                 self._wanted.pop(account_id, None)
                 self._told.set()
                 self._told = asyncio.Event()
 
-    async def _ask(self, account_id: AccountId) -> None:
+    async def _ask(self, account_id: AccountId) -> bool:
+        """Whether there was an answer."""
         try:
             agents = await self._presence.agents(account_id)
         except (Unavailable, Malformed) as err:
             log.debug("primaries_unknown", code=err.code)
-            return
+            return False
         for agent in agents.values():
             self._take(account_id, agent)
+        return True
 
     def _take(self, account_id: AccountId, agent: AgentPresence) -> None:
         if not agent.fence:

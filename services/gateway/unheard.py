@@ -204,6 +204,17 @@ class Unheard:
             return 0.0, False
         return max(0.0, told.since_s + self._wait_s - now_s), told.sent_s >= by.since_s
 
+    def newest(self, agent_id: AgentId) -> Alerting | None:
+        """The newest entry that waits for an answer, whether or not a device here was told of it."""
+        book = self._books.get(agent_id)
+        if book is None or not book.entries:
+            return None
+        position = max(book.entries)
+        entry = book.entries[position]
+        return Alerting(
+            position=position, conversation_id=entry.conversation_id, until_ns=entry.until_ns
+        )
+
     def owed(self, agent_id: AgentId) -> Alerting | None:
         """The newest entry that a device here was told of and that waits for an answer."""
         book = self._books.get(agent_id)

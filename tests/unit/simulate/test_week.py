@@ -9,7 +9,7 @@ import pytest
 from simulate.broken import RULES
 from simulate.faults import FAULTS, first_found
 from simulate.trace import told
-from simulate.week import live, replay, shrink
+from simulate.week import evenings, live, replay, shrink
 
 PAGE = Path(__file__).parents[3] / "docs/how-to/simulate.md"
 
@@ -22,6 +22,21 @@ def test_a_week_keeps_every_promise(seed: int) -> None:
     assert outcome.events >= 1_200
     assert outcome.decisions > 200
     assert outcome.judged.keys() <= RULES.keys()
+
+
+def test_evenings_keep_the_promise_of_alerts() -> None:
+    """Sleep, cuts, roaming, dead gateways, frozen presence, lost beats and hints: one rings, and never none."""
+    assert evenings(1, 60) is None
+
+
+def test_a_failing_evening_is_told() -> None:
+    """The story of an evening names what happened, and is the same again."""
+    fault = FAULTS["lock_never_moves"]
+    with fault.patch():
+        found = evenings(0, 300)
+        assert found is not None
+        assert any("comes" in line for line in found.story)
+        assert evenings(0, 300) == found
 
 
 def test_a_seed_is_a_week() -> None:
