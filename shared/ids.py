@@ -30,17 +30,18 @@ _CONTACTS = uuid.UUID("6f4e1a52-5d0c-5b0e-9c39-0a3f6f1d7a10")
 _CLASHES = uuid.UUID("0d9f7c1e-1f66-5d3a-8a7b-55c2b8a4e2f1")
 
 
-def canonical(text: str, *, what: str = "id") -> str:
+def canonical(text: str, *, what: str = "id", pointer: str | None = None) -> str:
     """The canonical spelling of a UUID given by a client.
 
     Upper case is accepted and lowered; everything else (braces, missing dashes, dots, stars, line breaks)
-    is refused, so an id can never be two strings. Raises `Rejected("bad_id")`.
+    is refused, so an id can never be two strings. Raises `Rejected("bad_id")`, with the `pointer` to it.
     """
     if _CANONICAL.fullmatch(text) is not None:
         return text
     lowered = text.lower()
     if _CANONICAL.fullmatch(lowered) is None:
-        raise Rejected("bad_id", f"{what} must be a UUID in canonical text form")
+        message = f"{what} must be a UUID in canonical text form"
+        raise Rejected("bad_id", message, pointer=pointer)
     return lowered
 
 

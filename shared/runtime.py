@@ -113,7 +113,7 @@ def run(name: str, kind: type[C], serve: Serve[C]) -> None:
     try:
         uvloop.run(_life(Process(name, shared, own), health, serve))
     except* Refused as group:
-        reasons = "; ".join(str(e) for e in _leaves(group))
+        reasons = "; ".join(e.message for e in _leaves(group))
         log.get().error("refused_to_run", reason=reasons)
         sys.stderr.write(f"{name}: refused to run: {reasons}\n")
         sys.exit(2)
@@ -145,8 +145,8 @@ async def _life(process: Process[C], health: Health, serve: Serve[C]) -> None:
     log.get().info("starting", pid=os.getpid())
     try:
         await serve(process)
-    except Exception:
-        if not process.stopping.is_set():
+    except Exception as err:
+        if not process.stopping.is_set() and not _is_refusal(err):
             log.get().error("service_failed", exc_info=True)
         raise
     finally:
@@ -180,6 +180,13 @@ async def start_health(process: Process[C], health: Health) -> web.AppRunner:
         await runner.cleanup()
         raise Refused(f"cannot listen on health port {health.health_port}: {err.strerror}") from err
     return runner
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether it is nothing but a refusal to run, which is told in one line."""
+    if isinstance(error, ExceptionGroup):
+        return all(_is_refusal(each) for each in error.exceptions)
+    return isinstance(error, Refused)
 
 
 def _leaves(group: BaseExceptionGroup[Refused]) -> list[Refused]:

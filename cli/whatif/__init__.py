@@ -18,10 +18,13 @@ from cli import installation
 from cli.whatif.compare import Difference, Figures, compare
 from cli.whatif.history import Fact, begin, other_policies, play
 from shared.codec import decode_event, from_json
+from shared.crypto import KeyRing, read_master_key
 from shared.database import connect, lost_as_unavailable
+from shared.directory import Account
 from shared.errors import Malformed, NightdeskError, Rejected
 from shared.events import PolicySaved
-from shared.ids import AccountId
+from shared.ids import AccountId, AgentId
+from shared.keys import load_keys
 from shared.policy.check import faults
 from shared.policy.conditions import Condition
 from shared.wire.policies import SavePolicy, fields_of
@@ -57,7 +60,8 @@ def whatif(file: str, since: str, account: str, is_json: bool) -> None:  # noqa:
 async def _whatif(body: bytes, since: str, account: str) -> Difference:
     changes = fields_of(from_json(body, msgspec.json.Decoder(SavePolicy)), _unjudged)
     since_ns = _since_ns(since)
-    everything = await _read(installation.find("database_url").database_url)
+    site = installation.find("database_url")
+    everything = await _read(site.database_url)
     account_id = _account_of(everything, account)
     facts = [fact for fact in everything if fact[2].account_id == account_id]
     earlier = [fact for fact in facts if fact[1] < since_ns]
@@ -69,7 +73,30 @@ async def _whatif(body: bytes, since: str, account: str) -> Difference:
         found = faults(saved, today.account(account_id)) if isinstance(saved, PolicySaved) else []
         if found:
             raise Rejected("invalid", "the policy can't be obeyed", faults=found)
-    return compare(play(begun, later, account_id, {}), play(begun, later, account_id, changes))
+    compared = compare(play(begun, later, account_id, {}), play(begun, later, account_id, changes))
+    names = await _names(site, today.account(account_id))
+    return msgspec.structs.replace(compared, names=names)
+
+
+async def _names(site: installation.Installation, account: Account) -> dict[AgentId, str]:
+    """What agents are called. None of them where there is no master key: the figures stand without."""
+    names: dict[AgentId, str] = {}
+    if not site.master_key_file:
+        return names
+    with contextlib.suppress(NightdeskError):
+        ring = KeyRing(read_master_key(site.master_key_file))
+        connection = await connect(site.database_url, name="whatif", statement_timeout_s=_TIMEOUT_S)
+        try:
+            with lost_as_unavailable("reading the keys"):
+                keys = await load_keys(connection, account.account_id)
+        finally:
+            await connection.close()
+        for key in keys:
+            ring.add(key)
+        for agent_id, agent in account.agents.items():
+            name = ring.open(account.account_id, agent.name, of=agent_id, part="name")
+            names[agent_id] = name.decode()
+    return names
 
 
 def _unjudged(_condition: Condition) -> tuple[str, bytes]:
@@ -141,12 +168,19 @@ def _report(found: Difference) -> None:
         click.echo(f"{name:22}{format(now, style):>14}{format(other, style):>14}")
     for agent_id in sorted({*found.now.given, *found.other.given}):
         now, other = found.now.given.get(agent_id, 0), found.other.given.get(agent_id, 0)
-        click.echo(f"  {agent_id}{now:>8,d}{other:>14,d}")
+        click.echo(f"  {agent_id}{now:>8,d}{other:>14,d}  {found.names.get(agent_id, '')}".rstrip())
     click.echo(f"{found.moved_count} waits with another owner")
     for moved in found.moved:
         waits = f"{_waited(moved.waited_s)} → {_waited(moved.other_waited_s)}"
-        owners = f"{moved.owner or 'nobody'} → {moved.other_owner or 'nobody'}"
+        owners = f"{_called(found, moved.owner)} → {_called(found, moved.other_owner)}"
         click.echo(f"  {moved.conversation_id}  {owners}  {waits}")
+
+
+def _called(found: Difference, agent_id: AgentId | None) -> str:
+    if agent_id is None:
+        return "nobody"
+    name = found.names.get(agent_id)
+    return f"{name} ({agent_id})" if name else agent_id
 
 
 def _waited(seconds: float | None) -> str:

@@ -46,6 +46,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     other: Figures
     moved_count: int
     moved: list[Moved]
+    names: dict[AgentId, str] = {}
+    """Of agents, where the master key is at hand."""
 
 
 def compare(now: Course, other: Course) -> Difference:

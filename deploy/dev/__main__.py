@@ -23,12 +23,14 @@ def main() -> None:
 
 @main.command(help="Start everything and keep it running; WAIT=1 returns when it is ready.")
 @click.option("--reset", is_flag=True, help="Begin with empty data, as RESET=1 does.")
-def run(*, reset: bool) -> None:
+@click.option("--detached", "is_detached", is_flag=True, hidden=True)
+def run(*, reset: bool, is_detached: bool) -> None:
     """Exit with the run's code."""
     is_reset = reset or _is_on("RESET")
     if _is_on("WAIT"):
         sys.exit(_explained(lambda: detached.start_detached(_directory(), is_reset=is_reset)))
-    sys.exit(Supervisor(_directory(), Screen()).run(is_reset=is_reset))
+    supervisor = Supervisor(_directory(), Screen(), is_detached=is_detached)
+    sys.exit(supervisor.run(is_reset=is_reset))
 
 
 @main.command(help="Stop what runs; the data stay.")

@@ -32,9 +32,10 @@ def start_detached(directory: RunDirectory, *, is_reset: bool) -> int:
             f"{directory.path} can't be written: {err.strerror}",
             advice="make it writable, or name another directory in NIGHTDESK_RUN_DIR",
         ) from err
+    more = ["--reset"] if is_reset else []
     with output:
         child = subprocess.Popen(
-            [sys.executable, "-m", "deploy.dev", "run", *(["--reset"] if is_reset else [])],
+            [sys.executable, "-m", "deploy.dev", "run", "--detached", *more],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

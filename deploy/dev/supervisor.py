@@ -23,10 +23,13 @@ _LOOK_EVERY_S = 0.2
 class Supervisor:
     """One run, from start to exit code."""
 
-    def __init__(self, directory: RunDirectory, screen: Screen) -> None:
+    def __init__(
+        self, directory: RunDirectory, screen: Screen, *, is_detached: bool = False
+    ) -> None:
         self.directory = directory
         self.screen = screen
         self.stack = Stack(directory)
+        self._is_detached = is_detached
         self._is_stopping = False
         self._told: list[str] = []
 
@@ -128,7 +131,8 @@ class Supervisor:
                 ("  logs", str(self.directory.logs)),
             ],
         )
-        print_("\n  Ctrl-C (or make stop) ends everything and keeps the data.\n")
+        how = "make stop" if self._is_detached else "Ctrl-C (or make stop)"
+        print_(f"\n  {how} ends everything and keeps the data.\n")
 
     def _watch(self) -> None:
         while True:

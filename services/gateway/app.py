@@ -137,6 +137,7 @@ async def _take_clients(
 ) -> None:
     """Open the door when the configuration is read, close it when told to."""
     parts, config = live.parts, process.config
+    context = context_of(config)
     if not await _ready_or_stopping(process, parts.directory):
         return
     await live.delivery.start()
@@ -160,7 +161,6 @@ async def _take_clients(
     entrance.others = _others(runner)
     live.wheel.also(entrance.turn)
     try:
-        context = context_of(config)
         server = await _listen(entrance, config, context)
         port = int(server.sockets[0].getsockname()[1])
         process.add_check("startup", lambda: None)

@@ -29,7 +29,8 @@ def _steady(per_s: float) -> Limit:
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What is granted to whom, over all gateway processes. `failures`: wrong passwords for one address; granted first,
-    given back when the password is right. `looks`: conversations that one agent opens and closes before colleagues."""
+    given back when the password is right. `looks`: conversations that one agent opens and closes before colleagues.
+    `recalls`: decisions that one asker has made again, each of which folds a stretch of the log."""
 
     visitor: Limit
     account: Limit
@@ -38,6 +39,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     sign_ins: Limit
     failures: Limit = Limit(per_s=0.2, burst=10)
     looks: Limit = Limit(per_s=5, burst=50)
+    recalls: Limit = Limit(per_s=0.5, burst=30)
 
 
 def limits_of(config: GatewayConfig) -> Limits:

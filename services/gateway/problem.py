@@ -53,6 +53,7 @@ STATUSES: dict[str, tuple[int, str]] = {
 
 _ALIASES = {"undecryptable": "internal", "credential_exists": "duplicate_email"}
 _AT = re.compile(r" - at `\$([^`]*)`$")
+_FIELD = re.compile(r"(?:unknown|missing required) field `([^`]*)`$")
 _STEP = re.compile(r"\.([^.\[]+)|\[([^\]]*)\]")
 
 
@@ -123,9 +124,13 @@ def _pointer(error: Rejected) -> tuple[str, str]:
     if error.pointer:
         return error.message, error.pointer
     found = _AT.search(error.message)
-    if found is None:
-        return error.message, ""
+    text = error.message if found is None else error.message[: found.start()]
     # "..." is some key of an object; the pointer then ends at the object.
-    steps: list[str] = [a or b for a, b in _STEP.findall(found[1]) if b != "..."]
+    steps: list[str] = [a or b for a, b in _STEP.findall(found[1] if found else "") if b != "..."]
+    field = _FIELD.search(text)
+    if field is not None:
+        steps.append(field[1])
+    elif found is None:
+        return text, ""
     escaped = [s.replace("~", "~0").replace("/", "~1") for s in steps]
-    return error.message[: found.start()], "/" + "/".join(escaped)
+    return text, "/" + "/".join(escaped)

@@ -16,7 +16,12 @@ HeaderName = Literal["x-forwarded-for", "forwarded"]
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MOST_HOPS = 20
-_FOR = re.compile(r'(?:^|;)\s*for\s*=\s*(?:"([^"]*)"|([^;"]*))', re.IGNORECASE)
+# RFC 7239: a comma or a semicolon inside of a quoted value is part of that value.
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_WELL_QUOTED = re.compile(rf'(?:[^"]|{_QUOTED})*')
+_ELEMENT = re.compile(rf'(?:[^,"]|{_QUOTED})+')
+_PAIR = re.compile(rf'(?:[^;"]|{_QUOTED})+')
+_FOR = re.compile(r'\s*for\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^"]*))\s*', re.IGNORECASE)
 _WITH_PORT = re.compile(r"^\[([^\]]+)\](?::\d+)?$|^([^:]+):\d+$")
 
 
@@ -33,7 +38,7 @@ class Proxies:
         if not self._networks or not said or not self._is_trusted(_parse(peer or "")):
             return peer
         found = peer
-        hops = [hop for line in said for hop in line.split(",")]
+        hops = [hop for line in said for hop in self._hops(line)]
         for hop in reversed(hops[-_MOST_HOPS:]):
             address = _parse(self._named(hop))
             if address is None:
@@ -44,11 +49,19 @@ class Proxies:
                 return found
         return found
 
+    def _hops(self, line: str) -> list[str]:
+        """A quote that nobody closed must not swallow what the proxies wrote behind it."""
+        is_quoted = self.header == "forwarded" and _WELL_QUOTED.fullmatch(line) is not None
+        return _ELEMENT.findall(line) if is_quoted else line.split(",")
+
     def _named(self, hop: str) -> str:
         if self.header == "x-forwarded-for":
             return hop.strip()
-        named = _FOR.search(hop.strip())
-        return (named[1] or named[2] or "").strip() if named else ""
+        for pair in _PAIR.findall(hop):
+            named = _FOR.fullmatch(pair)
+            if named is not None:
+                return re.sub(r"\\(.)", r"\1", named[1] or "") or (named[2] or "").strip()
+        return ""
 
     def _is_trusted(self, address: _Address | None) -> bool:
         if address is None:

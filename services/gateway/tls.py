@@ -8,6 +8,7 @@ import signal
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import structlog
 
@@ -21,6 +22,15 @@ def context_of(config: GatewayConfig) -> ssl.SSLContext | None:
     """None without a certificate. Raises `Refused` for files that can't be used."""
     if not config.tls_certificate_file and not config.tls_key_file:
         return None
+    for name, path in (
+        ("CERTIFICATE", config.tls_certificate_file),
+        ("KEY", config.tls_key_file),
+    ):
+        if not path or not Path(path).is_file():
+            setting = f"NIGHTDESK_GATEWAY_TLS_{name}_FILE"
+            raise Refused(
+                f"{setting}: there is no file {path}" if path else f"{setting} is not set"
+            )
     try:
         return _loaded(config)
     except (OSError, ssl.SSLError) as err:
@@ -33,10 +43,8 @@ def context_of(config: GatewayConfig) -> ssl.SSLContext | None:
 
 @contextmanager
 def read_again_on_hangup(context: ssl.SSLContext | None, config: GatewayConfig) -> Iterator[None]:
-    """While the block runs, SIGHUP takes over renewed files."""
-    if context is None:
-        yield
-        return
+    """While the block runs, SIGHUP takes over renewed files. Without any it is heard all the same: what renews
+    certificates for several services tells all of them, and must not end the one that has none."""
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, lambda: _read_again(context, config))
     try:
@@ -45,7 +53,10 @@ def read_again_on_hangup(context: ssl.SSLContext | None, config: GatewayConfig) 
         loop.remove_signal_handler(signal.SIGHUP)
 
 
-def _read_again(context: ssl.SSLContext, config: GatewayConfig) -> None:
+def _read_again(context: ssl.SSLContext | None, config: GatewayConfig) -> None:
+    if context is None:
+        log.info("no_certificate_to_renew")
+        return
     try:
         # Into another one first: half a renewal must not replace what works.
         _loaded(config)

@@ -16,13 +16,14 @@ class _Out(msgspec.Struct, frozen=True, kw_only=True):
 
 class Step(_Out, frozen=True, kw_only=True):
     """One step in the life of a message or conversation: when (null: only its position is known), at which position,
-    what (a code), by whom, and a sentence with the reason."""
+    what (a code), by whom (`by_name`: an agent's), and a sentence with the reason."""
 
     position: int
     at: str | None
     what: str
     text: str = ""
     by: str | None = None
+    by_name: str | None = None
     detail: dict[str, Any] = {}
 
 

@@ -138,10 +138,7 @@ def id_of(text: str | None, pointer: str) -> Any:
     """An id of a query, or none."""
     if text is None:
         return None
-    try:
-        return canonical(text)
-    except Rejected as err:
-        raise Rejected(err.code, err.message, pointer=pointer) from err
+    return canonical(text, pointer=pointer)
 
 
 async def show(call: Call[None, None]) -> Reply:
@@ -184,7 +181,9 @@ class _From(msgspec.Struct, frozen=True, kw_only=True):
 async def start(call: Call[StartConversation, None]) -> Reply:
     """201 for a new one, 200 for a repeat; a first message goes into the same commit."""
     body = call.body
-    conversation_id = ConversationId(canonical(body.conversation_id, what="conversation_id"))
+    conversation_id = ConversationId(
+        canonical(body.conversation_id, what="conversation_id", pointer="/conversation_id")
+    )
     if body.priority != "normal" and call.who.kind == "visitor":
         raise forbidden("visitors set no priority")
     origin = await _origin(call)
@@ -287,7 +286,9 @@ async def _origin(call: Call[StartConversation, None]) -> _From:
         row = await call.parts.asking.contact(
             GetContact(
                 account_id=call.account_id,
-                contact_id=ContactId(canonical(call.body.contact_id, what="contact_id")),
+                contact_id=ContactId(
+                    canonical(call.body.contact_id, what="contact_id", pointer="/contact_id")
+                ),
                 at_least=call.given.at_least,
             )
         )
@@ -333,7 +334,9 @@ async def _commit(
     draft = Draft(
         account_id=call.account_id,
         conversation_id=started.conversation_id,
-        message_id=MessageId(canonical(message.message_id, what="message_id")),
+        message_id=MessageId(
+            canonical(message.message_id, what="message_id", pointer="/message/message_id")
+        ),
         author=call.who.author,
         text=message.text,
         resend=not is_new,

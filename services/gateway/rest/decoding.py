@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 from multidict import MultiMapping
 
+from services.gateway.rest.choices import with_choices
 from shared.codec import from_json
 from shared.errors import Rejected
 from shared.ids import Position
@@ -55,7 +56,10 @@ async def _read(request: web.Request, limit_bytes: int) -> bytes:
 
 def decode_body(raw: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
     """The body as its type. Raises `Rejected`: "malformed", "invalid"."""
-    value = from_json(raw, decoder)
+    try:
+        value = from_json(raw, decoder)
+    except Rejected as err:
+        raise with_choices(err, decoder.type) from err
     # Only escapes (and DEL) can bring control characters into a JSON string.
     if b"\\" in raw or b"\x7f" in raw:
         _refuse_control(msgspec.to_builtins(value), "")
@@ -95,7 +99,11 @@ def decode_query(given: MultiMapping[str], kind: type[msgspec.Struct]) -> Any:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as err:
         text, _, at = str(err).partition(" - at `$.")
-        raise Rejected("invalid", text, pointer=f"?{at.rstrip('`')}") from err
+        name = at.rstrip("`")
+        plain = text if not at else f"{text} - at `$.{name}`"
+        told = with_choices(Rejected("invalid", plain), kind)
+        text = told.message.partition(" - at `$.")[0]
+        raise Rejected("invalid", text, pointer=f"?{name.partition('[')[0]}") from err
 
 
 def position_header(request: web.Request) -> Position:

@@ -71,7 +71,7 @@ def members_of(account: Account, members: dict[str, int]) -> dict[AgentId, int]:
     """Team members by canonical id, each an agent of the account."""
     found: dict[AgentId, int] = {}
     for text, priority in members.items():
-        agent_id = AgentId(canonical(text, what="agent_id"))
+        agent_id = AgentId(canonical(text, what="agent_id", pointer="/members"))
         if agent_id not in account.agents:
             raise Rejected("invalid", "there is no such agent", pointer=f"/members/{agent_id}")
         found[agent_id] = priority
@@ -82,7 +82,7 @@ def team_of(account: Account, text: str | None) -> TeamId | None:
     """A team of the account, or none."""
     if text is None:
         return None
-    team_id = TeamId(canonical(text, what="team_id"))
+    team_id = TeamId(canonical(text, what="team_id", pointer="/team_id"))
     if team_id not in account.teams:
         raise Rejected("invalid", "there is no such team", pointer="/team_id")
     return team_id
@@ -102,7 +102,7 @@ def policy_of(account: Account, text: str | None) -> PolicyId | None:
     """A policy of the account, or none."""
     if text is None:
         return None
-    policy_id = PolicyId(canonical(text, what="policy_id"))
+    policy_id = PolicyId(canonical(text, what="policy_id", pointer="/policy_id"))
     if policy_id not in account.policies:
         raise Rejected("invalid", "there is no such policy", pointer="/policy_id")
     return policy_id

@@ -13,10 +13,11 @@ from services.gateway.rest.route import DESK, Call, Reply, Route
 from services.gateway.rest.story import Fact, decisions, explained, read_history
 from services.gateway.views import at
 from services.gateway.waiting import ask_then, ask_why
+from shared.clock import monotonic_s
 from shared.errors import Rejected, Unavailable
 from shared.events import ConversationAssigned, ConversationQueued
 from shared.explaining import AskThen, Recalled, Standing
-from shared.ids import Position
+from shared.ids import InboxId, Position
 from shared.queries import ConversationRow
 from shared.wire.stories import CandidateView, Decision, Explained, RulingPolicy
 
@@ -27,11 +28,13 @@ class ExplainQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     decision: Position = 0
 
 
-def names_of(call: Call[object, object]) -> Names:
-    """What the account's agents and teams are called."""
+def names_of(call: Call[object, object], inbox_id: InboxId) -> Names:
+    """What the account's agents and teams are called; times are told by the hours of the inbox's policy."""
     account = call.parts.directory.account(call.account_id)
     views = call.parts.views
+    hours = account.policy_of(inbox_id)[0].hours
     return Names(
+        zone=hours.zone if hours is not None else "UTC",
         agents={a: views.agent_name(call.account_id, a) or a for a in account.agents},
         teams={t.team_id: t.name for t in account.teams.values()},
     )
@@ -43,7 +46,7 @@ async def show(call: Call[None, ExplainQuery]) -> Reply:
     history = await read_history(
         call.parts, call.who, row.conversation_id, max(call.given.at_least, row.version)
     )
-    names = names_of(call)
+    names = names_of(call, row.inbox_id)
     told = await _told(call, row)
     return Reply(
         body=Explained(
@@ -139,6 +142,13 @@ def _wanted(position: Position, row: ConversationRow, history: Sequence[Fact]) -
 async def _recalled(
     call: Call[None, ExplainQuery], row: ConversationRow, position: Position
 ) -> Recalled:
+    try:
+        call.parts.limits.charge("recalls", call.who.id, monotonic_s())
+    except Unavailable:
+        # Who names a decision asks for nothing else; the rest of the story is told all the same.
+        if call.query.decision:
+            raise
+        return Recalled(outcome="unavailable")
     question = AskThen(
         account_id=row.account_id, conversation_id=row.conversation_id, decision=position
     )

@@ -91,7 +91,7 @@ async def post(call: Call[PostMessage, None]) -> Reply:
     """201 once it is durable; the same message again answers with its first position."""
     body = call.body
     conversation_id = ConversationId(call.id("conversation_id"))
-    message_id = MessageId(canonical(body.message_id, what="message_id"))
+    message_id = MessageId(canonical(body.message_id, what="message_id", pointer="/message_id"))
     if call.given.key is not None and call.given.key.lower() != message_id:
         raise Rejected(
             "idempotency_mismatch",
@@ -244,7 +244,7 @@ async def timeline(call: Call[None, None]) -> Reply:
     row = await _own(call)
     conversation = await _conversation(call, row.conversation_id)
     history = await read_history(call.parts, call.who, row.conversation_id, call.given.at_least)
-    names = names_of(call)
+    names = names_of(call, conversation.inbox_id)
     steps = message_steps(history, row, names)
     is_agent = row.author.kind == "visitor"
     for hold in receipts_of(history, row, conversation)[:_MOST_HOLDS]:

@@ -3,13 +3,15 @@ filled in here and nowhere else."""
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 
 import msgspec
 
-from services.gateway.views import at, at_or_none
+from services.gateway.views import at_or_none
 from shared.events import Explanation
 from shared.explaining import Need, Next, Recalled, Standing, Verdict
+from shared.policy.zones import zone_of
 from shared.queries import ConversationRow
 from shared.wire.stories import CandidateView, NeedView, NextStep
 
@@ -75,10 +77,16 @@ _NOTES = {
 
 
 class Names(msgspec.Struct, frozen=True, kw_only=True):
-    """What ids are called."""
+    """What ids are called, and by which clock times are told: the wall clock of the people who read them."""
 
     agents: dict[str, str]
     teams: dict[str, str]
+    zone: str = "UTC"
+
+    def when(self, at_ns: int) -> str:
+        """A moment in words, with its zone."""
+        moment = dt.datetime.fromtimestamp(at_ns // 1_000_000_000, zone_of(self.zone))
+        return f"{moment:%Y-%m-%d %H:%M:%S} ({self.zone})"
 
     def agent(self, agent_id: str | None) -> str:
         """The agent's name, else the id of one that was removed."""
@@ -226,15 +234,18 @@ def summary(row: ConversationRow, told: Standing | None, names: Names) -> str:
     match row.status:
         case "queued":
             team_id = told.team_id if told is not None else row.team_id
-            text = f"Waits for {names.team(team_id)} since {at(row.waiting_since_ns)}."
+            text = f"Waits for {names.team(team_id)} since {names.when(row.waiting_since_ns)}."
             text += _obstacle(told, names) if told is not None else ""
         case "open":
-            text = f"{names.agent(row.agent_id)} has it and owes an answer since {at(row.waiting_since_ns)}."
+            since = names.when(row.waiting_since_ns)
+            text = f"{names.agent(row.agent_id)} has it and owes an answer since {since}."
         case "replied":
             owner = f"{names.agent(row.agent_id)} has it" if row.agent_id else "Nobody has it"
             text = f"{owner}; we wait for the visitor."
         case "snoozed" if row.snoozed_until_ns:
-            text = f"Put away until {at(row.snoozed_until_ns)}, or until the visitor writes."
+            text = (
+                f"Put away until {names.when(row.snoozed_until_ns)}, or until the visitor writes."
+            )
         case "snoozed":
             text = "Put away until the visitor writes or somebody opens it."
         case _:
@@ -243,7 +254,7 @@ def summary(row: ConversationRow, told: Standing | None, names: Names) -> str:
         return f"{text} The dispatcher does not answer just now, so what comes next is not known."
     upcoming = [each for each in told.nexts if each.at_ns]
     if upcoming:
-        text += f" Next, at {at(upcoming[0].at_ns)}: {_next(upcoming[0], names)}"
+        text += f" Next, at {names.when(upcoming[0].at_ns)}: {_next(upcoming[0], names)}"
     return text
 
 
@@ -257,7 +268,7 @@ def waiting_for(row: ConversationRow, told: Standing | None, names: Names) -> st
         case "replied":
             return "the visitor"
         case "snoozed" if row.snoozed_until_ns:
-            return f"{at(row.snoozed_until_ns)}, or the visitor"
+            return f"{names.when(row.snoozed_until_ns)}, or the visitor"
         case "snoozed":
             return "the visitor, or somebody who opens it"
         case _:

@@ -175,7 +175,12 @@ def _answers(event: MessagePosted, row: MessageRow) -> bool:
 
 def decisions(history: Sequence[Fact], names: Names) -> list[Step]:
     """Every wish and every decision about who answers, with its reasons."""
-    return [s for fact in history if (s := _decision(fact, names)) is not None]
+    return [_named(s, names) for fact in history if (s := _decision(fact, names)) is not None]
+
+
+def _named(step: Step, names: Names) -> Step:
+    """With the name of the agent who did it, if one did."""
+    return msgspec.structs.replace(step, by_name=names.agents.get(step.by or ""))
 
 
 def _decision(fact: Fact, names: Names) -> Step | None:
@@ -200,7 +205,7 @@ def _decision(fact: Fact, names: Names) -> Step | None:
                 fact, "refused", f"The wish was refused: {_REFUSED[e.code]}.", detail=detail
             )
         case StatusChanged() as e:
-            until = f" until {at(e.until_ns)}" if e.until_ns else ""
+            until = f" until {names.when(e.until_ns)}" if e.until_ns else ""
             text = f"{names.agent(e.by.id)} set it to {e.status}{until}."
             return _step(fact, "status_changed", text, by=e.by.id, detail={"status": e.status})
         case ConditionsJudged() as e:

@@ -100,10 +100,7 @@ async def assign(call: Call[Assign, None]) -> Reply:
 def _optional(text: str | None, pointer: str) -> str | None:
     if text is None:
         return None
-    try:
-        return canonical(text)
-    except Rejected as err:
-        raise Rejected(err.code, err.message, pointer=pointer) from err
+    return canonical(text, pointer=pointer)
 
 
 async def claim(call: Call[None, None]) -> Reply:
@@ -236,7 +233,7 @@ async def show_notes(call: Call[None, NotesQuery]) -> Reply:
 async def add_note(call: Call[AddNote, None]) -> Reply:
     """The same `note_id` again adds nothing."""
     conversation_id = await _conversation_id(call)
-    note_id = NoteId(canonical(call.body.note_id, what="note_id"))
+    note_id = NoteId(canonical(call.body.note_id, what="note_id", pointer="/note_id"))
     text = clean_text(call.body.text)
     await call.parts.keys.ensure(call.account_id)
     event = NoteAdded(

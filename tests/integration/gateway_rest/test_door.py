@@ -6,6 +6,8 @@ import datetime as dt
 import ipaddress
 import signal
 import ssl
+import subprocess
+import sys
 from pathlib import Path
 
 import aiohttp
@@ -53,6 +55,53 @@ def shown_by(port: int) -> str:
     shown = ssl.get_server_certificate(("127.0.0.1", port), timeout=10)
     subject = x509.load_pem_x509_certificate(shown.encode()).subject
     return str(subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+
+
+async def test_a_gateway_without_certificate_outlives_a_hangup(world: World) -> None:
+    """What renews certificates tells every service: one that has none says so and goes on, with its sessions."""
+    with open_twin(world) as twin:
+        async with aiohttp.ClientSession() as http:
+            url = f"{twin.url}/api/v1/openapi.json"
+            async with http.get(url) as before:
+                assert before.status == 200
+            twin.gateway.kill(signal.SIGHUP)
+
+            async def not_said() -> list[str]:
+                logs = world.around.directory.glob("gateway-*.log")
+                said = "".join(log.read_text(encoding="utf-8") for log in logs)
+                return [] if "no_certificate_to_renew" in said else ["not yet"]
+
+            await until_none(not_said)
+            async with http.get(url) as after:
+                assert after.status == 200
+
+
+def test_a_certificate_that_is_not_there_is_one_line(world: World, tmp_path: Path) -> None:
+    """The gateway names the setting and the file, ends with 2 and says nothing else of it."""
+    around = world.around
+    settings = {
+        "NIGHTDESK_MASTER_KEY_FILE": str(around.directory / "master.key"),
+        "NIGHTDESK_NATS_URL": around.nats.url_of("gateway"),
+        "NIGHTDESK_GATEWAY_PORT": "0",
+        "NIGHTDESK_HEALTH_PORT": "0",
+        "NIGHTDESK_GATEWAY_TLS_CERTIFICATE_FILE": str(tmp_path / "none.pem"),
+        "NIGHTDESK_GATEWAY_TLS_KEY_FILE": str(tmp_path / "none.key"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "services.gateway"],
+        env=around.environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    said = [line for line in done.stderr.splitlines() if "CERTIFICATE" in line]
+    setting = "NIGHTDESK_GATEWAY_TLS_CERTIFICATE_FILE"
+    missing = tmp_path / "none.pem"
+    assert said == [f"gateway: refused to run: {setting}: there is no file {missing}"]
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "service_failed" not in done.stdout
 
 
 async def test_tls_from_files_renewed_on_hangup(

@@ -26,6 +26,7 @@ async def test_the_log_is_folded_under_another_policy(
     found = msgspec.json.decode(done.stdout)
     assert found["now"]["unowned"] >= 1
     assert found["other"]["unowned"] == found["now"]["unowned"]
+    assert found["names"][office.ann_id] == "Ann"
     assert operator(world, "whatif", *arguments).stdout.endswith("waits with another owner\n")
     file.write_bytes(msgspec.json.encode({"deadline_clock": "business"}))
     refused = operator(world, "whatif", *arguments)

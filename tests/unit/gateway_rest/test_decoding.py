@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import pytest
 from aiohttp.test_utils import make_mocked_request
 from multidict import MultiDict
 
+from services.gateway import problem
 from services.gateway.rest import decoding
 from services.gateway.rest.moments import ns_of
 from shared.errors import Rejected
+from shared.wire.bodies import Problem
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
     text: str
     more: dict[str, list[str]] = {}
+
+
+class _Day(msgspec.Struct):
+    day: Literal["monday", "friday"]
+
+
+class _Choice(msgspec.Struct):
+    status: Literal["open", "snoozed"] | None = None
+    days: list[_Day] = []
+    levels: dict[str, Literal["high", "low"]] = {}
+
+
+class _Chosen(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    status: list[Literal["open", "snoozed"]] = []
+    view: Literal["mine", "all"] | None = None
 
 
 class _Query(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -44,6 +61,36 @@ def test_control_characters_are_found_wherever_they_are(raw: bytes, pointer: str
     with pytest.raises(Rejected) as refused:
         decoding.decode_body(raw, _DECODER)
     assert (refused.value.code, refused.value.pointer) == ("invalid", pointer)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words", "pointer"),
+    [
+        (b'{"status":"closed"}', "open, snoozed", "/status"),
+        (b'{"days":[{"day":"friday"},{"day":"sun"}]}', "friday, monday", "/days/1/day"),
+        (b'{"levels":{"tea":"middle"}}', "high, low", "/levels"),
+    ],
+)
+def test_a_word_that_is_no_choice_is_answered_with_the_choices(
+    raw: bytes, words: str, pointer: str
+) -> None:
+    """Wherever it stands; who sees the answer need not look into the documents."""
+    with pytest.raises(Rejected) as refused:
+        decoding.decode_body(raw, msgspec.json.Decoder(_Choice))
+    body = msgspec.json.decode(str(problem.response(refused.value, "r").text), type=Problem)
+    assert body.detail.endswith(f"it is one of {words}")
+    assert [each["pointer"] for each in body.errors] == [pointer]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"), [("status", "shut", "open, snoozed"), ("view", "his", "all, mine")]
+)
+def test_so_are_parameters(name: str, text: str, words: str) -> None:
+    """In the query, too, also of a list."""
+    with pytest.raises(Rejected) as refused:
+        decoding.decode_query(MultiDict([(name, text)]), _Chosen)
+    assert refused.value.message.endswith(f"it is one of {words}")
+    assert refused.value.pointer == f"?{name}"
 
 
 def test_what_people_write_passes() -> None:

@@ -70,7 +70,7 @@ def test_not_found_has_one_text() -> None:
     assert len(texts) == 1
 
 
-class _Inner(msgspec.Struct):
+class _Inner(msgspec.Struct, forbid_unknown_fields=True):
     numbers: list[int]
 
 
@@ -84,6 +84,9 @@ class _Outer(msgspec.Struct):
     [
         (b'{"x":{"numbers":[1,"2"]},"y":{}}', "/x/numbers/1"),
         (b'{"x":{"numbers":[]},"y":{"k":"v"}}', "/y"),
+        (b'{"x":{"numbers":[],"more":1},"y":{}}', "/x/more"),
+        (b'{"x":{"numbers":[]}}', "/y"),
+        (b'{"x":{},"y":{}}', "/x/numbers"),
         (b"[]", ""),
     ],
 )

@@ -144,3 +144,12 @@ def test_counts_are_one_sentence() -> None:
         "2 not connected, 1 with assignments not acknowledged yet,"
         " it was kept for the agent the visitor knows"
     )
+
+
+def test_times_in_words_are_those_of_the_wall() -> None:
+    """By the zone of the policy's hours, and said so; a reader must not have to reckon."""
+    here = Names(agents={"ann": "Ann"}, teams={}, zone="Europe/Berlin")
+    assert here.when(10**18) == "2001-09-09 03:46:40 (Europe/Berlin)"
+    assert NAMES.when(10**18) == "2001-09-09 01:46:40 (UTC)"
+    text = summary(_row("open", agent_id=ANN), None, here)
+    assert "Ann has it and owes an answer since 2001-09-09 03:46:40 (Europe/Berlin)." in text

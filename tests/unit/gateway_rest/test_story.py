@@ -20,6 +20,7 @@ from shared.events import (
     MessagePosted,
     Read,
     Scored,
+    StatusChanged,
 )
 from shared.ids import AccountId, AgentId, ContactId, ConversationId, InboxId, MessageId, TeamId
 from shared.queries import ConversationRow, MessageRow
@@ -187,3 +188,11 @@ def test_what_it_waits_for_is_said_for_every_status() -> None:
     assert "Desk" in said["queued"]
     assert said["replied"] == "the visitor"
     assert len(set(said.values())) == len(said)
+
+
+def test_a_step_names_the_agent_who_did_it() -> None:
+    """Beside the id; whoever is no agent of the account has none."""
+    claimed = ClaimRequested(**OWN, agent_id=ANN)
+    told = StatusChanged(**OWN, by=VISITOR, status="resolved", seen_up_to=1)
+    steps = decisions(_facts(claimed, told), NAMES)
+    assert [(step.by, step.by_name) for step in steps] == [("ann", "Ann"), ("v", None)]

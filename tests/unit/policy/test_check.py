@@ -98,12 +98,13 @@ def test_every_fault_is_told_with_its_place() -> None:
         (_hours(), "/hours/weekly"),
         (_hours(_open("17:00", "09:00")), "/hours/weekly/0"),
         (_hours(_open("09:00", "24:30")), "/hours/weekly/0/end"),
+        (_hours(_open("09:00", "10:00"), zone="Factory"), "/hours/zone"),
         (_hours(_open("09:00", "10:00"), holidays=("2026-02-30",)), "/hours/holidays/0"),
         (_hours(_open("09:00", "10:00"), holidays=("20261225",)), "/hours/holidays/0"),
     ],
 )
 def test_hours_that_are_none(hours: Hours, pointer: str) -> None:
-    """Empty, backwards, beyond midnight, on days that do not exist."""
+    """Empty, backwards, beyond midnight, on days that do not exist, in a zone that is nowhere."""
     assert _pointers(hours=hours) == [pointer]
 
 

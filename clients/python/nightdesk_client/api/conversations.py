@@ -47,6 +47,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     what: str
     text: str = ""
     by: str | None = None
+    by_name: str | None = None
     detail: dict[str, Any] = {}
 
 
