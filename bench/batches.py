@@ -140,7 +140,7 @@ class _Bench:
 
     async def _commit(self, deliveries: list[Delivery]) -> None:
         prepared = await prepare(self._loading, self._state, deliveries, self._terms)
-        await self._writer.make_room(deliveries)
+        await self._writer.make_room(prepared.first_at_ns, prepared.last_at_ns)
         await self._writer.commit(prepared, self._expected)
         self._expected = prepared.last
         forget(self._state, prepared.changes)

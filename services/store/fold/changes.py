@@ -91,11 +91,12 @@ def note_owner(owners: dict[str, Owner], owner_id: str, account_id: AccountId) -
     return owner
 
 
-def forget(state: State, committed: Changes) -> None:
-    """Drop from memory what is only held while it is not in the tables: ids and texts of messages, and what a crowded
-    inbox was given. A text that a later batch replaced stays until that batch is committed."""
-    for key in committed.message_ids:
-        state.message_ids.pop(key, None)
+def forget(state: State, committed: Changes, *, ids: int = 0) -> None:
+    """Drop from memory what is only held while it is not in the tables: texts of messages, what a crowded inbox was
+    given, and MessageIDs but for the last `ids`. A text that a later batch replaced stays until that batch is committed."""
+    state.committed_ids.extend(committed.message_ids)
+    while len(state.committed_ids) > ids:
+        state.message_ids.pop(state.committed_ids.popleft(), None)
     for owner_id in committed.crowded:
         owner = state.owners.get(owner_id)
         if owner is not None:

@@ -85,13 +85,13 @@ class _Planner:
         self.state = state
         self.needs = Needs()
         self.concerned: dict[str, set[ConversationId]] = {}
-        self.receipts: list[e.Received] = []
-        self.has_receipts = False
+        """Conversations that the stretch itself tells those of whom it has receipts."""
 
     def plan(self, records: list[Record]) -> Needs:
-        self.has_receipts = any(isinstance(record.event, e.Received) for record in records)
+        receipts = self._receipts(records)
+        self.concerned = {recipient_id: set() for _, recipient_id in receipts}
         message_ids, conversations = self.state.message_ids, self.state.conversations
-        owners = self.state.owners
+        owners, concerned = self.state.owners, self.concerned
         for record in records:
             event = record.event
             match event:
@@ -102,21 +102,40 @@ class _Planner:
                         self.needs.message_ids.add(message_key)
                     # What nearly every message finds: all is held already.
                     folded = conversations.get((account_id, event.conversation_id))
-                    if folded is None or self.has_receipts:
+                    if folded is None:
                         self._conversation((account_id, event.conversation_id))
-                    elif folded.state.contact_id not in owners or (
-                        folded.state.agent_id is not None and folded.state.agent_id not in owners
+                        continue
+                    contact_id, agent_id = folded.state.contact_id, folded.state.agent_id
+                    if (
+                        contact_id not in owners
+                        or contact_id in concerned
+                        or (
+                            agent_id is not None
+                            and (agent_id not in owners or agent_id in concerned)
+                        )
                     ):
                         self._conversation(folded.key)
                 case e.Received():
-                    self.receipts.append(event)
+                    pass
                 case Broken():
                     self._broken(event)
                 case _:
                     self._other(event)
-        for receipt in self.receipts:
-            self._received(receipt)
+        for (account_id, recipient_id), up_to in receipts.items():
+            self._received(account_id, recipient_id, up_to)
         return self.needs
+
+    def _receipts(self, records: list[Record]) -> dict[tuple[AccountId, str], Position]:
+        """How far each recipient got in this stretch."""
+        found: dict[tuple[AccountId, str], Position] = {}
+        for record in records:
+            event = record.event
+            if not isinstance(event, e.Received):
+                continue
+            if event.recipient.kind in ("visitor", "agent"):
+                key = (event.account_id, self._recipient(event))
+                found[key] = max(event.up_to, found.get(key, 0))
+        return found
 
     def _message_id(self, key: MessageKey) -> None:
         if key not in self.state.message_ids:
@@ -135,8 +154,8 @@ class _Planner:
     def _inbox(self, key: ConversationKey, owner_id: str) -> None:
         if owner_id not in self.state.owners:
             self.needs.owners.add((key[0], owner_id))
-        if self.has_receipts:
-            self.concerned.setdefault(owner_id, set()).add(key[1])
+        if owner_id in self.concerned:
+            self.concerned[owner_id].add(key[1])
 
     def _broken(self, broken: Broken) -> None:
         envelope = broken.envelope
@@ -222,18 +241,18 @@ class _Planner:
         if (*key, recipient_id) not in self.state.receipts:
             self.needs.receipts.add((*key, recipient_id))
 
-    def _received(self, event: e.Received) -> None:
-        if event.recipient.kind not in ("visitor", "agent"):
-            return
-        recipient_id = self._recipient(event)
+    def _received(self, account_id: AccountId, recipient_id: str, up_to: Position) -> None:
         owner = self.state.owners.get(recipient_id)
         if owner is None:
-            self.needs.owners.add((event.account_id, recipient_id))
+            self.needs.owners.add((account_id, recipient_id))
             return
-        if event.up_to > owner.received and owner.complete_from > owner.received:
+        if up_to <= owner.received:
+            return
+        if owner.complete_from > owner.received:
             self.needs.recents.add((recipient_id, owner.received, owner.complete_from))
-        concerned = self.concerned.get(recipient_id, set())
-        for conversation_id in concerned.union(x[1] for x in owner.recent):
-            key = (event.account_id, conversation_id)
-            self._conversation(key)
+        told = {conversation_id for position, conversation_id in owner.recent if position <= up_to}
+        for conversation_id in told | self.concerned[recipient_id]:
+            key = (account_id, conversation_id)
+            if key not in self.state.conversations:
+                self.needs.conversations.add(key)
             self._receipt(key, recipient_id)

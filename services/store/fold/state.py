@@ -3,6 +3,8 @@ that are not committed yet. It is thrown away whenever a commit did not happen."
 
 from __future__ import annotations
 
+from collections import deque
+
 import msgspec
 
 from shared.conversation import Conversation, Status
@@ -98,6 +100,7 @@ class State:
         self.conversations: dict[ConversationKey, Folded] = {}
         self.owners: dict[str, Owner] = {}
         self.message_ids: dict[MessageKey, tuple[Position, bytes]] = {}
+        self.committed_ids: deque[MessageKey] = deque()
         self.messages: dict[MessageKey, MessageRow] = {}
         self.notes: set[NoteKey] = set()
         self.contacts: dict[ContactKey, ContactRow] = {}

@@ -72,6 +72,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     first: Position
     last: Position
     count: int
+    first_at_ns: int
     last_at_ns: int
     digest: bytes
     pieces: list[Piece]
@@ -85,8 +86,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """How to fold: for which shard, which positions the database is known to refuse, and whether the rows of the
     log itself are written too (they are not when projections are folded again from `events`).
 
-    `asks_for_ids`: read which MessageIDs are known. A store that is far behind does not: repeats are rare, the key of
-    `message_ids` finds them, and then the batch is done again.
+    `asks_for_ids`: read which MessageIDs are known. Usually not done: repeats are rare, the key of `message_ids` finds
+    those that are not remembered, and then the batch is done again.
     `statement_entries`: so many events at most are written by one statement instead of COPY.
     """
 
@@ -121,19 +122,35 @@ class Folding:
                 await self._load(stretch)
                 await _fold(self._state, self._changes, stretch)
 
+    @property
+    def is_small(self) -> bool:
+        """Whether one statement can write it."""
+        return self.count <= self._terms.statement_entries and not self._changes.edited
+
     async def finish(self) -> Prepared:
         """The rows of all that was folded. Raises `Poisoned`."""
+        if self.is_small:
+            return self.finish_small()
         self._changes.count()
         with self._poisoned():
-            drafts = self._drafts()
-            is_small = self._is_small
-            records = [draft.records() for draft in drafts] if is_small else []
-            pieces = [] if is_small else await _pieces(drafts)
-        last = self._entries[-1][0]
+            pieces = await _pieces(self._drafts())
+        return self._prepared(pieces, [])
+
+    def finish_small(self) -> Prepared:
+        """The same for one statement."""
+        self._changes.count()
+        with self._poisoned():
+            drafts = [*self._drafts(), tally_draft(self._changes)]
+            records = [draft.records() for draft in drafts if draft.rows]
+        return self._prepared([], records)
+
+    def _prepared(self, pieces: list[Piece], records: list[Records]) -> Prepared:
+        first, last = self._entries[0][0], self._entries[-1][0]
         return Prepared(
-            first=self._entries[0][0].position,
+            first=first.position,
             last=last.position,
             count=self.count,
+            first_at_ns=first.at_ns,
             last_at_ns=last.at_ns,
             digest=digest(last),
             pieces=pieces,
@@ -143,17 +160,10 @@ class Folding:
             knows_ids=self._terms.asks_for_ids,
         )
 
-    @property
-    def _is_small(self) -> bool:
-        return self.count <= self._terms.statement_entries and not self._changes.edited
-
     def _drafts(self) -> list[Draft]:
-        changes, drafts = self._changes, []
+        drafts = fold_drafts(self._changes)
         if self._terms.is_log_written:
-            drafts = log_drafts(self._terms.shard, self._entries, changes)
-        drafts += fold_drafts(changes)
-        if self._is_small:
-            drafts.append(tally_draft(changes))
+            drafts += log_drafts(self._terms.shard, self._entries, self._changes)
         return [draft for draft in drafts if draft.rows]
 
     async def _load(self, stretch: list[Record]) -> None:
@@ -300,12 +310,12 @@ class Writer:
         if not is_held:
             raise Fenced
 
-    async def make_room(self, deliveries: list[Delivery]) -> None:
-        """The partitions of `events` for these, and for the month after the last."""
+    async def make_room(self, first_at_ns: int, last_at_ns: int) -> None:
+        """The partitions of `events` from the first to the last of these log times, and for the month after."""
+        times = (*range(first_at_ns, last_at_ns, _SHORTEST_MONTH_NS), last_at_ns)
         months = {}
-        times = [delivery.at_ns for delivery in deliveries]
-        for at_ns in (*times, times[-1] + _MONTH_NS):
-            day = dt.datetime.fromtimestamp(at_ns / 1e9, dt.UTC)
+        for at_ns in (*times, last_at_ns + _LONGEST_MONTH_NS):
+            day = dt.datetime.fromtimestamp(at_ns // 1_000_000_000, dt.UTC)
             months[day.year, day.month] = at_ns
         missing = [at_ns for month, at_ns in months.items() if month not in self._months]
         if missing:
@@ -315,4 +325,6 @@ class Writer:
             self._months.update(months)
 
 
-_MONTH_NS = 31 * 86_400 * 1_000_000_000
+_DAY_NS = 86_400 * 1_000_000_000
+_SHORTEST_MONTH_NS = 28 * _DAY_NS
+_LONGEST_MONTH_NS = 31 * _DAY_NS

@@ -74,7 +74,7 @@ class Follower:
                 log.get().warning("lead_lost", shard=self._shard)
             except Repeated as found:
                 metrics.RETRIED.inc()
-                self._poison.ask_for_ids(found.last)
+                self._poison.look_for_ids(found.last)
             except Poisoned as fault:
                 metrics.HALVED.inc()
                 self._poison.halve(fault)

@@ -14,6 +14,7 @@ from shared.errors import Refused
 from shared.ids import Position
 
 WINDOW = 10_000
+_LOOKS = 100_000
 _UNREADABLE = frozenset({"unreadable", "no_envelope", "unknown_family", REFUSED})
 
 
@@ -25,6 +26,7 @@ class Poison:
         self._full = batch_entries
         self._step = batch_entries
         self._careful_until: Position = 0
+        self._looks_until: Position = 0
         self.is_careful = False
         """Whether what was cut last may hold what the database refuses: then each cut is a batch of its own."""
         self._limit = limit
@@ -39,9 +41,16 @@ class Poison:
         kind = type(fault.__cause__).__name__
         log.get().error("batch_refused", last=fault.last, events=fault.count, kind=kind)
 
-    def ask_for_ids(self, last: Position) -> None:
-        """After a batch held a MessageID that was stored before: look before each commit up to there."""
+    def look_for_ids(self, last: Position) -> None:
+        """After a batch held a MessageID that was stored before: do it again, and look for a while before each commit,
+        so that who repeats on purpose costs one batch and no more."""
         self._careful_until = max(self._careful_until, last)
+        self._looks_until = max(self._looks_until, last + _LOOKS)
+
+    def asks_for_ids(self, position: Position) -> bool:
+        """Whether a batch that begins here is folded knowing which MessageIDs are stored already. Usually not: a repeat
+        is rare, and the key of `message_ids` finds it."""
+        return position <= max(self._looks_until, self._careful_until)
 
     def cut(self, deliveries: list[Delivery]) -> list[list[Delivery]]:
         """What was delivered, in the sizes that may be committed now."""

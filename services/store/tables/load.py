@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -26,10 +27,13 @@ Row = tuple[Any, ...]
 
 async def load(connection: Connection, state: State, needs: Needs) -> None:
     """Put the rows into the state. What the state already holds is newer than the tables and stays."""
-    async with connection.pipeline():
+    statements = _statements(needs)
+    # One alone is a round trip by itself; a pipeline of one costs twice as much.
+    many = connection.pipeline() if len(statements) > 1 else contextlib.nullcontext()
+    async with many:
         results = [
             (take, await connection.execute(statement.encode(), parameters))
-            for take, statement, parameters in _statements(needs)
+            for take, statement, parameters in statements
         ]
     for take, cursor in results:
         for row in await cursor.fetchall():

@@ -67,18 +67,21 @@ async def test_a_store_killed_again_and_again_ends_with_the_truth(
     assert (status, json.loads(output)["counts"]) == (0, {})
 
 
-async def test_a_store_far_behind_drops_repeats_that_it_did_not_look_for(
+async def test_a_store_drops_repeats_that_it_did_not_look_for(
     around: Surroundings, log: TestLog, asker: Asker
 ) -> None:
-    """Who catches up does not ask which MessageIDs are known. One that is stored already is found by its key, and the
-    batch is done again: nothing is stored twice, nothing is set aside."""
+    """The store does not ask which MessageIDs are known. What it remembers it drops at once; what was stored before its
+    time is found by its key, and the batch is done again: nothing is stored twice, nothing is set aside."""
     await log.append("conversation", created("v"), started("v"))
     messages = [posted("v", f"m{number}") for number in range(300)]
     await log.append("message", *messages)
-    await log.append("message", messages[3], posted("v", "new"), messages[299])
-    last = (await log.append("message", *(posted("v", f"n{number}") for number in range(300))))[-1]
     before = (batches("halved"), batches("retried"))
-    async with store_here(around, batch_entries=100, behind_entries=0):
+    async with store_here(around, batch_entries=100):
+        await asker.until_stored((await log.append("message", messages[299]))[-1])
+    assert batches("retried") == before[1]
+    await log.append("message", messages[3], posted("v", "new"), messages[298])
+    last = (await log.append("message", *(posted("v", f"n{number}") for number in range(300))))[-1]
+    async with store_here(around, batch_entries=100):
         await asker.until_stored(last)
         assert await differences(around, log) == {}
     with psycopg.connect(around.database_url) as connection:
