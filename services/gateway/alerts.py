@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from services.gateway import metrics
 from services.gateway.handing import AlertTimes
@@ -27,6 +28,16 @@ from shared.wire.frames import Alert
 
 _TICK_S = 0.25
 _SLACK_S = 2.0
+_DOUBT_S = 1.0
+"""How long presence may take to say who holds the lock, before the device that last held it is told all the same."""
+
+
+class _Late(NamedTuple):
+    """A device that acknowledged too late to be heard, and what it is told of if it still holds the lock."""
+
+    session: Session
+    owed: Alerting
+    since_s: float
 
 
 class Alerts:
@@ -40,6 +51,7 @@ class Alerts:
         self._registry = registry
         self._wait_s = times.wait_ns / 1e9
         self._for_ns = times.for_ns
+        self._late: dict[AgentId, _Late] = {}
         primaries.on_answer = self._answered
 
     def learn(self, lock: Lock) -> None:
@@ -74,7 +86,8 @@ class Alerts:
         )
 
     def acked(self, session: Session, up_to: Position, alerted: Position | None) -> None:
-        """A device acknowledged; one that was too late to be heard and still holds the lock is told again."""
+        """A device acknowledged; one that was too late to be heard and still holds the lock is told again. Presence is
+        asked: the lock may have moved while the device slept, and the hint that says so be on its way to us."""
         agent_id = AgentId(session.owner_id)
         claimed = None if alerted is None else min(alerted, session.position)
         late = self._unheard.acked(
@@ -84,8 +97,27 @@ class Alerts:
             by=_ear(session),
             now_s=clock.monotonic_s(),
         )
-        if late is not None and self._primaries.is_heard(agent_id, session.device_id):
-            self._tell(session, late, "again")
+        if late is None or not self._primaries.is_heard(agent_id, session.device_id):
+            return
+        principal = session.principal
+        assert principal is not None
+        is_first = agent_id not in self._late
+        self._late[agent_id] = _Late(session, late, clock.monotonic_s())
+        self._primaries.ask(principal.account_id, is_urgent=is_first)
+
+    def turn(self, now_s: float) -> None:
+        """Tell those for whom presence did not say in time who holds the lock: one alert too many is better than none."""
+        for agent_id, late in tuple(self._late.items()):
+            if now_s - late.since_s >= _DOUBT_S:
+                self._tell_late(agent_id)
+
+    def _tell_late(self, agent_id: AgentId) -> None:
+        late = self._late.pop(agent_id, None)
+        if late is None or late.session.is_closing:
+            return
+        is_holder = self._primaries.is_heard(agent_id, late.session.device_id)
+        if is_holder and not self._unheard.is_settled(agent_id, late.owed.position):
+            self._tell(late.session, late.owed, "again")
 
     def read(self, row: ReceiptRow) -> None:
         """What an agent read on one device needs no alert on the others."""
@@ -104,6 +136,7 @@ class Alerts:
         self._unheard.answered((account_id, agent.agent_id), agent.heard, clock.monotonic_s())
         if news is not None:
             self._moved(news)
+        self._tell_late(agent.agent_id)
 
     def _moved(self, lock: Lock) -> None:
         for session in self._registry.of_owner(lock.agent_id):
@@ -159,6 +192,7 @@ class Alerts:
         while True:
             await asyncio.sleep(_TICK_S)
             now_s = clock.monotonic_s()
+            self.turn(now_s)
             self._unheard.forget_old(now_s, clock.now_ns())
             due = self._unheard.due(now_s)
             if due:

@@ -123,6 +123,7 @@ class Gateway:
         if now_s >= self.doubts_s:
             self.doubts_s = float("inf")
             self._ask(ACCOUNT)
+        self.alerts.turn(now_s)
         self.unheard.forget_old(now_s, self.world.now_ns)
         due = self.unheard.due(now_s)
         if due:

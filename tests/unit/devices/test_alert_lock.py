@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from unittest import mock
 
 import pytest
 
@@ -357,3 +358,40 @@ def test_presence_is_asked_again_until_it_answers(monkeypatch: pytest.MonkeyPatc
 
     asyncio.run(run())
     assert asked == [ACCOUNT] * 3
+
+
+def test_a_sleeper_that_wakes_before_its_gateway_knows_of_the_move_is_silent() -> None:
+    """The hint of the move is still on its way when the late acknowledgement comes: presence is asked, and the device on
+    the other gateway has rung for it. If presence can't say, the device that was the last holder is told after all."""
+
+    def move_unknown_to_phone(world: Evening) -> tuple[Handset, Handset, int]:
+        phone, laptop, _ = _all_on(world, "g1", "g2")
+        phone.sleep()
+        # A gateway of its own would ask by itself after two seconds more.
+        world.gateways["g1"].unheard.overdue = mock.Mock(return_value=())  # type: ignore[method-assign]
+        position = world.post()
+        world.pass_time(1)
+        world.gateways["g1"].alerts.learn = mock.Mock()  # type: ignore[method-assign]
+        world.pass_time(6)
+        assert [d for _, d in world.rings_for(position)] == [laptop.id]
+        assert world.gateways["g1"].primaries.is_heard(AGENT, phone.id)
+        return phone, laptop, position
+
+    def asked_in_time(world: Evening) -> None:
+        phone, laptop, position = move_unknown_to_phone(world)
+        phone.wake()
+        world.pass_time(20)
+        assert [d for _, d in world.rings_for(position)] == [laptop.id]
+
+    def nobody_answers(world: Evening) -> None:
+        phone, laptop, position = move_unknown_to_phone(world)
+        for number in range(2):
+            world.office.stall(number)
+        phone.wake()
+        world.pass_time(0.5)
+        assert [d for _, d in world.rings_for(position)] == [laptop.id]
+        world.pass_time(2)
+        assert [d for _, d in world.rings_for(position)] == [laptop.id, phone.id]
+
+    play(asked_in_time)
+    play(nobody_answers)
