@@ -7,6 +7,7 @@ quarter of an hour, so it is no part of `make bench` unless ONLY=B8 asks for it.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import statistics
 import sys
 import tempfile
@@ -26,10 +27,11 @@ from deploy.dev.nats_server import NatsServer, NatsSettings
 from deploy.dev.postgres_server import PostgresServer, PostgresSettings
 from services.store.config import Config
 from services.store.handlers.progress import Progress
-from services.store.handlers.questions import Questions
+from services.store.handlers.questions import Questions, open_pools
 from shared import bus
 from shared.codec import pack, unpack
-from shared.database import migrate, open_pool
+from shared.database import migrate
+from shared.packed import split
 from shared.queries import (
     Answer,
     ConversationPage,
@@ -64,11 +66,9 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 def _inbox_is_complete(raw: bytes) -> bool:
     page = unpack(raw, InboxPage)
-    chained = all(
-        b.prev == a.position for a, b in zip(page.entries, page.entries[1:], strict=False)
-    )
-    whole = all(x.message is not None and x.message.body for x in page.entries)
-    return len(page.entries) == stored.EACH and chained and whole and page.unread == stored.EACH
+    lines = split(page.packed)
+    chained = all(b[1] == a[0] for a, b in itertools.pairwise(lines))
+    return len(lines) == stored.EACH == page.unread and chained and all(x[10] for x in lines)
 
 
 def _page_of(wanted: int) -> Check:
@@ -192,18 +192,18 @@ class Filled:
         """Begin to answer."""
         with psycopg.connect(self._url) as connection:
             connection.execute("UPDATE projection.checkpoint SET shard = %s", [self._shard])
-        self._pool = await open_pool(self._url, name="bench", size=4)
+        self._pools = await open_pools(self._url, Config())
         progress = Progress()
         progress.set(self.over + stored.LIVE, "bench")
         self._questions = Questions(
-            self._log, self._pool, shard=self._shard, config=Config(), progress=progress
+            self._log, self._pools, shard=self._shard, config=Config(), progress=progress
         )
         await self._questions.open()
 
     async def close(self) -> None:
         """Answer no more."""
         await self._questions.close()
-        await self._pool.close()
+        await self._pools.close()
 
     async def ask(self, asked: _Asked, times: int) -> tuple[float, int]:
         """Milliseconds of the answer, the median of so many, and how many were not complete."""

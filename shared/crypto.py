@@ -12,6 +12,7 @@ import functools
 import hmac
 import os
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -24,7 +25,10 @@ from shared.errors import Malformed, Refused
 from shared.ids import AccountId
 
 VERSION = 1
-_HEAD = 1 + 16 + 12
+HEAD_BYTES = 1 + 16
+"""Version and key id: texts that begin with the same ones are opened by the same `KeyRing.opener`."""
+_HEAD = HEAD_BYTES + 12
+Opener = Callable[[bytes, bytes], bytes]
 _PARTS = {
     "body": 1,
     "note": 2,
@@ -154,10 +158,25 @@ class KeyRing:
         except InvalidTag as err:
             raise Malformed("ciphertext does not belong here", code="undecryptable") from err
 
+    def opener(self, account_id: AccountId, head: bytes, *, part: str) -> Opener:
+        """Opens many first revisions: called with the 16 bytes of the id and the ciphertext. What it can't open raises
+        `InvalidTag` or ValueError there; `open` says why."""
+        cipher = self._open.get(head[1:])
+        if len(head) != HEAD_BYTES or head[0] != VERSION or cipher is None:
+            return _closed
+        decrypt, before, after = cipher.decrypt, _id_bytes(account_id), _REVISION_0[part] + head[1:]
+        return lambda thing, blob: decrypt(
+            blob[HEAD_BYTES:_HEAD], blob[_HEAD:], before + thing + after
+        )
+
     def fingerprint(self, account_id: AccountId, *fields: bytes) -> bytes:
         """HMAC over length-prefixed fields: tells a repeat of a MessageID from a clash."""
         message = b"".join([part for x in fields for part in (len(x).to_bytes(4, "big"), x)])
         return self._fingerprint[account_id].tag(message)
+
+
+def _closed(_thing: bytes, _blob: bytes) -> bytes:
+    raise ValueError("ciphertext of an unknown version or key")
 
 
 def _bound(account_id: str, of: str, part: str, revision: int, key_id: bytes) -> bytes:

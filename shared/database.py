@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import select
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from importlib import resources
 from typing import Any
 
@@ -62,11 +62,20 @@ async def _configure(connection: Connection) -> None:
     await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
 
 
-def _arguments(name: str, schema: str, statement_timeout_s: float) -> dict[str, Any]:
-    settings = _SESSION | {
-        "search_path": f"{schema},truth",
-        "statement_timeout": f"{int(statement_timeout_s * 1000)}ms",
-    }
+def _arguments(
+    name: str,
+    schema: str,
+    statement_timeout_s: float,
+    special: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    settings = (
+        _SESSION
+        | dict(special or {})
+        | {
+            "search_path": f"{schema},truth",
+            "statement_timeout": f"{int(statement_timeout_s * 1000)}ms",
+        }
+    )
     return {
         "autocommit": True,
         "options": _options(settings),
@@ -113,11 +122,12 @@ async def open_pool(
     *,
     name: str,
     size: int = 4,
-    schema: str = "projection",
     statement_timeout_s: float = 5.0,
+    special: Mapping[str, str] | None = None,
 ) -> Pool:
     """A pool that connects in the background, so that a service starts while the database is away; take connections
-    with `borrow`. Transactions begun with `connection.transaction()` see one snapshot."""
+    with `borrow`. Transactions begun with `connection.transaction()` see one snapshot. `special`: settings of
+    PostgreSQL for these connections."""
     pool: Pool = AsyncConnectionPool(
         url,
         min_size=1,
@@ -128,7 +138,7 @@ async def open_pool(
         reconnect_timeout=2.0,
         max_waiting=1000,
         open=False,
-        kwargs=_arguments(name, schema, statement_timeout_s),
+        kwargs=_arguments(name, "projection", statement_timeout_s, special),
         configure=_configure,
         check=_check,
     )

@@ -319,12 +319,14 @@ class ReceivedRow(_Struct, frozen=True, kw_only=True):
 class ReadInbox(ByAccount, frozen=True, kw_only=True):
     """`inbox` → InboxPage: entries of one inbox after a position, in order, cut at `limit` or 512 KiB, and the
     receipts changed since in conversations that concern the owner. `unheard_since_ns`: for an agent who comes back,
-    also what stands before it, is not older than this, and may still need an alert."""
+    also what stands before it, is not older than this, and may still need an alert. `counts_unread`: counting reads
+    every unread message."""
 
     owner_id: str
     after: Position = 0
     limit: int = 500
     unheard_since_ns: int = 0
+    counts_unread: bool = True
 
 
 class UnheardRow(_Struct, frozen=True, kw_only=True):
@@ -337,11 +339,16 @@ class UnheardRow(_Struct, frozen=True, kw_only=True):
 
 
 class InboxPage(_Struct, frozen=True, kw_only=True):
-    """Answer to ReadInbox. `head` is the inbox's last entry as of `checkpoint`; `unread` counts messages that
-    the owner has not read over all their conversations."""
+    """Answer to ReadInbox. `last` is the last entry of the page, `head` the inbox's as of `checkpoint`; `unread` counts messages that
+    the owner has not read over all their conversations. Entries that are about a message are in `packed`, as
+    `shared.packed` reads them, the others in `entries`; `held`: 16 bytes for each conversation of the page that the
+    owner holds now."""
 
-    entries: tuple[Entry, ...]
     head: Position
+    last: Position = 0
+    entries: tuple[Entry, ...] = ()
+    packed: bytes = b""
+    held: bytes = b""
     unread: int = 0
     receipts: tuple[ReceiptRow, ...] = ()
     more: bool = False

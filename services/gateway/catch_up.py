@@ -100,6 +100,7 @@ class CatchUp:
                 after=after,
                 limit=min(_PAGE_ENTRIES, window.room),
                 at_least=session.wanted,
+                counts_unread=False,
             )
         )
         labelled(metrics.CATCH_UPS, "ok").inc()
@@ -107,13 +108,11 @@ class CatchUp:
         if told.epoch != session.epoch:
             session.close(3002)
             return True
-        await self._views.cover(principal.account_id, page.entries)
-        views = self._handing.views_of(page.entries, principal)
-        self._handing.entries(session, views, current=not page.more, way="read")
+        await self._handing.page(session, page, current=not page.more, way="read")
         self._handing.receipts(session, page.receipts)
         if page.more:
-            if page.entries and session.receipts_since is not None:
-                session.receipts_since = page.entries[-1].position
+            if session.receipts_since is not None:
+                session.receipts_since = max(page.last, since or 0)
             return False
         if session.receipts_since == since:
             session.receipts_since = None

@@ -85,7 +85,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     session_queue_bytes: Annotated[
         int, _whole(65_536, 268_435_456, "bytes that may wait for a slow reader")
     ] = 1_048_576
-    window_first: Annotated[int, _whole(1, 100_000, "entries unacknowledged at first")] = 200
+    window_first: Annotated[int, _whole(1, 100_000, "entries unacknowledged at first")] = 500
     window_most: Annotated[int, _whole(1, 100_000, "entries unacknowledged at most")] = 2_000
     sends_in_flight: Annotated[int, _whole(1, 10_000, "unanswered sends of one session")] = 64
     faults_allowed: Annotated[

@@ -27,6 +27,7 @@ from services.gateway.silence import HEAD_TIMEOUT_S
 from shared.runtime import contained, contained_now
 
 _WAITING_MOST = 64
+_LEAVES_AT_ONCE_BYTES = 32_768
 _END_OF_HEAD = b"\r\n\r\n"
 
 
@@ -91,11 +92,19 @@ class Caller(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Somebody is there."""
         # uvloop's transports are no subclasses of asyncio's.
-        self._transport = cast("asyncio.Transport", transport)
+        transport = cast("asyncio.Transport", transport)
+        self._transport = transport
         self._entrance.strangers[self] = asyncio.get_running_loop().time()
         wire = transport.get_extra_info("socket")
         if wire is not None:
             wire.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        # A full frame leaves at once, and the client reads it while the next one is made.
+        transport.set_write_buffer_limits(high=_LEAVES_AT_ONCE_BYTES)
+
+    def resume_writing(self) -> None:
+        """The client has read on."""
+        if self._session is not None:
+            self._session.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """They are gone."""

@@ -6,28 +6,34 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Sequence
+import heapq
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from services.gateway import metrics
 from services.gateway.cursors import Cursors
+from services.gateway.lines import Rights, Shown, Writing
 from services.gateway.primaries import Primaries
-from services.gateway.sessions.packing import pack_entries
+from services.gateway.sessions.packing import encoded_entry, pack_encoded
 from services.gateway.sessions.session import Session
 from services.gateway.tokens import Principal
 from services.gateway.unheard import Alerting, Unheard
 from services.gateway.views import Views, at
 from shared import clock
 from shared.codec import to_json
-from shared.ids import AgentId
+from shared.ids import AgentId, Position
 from shared.labelled import labelled
+from shared.packed import ids_in, split
 from shared.planted import planted
-from shared.queries import Entry, ReceiptRow
+from shared.queries import Entry, InboxPage, ReceiptRow
 from shared.wire.frames import Receipts
 from shared.wire.views import EntryView
 
 _RECEIPTS_A_FRAME = 100
+_LARGE_BYTES = 32_768
+_MOST_WAITING = 50
+"""Of a page: as many as the store names to a device that comes back. Who answers for the newest answers for all."""
 
 
 class AlertTimes(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,20 +80,49 @@ class Handing:
         fresh = [view for view in views if view.position > session.position]
         if not fresh:
             return
-        now_s = asyncio.get_running_loop().time()
         marked = self._marked(fresh, session, principal)
-        owner_id, epoch = session.owner_id, session.epoch
         # Whoever wrote it has its answer already: it only moves their cursor.
         may_linger = way == "live" and all(_is_from(view, session) for view in fresh)
-        for frame in pack_entries(
-            marked, lambda p: self._cursors.encode(owner_id, epoch, p), current=current
-        ):
-            session.send(frame, may_linger=may_linger)
-            labelled(metrics.SENT, "entries").inc()
-        for view in fresh:
-            window.sent(view.position, now_s, is_owed=not _is_own_words(view, principal))
+        encoded = map(encoded_entry, marked)
+        self._send(session, encoded, current=current, may_linger=may_linger)
+        owed = [view.position for view in fresh if not _is_own_words(view, principal)]
+        positions = [view.position for view in fresh]
+        window.sent(positions, asyncio.get_running_loop().time(), owed=owed)
         session.position = fresh[-1].position
         labelled(metrics.ENTRIES, way).inc(len(fresh))
+
+    async def page(self, session: Session, page: InboxPage, *, current: bool, way: str) -> None:
+        """Hand over a page as the store read it, as far as it lies after the session's position. Raises `Malformed`,
+        and `Unavailable` where a key can't be read."""
+        principal, window = session.principal, session.window
+        assert principal is not None
+        assert window is not None
+        lines = split(page.packed)
+        await self._views.cover_lines(principal.account_id, lines)
+        await self._views.cover(principal.account_id, page.entries)
+        views = self.views_of(page.entries, principal)
+        if planted("push_without_seq"):
+            lines = [(*line[:3], 0, *line[4:]) for line in lines]
+        lines = [line for line in lines if line[0] > session.position]
+        views = [view for view in views if view.position > session.position]
+        positions = sorted([*(line[0] for line in lines), *(view.position for view in views)])
+        if not positions:
+            return
+        rights = self._rights(session, principal)
+        writing = Writing(self._views, principal, ids_in(page.held), rights)
+        encoded: Iterable[tuple[Position, bytes]] = writing.write(lines)
+        if views:
+            marked = self._marked(views, session, principal)
+            encoded = heapq.merge(encoded, map(encoded_entry, marked))
+        self._send(session, encoded, current=current)
+        is_visitor = principal.kind == "visitor"
+        own = {each.position for each in writing.shown if each.is_own} if is_visitor else ()
+        owed = [position for position in positions if position not in own]
+        window.sent(positions, asyncio.get_running_loop().time(), owed=owed)
+        session.position = positions[-1]
+        labelled(metrics.ENTRIES, way).inc(len(positions))
+        if principal.kind == "agent":
+            self._note(writing.shown, session, is_told=rights.until is not None)
 
     def receipts(self, session: Session, rows: Sequence[ReceiptRow]) -> None:
         """Tell how far others (and the person's other devices) got."""
@@ -95,6 +130,62 @@ class Handing:
             part = [self._views.receipt(row) for row in rows[first : first + _RECEIPTS_A_FRAME]]
             session.send(to_json(Receipts(receipts=part)))
             labelled(metrics.SENT, "receipts").inc()
+
+    def _send(
+        self,
+        session: Session,
+        encoded: Iterable[tuple[Position, bytes]],
+        *,
+        current: bool,
+        may_linger: bool = False,
+    ) -> None:
+        owner_id, epoch = session.owner_id, session.epoch
+        for frame in pack_encoded(
+            encoded, lambda p: self._cursors.encode(owner_id, epoch, p), current=current
+        ):
+            session.send(frame, may_linger=may_linger)
+            if len(frame) > _LARGE_BYTES:
+                # The client reads it while the next one is made.
+                session.write()
+            labelled(metrics.SENT, "entries").inc()
+
+    def _rights(self, session: Session, principal: Principal) -> Rights:
+        """Which messages are worth an alert, and whether this device may make it."""
+        now_ns = clock.now_ns()
+        floor_ns = now_ns - self._times.for_ns
+        if principal.kind != "agent":
+            until = at(now_ns + self._times.for_ns)
+            return Rights(floor_ns=floor_ns, floor_position=0, until=until)
+        is_told = self._primaries.is_heard(principal.id, session.device_id)
+        return Rights(
+            floor_ns=floor_ns,
+            floor_position=self._unheard.heard(AgentId(principal.id)),
+            until=at(now_ns + self._times.wait_ns) if is_told else None,
+        )
+
+    def _note(self, shown: Sequence[Shown], session: Session, *, is_told: bool) -> None:
+        """Into the book: what the agent wrote needs no answer, the newest of what others wrote does."""
+        principal = session.principal
+        assert principal is not None
+        agent_id = AgentId(principal.id)
+        for own in [each for each in shown if each.is_own]:
+            self._unheard.read(agent_id, own.conversation_id, own.position)
+        waiting = [
+            Alerting(
+                position=each.position,
+                conversation_id=each.conversation_id,
+                until_ns=each.at_ns + self._times.for_ns,
+            )
+            for each in shown
+            if not each.is_own
+        ]
+        if waiting:
+            self._unheard.handed(
+                (principal.account_id, agent_id),
+                waiting[-_MOST_WAITING:],
+                session.device_id if is_told else None,
+                clock.monotonic_s(),
+            )
 
     def _marked(
         self, views: Sequence[EntryView], session: Session, principal: Principal

@@ -16,7 +16,7 @@ from services.gateway.sessions.session import Session
 from services.gateway.sessions.window import Window
 from services.gateway.tokens import Principal
 from services.gateway.views import at
-from shared import clock
+from shared import clock, packed
 from shared.codec import to_json
 from shared.commands import Connection
 from shared.errors import Malformed, Rejected, Unavailable
@@ -30,7 +30,7 @@ from shared.wire.views import AuthorView
 log = structlog.get_logger(__name__)
 
 _BEYOND_ALL: Position = 2**62
-_FIRST_PAGE = 200
+_FIRST_PAGE = 500
 
 
 class Opening:
@@ -161,15 +161,13 @@ class Opening:
         session.position = cursor.position if is_recovered and cursor is not None else page.head
         self._say(session, is_recovered=is_recovered, unread=page.unread)
         if is_recovered:
-            await self._parts.views.cover(principal.account_id, page.entries)
-            views = self._live.handing.views_of(page.entries, principal)
             if planted("cursor_off_by_one"):
-                views = views[1:]
+                session.position = next(iter(packed.positions(page)), session.position)
             if planted("partial_resume"):
-                views = []
+                session.position = max(session.position, page.last)
             for row in page.receipts:
                 self._live.alerts.read(row)
-            self._live.handing.entries(session, views, current=not page.more, way="resume")
+            await self._live.handing.page(session, page, current=not page.more, way="resume")
             self._live.handing.receipts(session, page.receipts)
         if (is_recovered and page.more) or session.wanted > told.checkpoint:
             self._live.catch_up.want(session)

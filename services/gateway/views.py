@@ -16,10 +16,12 @@ from services.gateway import metrics
 from services.gateway.directory import LiveDirectory
 from services.gateway.keyring import Keys
 from services.gateway.tokens import Principal
+from shared.crypto import HEAD_BYTES, Opener
 from shared.errors import Malformed
 from shared.events import Author, InboxSaved, LabelSaved, PolicySaved, TeamSaved
 from shared.events.presence import Availability
 from shared.ids import AccountId, AgentId, Position
+from shared.packed import Line
 from shared.queries import ContactRow, ConversationRow, Entry, MessageRow, NoteRow, ReceiptRow
 from shared.wire.views import (
     AgentView,
@@ -95,6 +97,14 @@ class Views:
     async def cover(self, account_id: AccountId, rows: Iterable[object]) -> None:
         """See to it that the keys of these rows (messages, notes, entries, conversations) are known."""
         await self._keys.cover(account_id, (blob for row in rows for blob in _blobs(row)))
+
+    async def cover_lines(self, account_id: AccountId, lines: Iterable[Line]) -> None:
+        """As `cover`, for lines of a page."""
+        await self._keys.cover(account_id, {line[10][:HEAD_BYTES] for line in lines})
+
+    def opener(self, account_id: AccountId, head: bytes) -> Opener:
+        """Opens messages whose ciphertexts begin alike."""
+        return self._keys.ring.opener(account_id, head, part="body")
 
     def is_covered(self, rows: Iterable[object]) -> bool:
         """Whether every key of these rows is known already."""

@@ -10,11 +10,11 @@ from services.store.handlers.follow import Follower
 from services.store.handlers.hints import Hints
 from services.store.handlers.place import Place
 from services.store.handlers.progress import Progress
-from services.store.handlers.questions import Questions
+from services.store.handlers.questions import Pools, Questions, open_pools
 from shared import log
 from shared.bus import Bus
 from shared.crashpoints import crashpoint
-from shared.database import Pool, guard_durability, open_pool
+from shared.database import guard_durability
 from shared.errors import Unavailable
 from shared.opening import open_log
 from shared.runtime import Process
@@ -36,28 +36,22 @@ async def serve(process: Process[Config]) -> None:
     bus = await open_log(process.shared, process.name, process.stopping)
     if bus is None:
         return
-    crashpoint("store.start.pool")
-    pool = await open_pool(
-        process.shared.database_url,
-        name="store questions",
-        size=process.config.query_connections,
-        statement_timeout_s=process.config.query_timeout_s,
-    )
+    pools = await open_pools(process.shared.database_url, process.config)
     try:
-        await _run(process, bus, pool)
+        await _run(process, bus, pools)
     finally:
         # Questions that were taken are answered before their connections go.
         await bus.close()
-        await pool.close()
+        await pools.close()
 
 
-async def _run(process: Process[Config], bus: Bus, pool: Pool) -> None:
+async def _run(process: Process[Config], bus: Bus, pools: Pools) -> None:
     shared, config = process.shared, process.config
     progress = Progress()
-    hints = Hints(bus, pool, shard=shared.shard, progress=progress)
+    hints = Hints(bus, pools.questions, shard=shared.shard, progress=progress)
     place = Place(bus=bus, database_url=shared.database_url, shard=shared.shard, config=config)
     follower = Follower(place, progress=progress, hints=hints)
-    questions = Questions(bus, pool, shard=shared.shard, config=config, progress=progress)
+    questions = Questions(bus, pools, shard=shared.shard, config=config, progress=progress)
     process.add_check("nats", lambda: None if bus.is_connected else "not connected")
     process.add_check("database", lambda: None if progress.is_known else "not read yet")
     try:

@@ -5,7 +5,7 @@ reads them by REST."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -23,21 +23,33 @@ def pack_entries(
     views: Sequence[EntryView], cursor_at: Callable[[Position], str], *, current: bool
 ) -> list[bytes]:
     """The `entries` frames for some entries, in order. Only the last one may be `current`."""
-    frames: list[bytes] = []
+    return list(pack_encoded(map(encoded_entry, views), cursor_at, current=current))
+
+
+def encoded_entry(view: EntryView) -> tuple[Position, bytes]:
+    """An entry as `pack_encoded` takes it."""
+    return view.position, _fitting(view)
+
+
+def pack_encoded(
+    entries: Iterable[tuple[Position, bytes]],
+    cursor_at: Callable[[Position], str],
+    *,
+    current: bool,
+) -> Iterator[bytes]:
+    """As `pack_entries`. A full frame comes out before the next one is begun, so that the client reads it meanwhile."""
     group: list[bytes] = []
     size_bytes = 0
     last = 0
-    for view in views:
-        encoded = _fitting(view)
+    for position, encoded in entries:
         if group and size_bytes + len(encoded) + 1 > _ROOM_BYTES:
-            frames.append(_frame(group, cursor_at(last), current=False))
+            yield _frame(group, cursor_at(last), current=False)
             group, size_bytes = [], 0
         group.append(encoded)
         size_bytes += len(encoded) + 1
-        last = view.position
+        last = position
     if group:
-        frames.append(_frame(group, cursor_at(last), current=current))
-    return frames
+        yield _frame(group, cursor_at(last), current=current)
 
 
 def _frame(encoded: Sequence[bytes], cursor: str, *, current: bool) -> bytes:

@@ -8,6 +8,7 @@ read without acknowledging."""
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from shared.ids import Position
 
@@ -45,16 +46,18 @@ class Window:
         """The newest entry that was not acknowledged, 0 if there is none."""
         return self._unacked[-1] if self._unacked else 0
 
-    def sent(self, position: Position, now_s: float, *, is_owed: bool = True) -> None:
-        """An entry was handed over; `is_owed`: others wait to hear that it arrived."""
+    def sent(
+        self, positions: Sequence[Position], now_s: float, *, owed: Sequence[Position]
+    ) -> None:
+        """Entries were handed over, in this order; `owed`: those of which others wait to hear that they arrived."""
         if self._unacked is None:
             # Made when it is needed: an idle device shall cost nothing here.
             self._unacked = deque()
             self._filled_at_s = now_s
-        self._unacked.append(position)
-        if is_owed:
-            self._owed_first = self._owed_first or position
-            self._owed_last = position
+        self._unacked.extend(positions)
+        if owed:
+            self._owed_first = self._owed_first or owed[0]
+            self._owed_last = owed[-1]
 
     def pay(self, up_to: Position) -> bool:
         """Whether an acknowledgement tells others something that no earlier one of this connection did."""

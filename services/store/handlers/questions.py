@@ -3,6 +3,7 @@ said when that checkpoint has reached the log's end as of the question."""
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -17,7 +18,7 @@ from services.store.tables import conversations, counts, inbox, messages
 from shared.bus import Bus, CoreMessage, Subscription, stream_state
 from shared.codec import pack, unpack
 from shared.crashpoints import crashpoint
-from shared.database import Pool, borrow
+from shared.database import Pool, borrow, open_pool
 from shared.errors import Malformed, Rejected, Unavailable
 from shared.queries import (
     Answer,
@@ -37,6 +38,7 @@ from shared.queries import (
 from shared.subjects import query_subject
 
 Ask = Callable[[Any, Any], Awaitable[Any]]
+Once = Callable[[Any], Awaitable[Answer]]
 _KINDS: dict[str, tuple[type[msgspec.Struct], Ask]] = {
     "conversation": (GetConversation, conversations.get_conversation),
     "conversations": (ListConversations, conversations.list_conversations),
@@ -47,21 +49,53 @@ _KINDS: dict[str, tuple[type[msgspec.Struct], Ask]] = {
     "message_id": (LookUpMessageId, messages.look_up_message_id),
     "history": (GetHistory, messages.get_history),
     "received": (FindReceived, messages.find_received),
-    "inbox": (ReadInbox, inbox.read_inbox),
     "heads": (ReadHeads, inbox.read_heads),
     "counts": (GetCounts, counts.get_counts),
 }
+_INBOX = "inbox"
 _WAITING_PER_CONNECTION = 32
+
+
+class Pools(msgspec.Struct, frozen=True, kw_only=True):
+    """Pages of inboxes have connections of their own: who comes back does not wait for lists, nor they for many who
+    come back, and their one statement is planned once and not for each of them."""
+
+    questions: Pool
+    pages: Pool
+
+    async def close(self) -> None:
+        """Close both."""
+        await self.pages.close()
+        await self.questions.close()
+
+
+async def open_pools(url: str, config: Config) -> Pools:
+    """Connections for questions."""
+    timeout_s = config.query_timeout_s
+    crashpoint("store.start.pool")
+    questions = await open_pool(
+        url, name="store questions", size=config.query_connections, statement_timeout_s=timeout_s
+    )
+    crashpoint("store.start.pages")
+    pages = await open_pool(
+        url,
+        name="store pages",
+        size=config.query_connections,
+        statement_timeout_s=timeout_s,
+        special=inbox.PLANNED_ONCE,
+    )
+    return Pools(questions=questions, pages=pages)
 
 
 class Questions:
     """The subscriptions of this store; several stores share them in a queue group."""
 
     def __init__(
-        self, bus: Bus, pool: Pool, *, shard: str, config: Config, progress: Progress
+        self, bus: Bus, pools: Pools, *, shard: str, config: Config, progress: Progress
     ) -> None:
         self._bus = bus
-        self._pool = pool
+        self._pool = pools.questions
+        self._pages = pools.pages
         self._shard = shard
         self._config = config
         self._progress = progress
@@ -70,7 +104,7 @@ class Questions:
     async def open(self) -> None:
         """Begin to answer."""
         concurrency = self._config.query_connections * _WAITING_PER_CONNECTION
-        for name in _KINDS:
+        for name in (*_KINDS, _INBOX):
             subject = query_subject(self._shard, name)
             crashpoint("store.start.subscribe")
             subscription = await self._bus.subscribe(
@@ -93,10 +127,11 @@ class Questions:
         metrics.QUERY_SECONDS.labels(name).observe(time.monotonic() - began_at)
 
     async def _answer(self, name: str, payload: bytes) -> Answer:
-        kind, ask = _KINDS[name]
         try:
-            question: Any = unpack(payload, kind)
-            return await self._ask(ask, question)
+            if name == _INBOX:
+                return await self._ask(self._page, unpack(payload, ReadInbox))
+            kind, ask = _KINDS[name]
+            return await self._ask(functools.partial(self._once, ask), unpack(payload, kind))
         except (Malformed, Rejected) as err:
             return self._empty("invalid", err.message)
         except psycopg.DataError:
@@ -113,10 +148,10 @@ class Questions:
             reason=reason,
         )
 
-    async def _ask(self, ask: Ask, question: Any) -> Answer:
+    async def _ask(self, once: Once, question: Any) -> Answer:
         if not await self._progress.reach(question.at_least, self._config.wait_s):
             return self._empty("behind", f"the checkpoint is below {question.at_least}")
-        answer = await self._once(ask, question)
+        answer = await once(question)
         if answer.status != "not_found":
             return answer
         crashpoint("store.question.end_of_log")
@@ -125,7 +160,19 @@ class Questions:
             return answer
         if not await self._progress.reach(state.last, self._config.wait_s):
             return self._empty("behind", "not found yet, and the log goes on")
-        return await self._once(ask, question)
+        return await once(question)
+
+    async def _page(self, question: ReadInbox) -> Answer:
+        """One statement that says itself of which checkpoint it is."""
+        async with borrow(self._pages) as connection:
+            crashpoint("store.question.page")
+            found = await inbox.read_inbox(
+                connection, question, self._shard, end=self._progress.position
+            )
+        if found is None:
+            raise Unavailable("the store has not begun yet")
+        position, epoch, page = found
+        return Answer(status="ok", checkpoint=position, epoch=epoch, result=msgspec.Raw(pack(page)))
 
     async def _once(self, ask: Ask, question: Any) -> Answer:
         # In a pipeline, so that the snapshot, the checkpoint and the question itself are one round trip.

@@ -32,18 +32,20 @@ _MOST_ROWS = 200
 # neither theirs as a contact nor held by them have nothing unread for them. The first unread `seq` is looked for from
 # the end, so that the count costs as much as there is unread and not as much as the conversation is long.
 _UNREAD = """
-    SELECT count(*) FROM messages m, (SELECT coalesce(
+    SELECT count(*) FROM (SELECT coalesce(
         (SELECT r.read FROM receipts r WHERE r.account_id = c.account_id
          AND r.conversation_id = c.conversation_id AND r.recipient_id = %(viewer)s), 0) AS position
          OFFSET 0) read
+    CROSS JOIN LATERAL (SELECT FROM messages m
+        WHERE m.account_id = c.account_id AND m.conversation_id = c.conversation_id
+        AND m.seq > coalesce(
+            (SELECT b.seq FROM messages b WHERE read.position > 0 AND b.account_id = c.account_id
+             AND b.conversation_id = c.conversation_id AND b.position <= read.position
+             ORDER BY b.seq DESC LIMIT 1), 0)
+        AND CASE WHEN c.contact_id = %(holder)s::uuid THEN m.author_kind IN ('agent', 'integration')
+                 WHEN c.agent_id = %(holder)s::uuid THEN m.author_kind = 'visitor' END
+        ORDER BY m.seq OFFSET 0) theirs
     WHERE c.last_message > read.position
-    AND m.account_id = c.account_id AND m.conversation_id = c.conversation_id
-    AND m.seq > coalesce(
-        (SELECT b.seq FROM messages b WHERE read.position > 0 AND b.account_id = c.account_id
-         AND b.conversation_id = c.conversation_id AND b.position <= read.position
-         ORDER BY b.seq DESC LIMIT 1), 0)
-    AND m.author_kind = ANY(CASE WHEN c.contact_id = %(holder)s::uuid THEN '{agent,integration}'::text[]
-                                 WHEN c.agent_id = %(holder)s::uuid THEN '{visitor}'::text[] END)
 """
 
 # Somebody waits, and nobody of the desk has read the newest of it: as the fold counts it. The first test is the index.
@@ -216,12 +218,9 @@ async def root_contact(connection: Connection, account_id: AccountId, contact_id
     return (await found.fetchall())[0][0]
 
 
-# The last entry of an inbox, and the messages that a contact has not read in their conversations, or an agent in
-# those held.
-HEAD_AND_UNREAD = (
-    "SELECT (SELECT coalesce(max(position), 0) FROM entries"
-    "  WHERE owner_id = %(holder)s AND account_id = %(account)s),"
-    f" (SELECT coalesce(sum(({_UNREAD})), 0)::bigint FROM conversations c"
-    "  WHERE c.account_id = %(account)s"
-    "  AND (c.contact_id = %(holder)s::uuid OR c.agent_id = %(holder)s::uuid))"
-).encode()
+# The messages that a contact has not read in their conversations, or an agent in those held.
+UNREAD_OF_HOLDER = (
+    f"SELECT coalesce(sum(({_UNREAD})), 0)::bigint FROM conversations c"
+    " WHERE c.account_id = %(account)s"
+    " AND (c.contact_id = %(holder)s::uuid OR c.agent_id = %(holder)s::uuid)"
+)

@@ -83,19 +83,19 @@ async def test_a_long_absence_drains_within_the_window(desk: Desk) -> None:
     welcome = await device.hello(desk.visitor_token(contact_id))
     await device.leave()
     agent = await desk.agent(desk.ann)
-    for number in range(500):
+    for number in range(550):
         answer = await agent.post(conversation_id, str(number))
         assert answer["op"] == "ok", answer
     back = await desk.device()
     await back.hello(desk.visitor_token(contact_id), resume=welcome["cursor"])
-    await back.until_texts(200)
+    await back.until_texts(500)
     with pytest.raises(TimeoutError):
-        await back.until_texts(201, timeout_s=0.5)
-    while len(back.texts()) < 500:
+        await back.until_texts(501, timeout_s=0.5)
+    while len(back.texts()) < 550:
         count = len(back.texts())
         await back.say(op="received", up_to=back.entries()[-1]["position"])
         await back.until_texts(count + 1)
-    assert back.texts() == [str(n) for n in range(500)]
+    assert back.texts() == [str(n) for n in range(550)]
 
 
 async def test_an_assignment_brings_the_backlog(desk: Desk) -> None:

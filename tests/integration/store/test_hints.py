@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from shared import codec, queries
 from shared.bus import CoreMessage
+from shared.packed import entries_of
 from shared.subjects import bucket_of, hint_subject
 from tests.integration.store.conftest import Asker, store_here
 from tests.integration.store.traffic import (
@@ -60,7 +61,7 @@ async def test_hints_hold_every_entry_in_a_chain(
             question = queries.ReadInbox(account_id=ACCOUNT, owner_id=owner, at_least=last)
             page = await asker.ask("inbox", question, queries.InboxPage)
             assert not page.more
-            read = {(owner, x.position): x.prev for x in page.entries}
+            read = {(owner, x.position): x.prev for x in entries_of(page, question)}
             assert read == {key: prev for key, prev in told.items() if key[0] == owner}
 
 

@@ -10,6 +10,7 @@ import pytest
 from shared import events as e
 from shared import queries as q
 from shared.ids import AccountId, ContactId, ConversationId, InboxId, MessageId, TeamId
+from shared.packed import entries_of
 from shared.subjects import bucket_of
 from tests.integration.store.conftest import Asker, store_here
 from tests.integration.store.traffic import (
@@ -53,7 +54,8 @@ async def inbox(
     question = q.ReadInbox(
         account_id=ACCOUNT, owner_id=owner, after=after, limit=limit, at_least=at_least
     )
-    return await asker.ask("inbox", question, q.InboxPage)
+    page = await asker.ask("inbox", question, q.InboxPage)
+    return msgspec.structs.replace(page, entries=entries_of(page, question))
 
 
 async def conversation(asker: Asker, *, at_least: int, viewer: str = "") -> q.ConversationRow:

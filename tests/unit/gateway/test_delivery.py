@@ -72,7 +72,7 @@ class Stage:
                 self.handed.append((way, row.position))
                 session.position = row.position
                 assert session.window is not None
-                session.window.sent(row.position, 0.0)
+                session.window.sent([row.position], 0.0, owed=[row.position])
 
     async def _answer_heads(self, question: ReadHeads) -> Told[Heads]:
         self.asked.append(question)

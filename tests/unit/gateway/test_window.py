@@ -11,7 +11,7 @@ from services.gateway.sessions.window import Window
 def fill(window: Window, first: int, now_s: float) -> int:
     """Send as many as there is room for; the position after the last."""
     while window.room > 0:
-        window.sent(first, now_s)
+        window.sent([first], now_s, owed=[first])
         first += 1
     return first
 
@@ -59,7 +59,7 @@ def test_room_and_unacked_always_add_up(steps: list[tuple[bool, int]]) -> None:
             window.acked(number, now_s)
         elif window.room > 0:
             position += 1
-            window.sent(position, now_s)
+            window.sent([position], now_s, owed=[position])
         assert window.unacked <= max(window.size, 50)
         assert window.last_unacked in (0, position)
 
@@ -67,13 +67,13 @@ def test_room_and_unacked_always_add_up(steps: list[tuple[bool, int]]) -> None:
 def test_an_acknowledgement_is_owed_once() -> None:
     """The first of a connection always counts; later ones only if they cover something that others wait to hear of."""
     window = Window(50, 200)
-    window.sent(5, 0.0, is_owed=False)
+    window.sent([5], 0.0, owed=[])
     assert window.pay(5)
-    window.sent(6, 0.0, is_owed=False)
+    window.sent([6], 0.0, owed=[])
     assert not window.pay(6)
-    window.sent(7, 0.0)
-    window.sent(8, 0.0, is_owed=False)
-    window.sent(9, 0.0)
+    window.sent([7], 0.0, owed=[7])
+    window.sent([8], 0.0, owed=[])
+    window.sent([9], 0.0, owed=[9])
     assert not window.pay(6)
     assert window.pay(8)
     assert not window.pay(8)
