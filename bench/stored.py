@@ -117,7 +117,7 @@ FROM (SELECT talk, talk >= %(over_talks)s AS is_live,
 _REST = (
     (
         "INSERT INTO projection.conversation_tallies"
-        " SELECT account_id, inbox_id, '00000000-0000-0000-0000-000000000000', status,"
+        " SELECT account_id, inbox_id, '00000000-0000-0000-0000-000000000000'::uuid, status,"
         " agent_id IS NOT NULL, count(*), 0 FROM projection.conversations GROUP BY 1, 2, 3, 4, 5"
     ),
     "INSERT INTO projection.checkpoint (shard, position, epoch) VALUES (%(shard)s, %(total)s, 'bench')",

@@ -126,9 +126,9 @@ class Telling:
         # Whoever wrote it has its answer already: it only moves their cursor.
         session.send(frame, may_linger=all(_is_from(row, session, principal) for row in rows))
         _ENTRIES_SENT.inc()
-        now_s = asyncio.get_running_loop().time()
-        for row in rows:
-            window.sent(row.position, now_s, is_owed=not _is_own_words(row, principal))
+        owed = [row.position for row in rows if not _is_own_words(row, principal)]
+        positions = [row.position for row in rows]
+        window.sent(positions, asyncio.get_running_loop().time(), owed=owed)
         session.position = last
         _LIVE.inc(len(rows))
         return True
