@@ -17,6 +17,7 @@ from tests.support.servers import (
     template_database,
 )
 from tests.support.stack import stack
+from tests.support.surroundings import own_surroundings
 
 __all__ = [
     "database_url",
@@ -24,6 +25,7 @@ __all__ = [
     "fresh_nats",
     "fresh_postgres",
     "nats_server",
+    "own_surroundings",
     "postgres_server",
     "server_directory",
     "shard",

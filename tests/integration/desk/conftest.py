@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
 import pytest
 
-from deploy.dev.nats_server import NatsServer
-from deploy.dev.postgres_server import PostgresServer
 from tests.support.gateway_world import World, open_world
 from tests.support.rest import Api, Office, make_account
-from tests.support.servers import own_database
-from tests.support.services import Surroundings, service
+from tests.support.services import service
+from tests.support.surroundings import OwnSurroundings
 
 
 @pytest.fixture(scope="module")
-def world(
-    nats_server: NatsServer,
-    postgres_server: PostgresServer,
-    template_database: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[World]:
+def world(own_surroundings: OwnSurroundings) -> Iterator[World]:
     """The services that a module's tests share; nobody stops them."""
-    with own_database(postgres_server, template_database) as database_url:
-        around = Surroundings(
-            nats=nats_server,
-            database_url=database_url,
-            shard=f"t{uuid.uuid4().hex[:12]}",
-            directory=tmp_path_factory.mktemp("desk"),
-        )
+    with own_surroundings("desk") as around:
         users = {
-            name: {"NIGHTDESK_NATS_URL": nats_server.url_of(name)}
+            name: {"NIGHTDESK_NATS_URL": around.nats.url_of(name)}
             for name in ("presence", "dispatcher")
         }
         with (

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 import pytest
 
-from deploy.dev.nats_server import NatsServer
 from deploy.dev.ports import free_port
-from deploy.dev.postgres_server import PostgresServer
 from deploy.dev.service_process import ServiceProcess
 from tests.support.gateway_world import Desk, World, open_desk, open_world
-from tests.support.servers import own_database
-from tests.support.services import Surroundings, service
+from tests.support.services import service
+from tests.support.surroundings import OwnSurroundings
 
 WAIT_S = 1.0
 
@@ -34,20 +31,9 @@ class Two(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @pytest.fixture(scope="module")
-def two(
-    nats_server: NatsServer,
-    postgres_server: PostgresServer,
-    template_database: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Two]:
+def two(own_surroundings: OwnSurroundings) -> Iterator[Two]:
     """What the module's tests share; who stops one starts it again."""
-    with own_database(postgres_server, template_database) as database_url:
-        around = Surroundings(
-            nats=nats_server,
-            database_url=database_url,
-            shard=f"t{uuid.uuid4().hex[:12]}",
-            directory=tmp_path_factory.mktemp("devices"),
-        )
+    with own_surroundings("devices") as around:
         settings = {
             "NIGHTDESK_ALERT_WAIT_S": str(WAIT_S),
             "NIGHTDESK_PRESENCE_PRIMARY_PAUSE_S": "0.1",

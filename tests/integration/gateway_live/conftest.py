@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from deploy.dev.nats_server import NatsServer
-from deploy.dev.postgres_server import PostgresServer
 from tests.support.gateway_world import Desk, World, open_desk, open_world
-from tests.support.servers import own_database
 from tests.support.services import Surroundings
+from tests.support.surroundings import OwnSurroundings
 
 
 @pytest.fixture(scope="module")
-def world(
-    nats_server: NatsServer,
-    postgres_server: PostgresServer,
-    template_database: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[World]:
+def world(own_surroundings: OwnSurroundings) -> Iterator[World]:
     """The services that the module's tests share; nobody stops these."""
-    with own_database(postgres_server, template_database) as database_url:
-        around = Surroundings(
-            nats=nats_server,
-            database_url=database_url,
-            shard=f"t{uuid.uuid4().hex[:12]}",
-            directory=tmp_path_factory.mktemp("gateway"),
-        )
-        with open_world(around) as opened:
-            yield opened
+    with own_surroundings("gateway") as around, open_world(around) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
 import pytest
 
-from deploy.dev.nats_server import NatsServer
-from deploy.dev.postgres_server import PostgresServer
 from tests.support.gateway_world import World, open_world
 from tests.support.rest import Api, Office, make_account
-from tests.support.servers import own_database
-from tests.support.services import Surroundings, service
+from tests.support.services import service
+from tests.support.surroundings import OwnSurroundings
 
 
 @pytest.fixture(scope="session")
-def world(
-    nats_server: NatsServer,
-    postgres_server: PostgresServer,
-    template_database: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[World]:
+def world(own_surroundings: OwnSurroundings) -> Iterator[World]:
     """The services that these tests share; nobody stops them."""
-    with own_database(postgres_server, template_database) as database_url:
-        around = Surroundings(
-            nats=nats_server,
-            database_url=database_url,
-            shard=f"t{uuid.uuid4().hex[:12]}",
-            directory=tmp_path_factory.mktemp("gateway"),
-        )
-        settings = {"NIGHTDESK_NATS_URL": nats_server.url_of("presence")}
+    with own_surroundings("gateway") as around:
+        settings = {"NIGHTDESK_NATS_URL": around.nats.url_of("presence")}
         with open_world(around) as opened, service("presence", around, settings=settings):
             yield opened
 
