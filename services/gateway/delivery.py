@@ -109,6 +109,7 @@ class Delivery:
         self._epoch = ""
         self._deaf: set[Session] = set()
         self._reconnects = parts.bus.reconnects
+        self._oldest_ns = 0
 
     def known(self, account_id: AccountId) -> Position:
         """The store is known to hold everything of the account up to here; 0 when nothing was heard yet."""
@@ -180,8 +181,9 @@ class Delivery:
         # First, so that what came in the same commit alerts where the lock is now.
         for lock in hint.locks:
             self._audience.alerts.learn(lock)
-        self._take_entries(hint.entries)
-        self._telling.over()
+        if hint.entries:
+            self._telling.begin()
+            self._take_entries(hint.entries)
         self._take_receipts(hint)
         for account_id, team_id in hint.lists:
             self._audience.lists.changed(account_id, team_id, hint.to)
@@ -201,13 +203,16 @@ class Delivery:
                 if len(rows) > 1:
                     rows.sort(key=_position)
                 self._hand_live(sessions, rows)
+        if self._oldest_ns:
+            late_s = (clock.now_ns() - self._oldest_ns) / 1e9
+            metrics.DELIVERY_SECONDS.observe(max(0.0, late_s))
+            self._oldest_ns = 0
 
     def _hand_live(self, sessions: Sequence[Session], rows: list[Entry]) -> None:
         """Entries of one inbox to its devices. All devices see the same; it is opened once."""
         principal = sessions[0].principal
         assert principal is not None
         views = None
-        is_handed = False
         plain = all(map(is_plain, rows))
         for session in sessions:
             session.wanted = max(session.wanted, rows[-1].position)
@@ -220,15 +225,13 @@ class Delivery:
             if not is_easy or session.window.room < len(fresh):
                 self._catch_up.want(session)
                 continue
-            is_handed = True
+            if rows[0].kind == "message":
+                self._oldest_ns = min(self._oldest_ns or rows[0].at_ns, rows[0].at_ns)
             if plain and self._telling.tell(session, fresh):
                 continue
             if views is None:
                 views = self._handing.views_of(rows, principal)
             self._handing.entries(session, views, current=True, way="live")
-        if is_handed and rows[0].kind == "message":
-            late_s = (clock.now_ns() - rows[0].at_ns) / 1e9
-            metrics.DELIVERY_SECONDS.observe(max(0.0, late_s))
 
     @staticmethod
     def _follows(session: Session, rows: Sequence[Entry]) -> bool:

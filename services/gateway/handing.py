@@ -23,7 +23,7 @@ from services.gateway.views import Views, at
 from shared import clock
 from shared.codec import to_json
 from shared.ids import AgentId, Position
-from shared.labelled import labelled
+from shared.labelled import labelled, tally
 from shared.packed import ids_in, split
 from shared.planted import planted
 from shared.queries import Entry, InboxPage, ReceiptRow
@@ -31,6 +31,7 @@ from shared.wire.frames import Receipts
 from shared.wire.views import EntryView
 
 _RECEIPTS_A_FRAME = 100
+_RECEIPTS_SENT = tally(metrics.SENT, "receipts")
 _LARGE_BYTES = 32_768
 _MOST_WAITING = 50
 """Of a page: as many as the store names to a device that comes back. Who answers for the newest answers for all."""
@@ -129,7 +130,7 @@ class Handing:
         for first in range(0, len(rows), _RECEIPTS_A_FRAME):
             part = [self._views.receipt(row) for row in rows[first : first + _RECEIPTS_A_FRAME]]
             session.send(to_json(Receipts(receipts=part)))
-            labelled(metrics.SENT, "receipts").inc()
+            _RECEIPTS_SENT.inc()
 
     def _send(
         self,

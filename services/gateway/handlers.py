@@ -372,8 +372,7 @@ class Handlers:
             raise Rejected("invalid", "up_to lies beyond what this device was given")
         if frame.alerted is not None and frame.alerted < 0:
             raise Rejected("invalid", "alerted must not be negative")
-        now_s = asyncio.get_running_loop().time()
-        session.window.acked(frame.up_to, now_s)
+        session.window.acked(frame.up_to, clock.monotonic_s())
         if principal.kind == "agent":
             self._live.alerts.acked(session, frame.up_to, frame.alerted)
             if session.connection is not None:

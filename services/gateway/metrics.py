@@ -21,7 +21,7 @@ APPENDED = Counter(
 )
 COMMIT_SECONDS = Histogram(
     "nightdesk_gateway_commit_seconds",
-    "From accepting a message to its durable answer.",
+    "From accepting a message to its durable answer; of those answered in the same millisecond one, the oldest.",
     buckets=_FAST,
 )
 REPEATS = Counter(
@@ -49,7 +49,7 @@ CATCH_UPS = Counter(
 ENTRIES = Counter("nightdesk_gateway_entries_total", "Inbox entries handed over, by way.", ["way"])
 DELIVERY_SECONDS = Histogram(
     "nightdesk_gateway_delivery_seconds",
-    "From the log's time of a message to its hand-over, live ones; the oldest of those handed over together.",
+    "From the log's time of a message to its hand-over, live ones; of each commit the oldest.",
     buckets=_FAST,
 )
 ALERTS = Counter(

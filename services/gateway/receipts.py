@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
-
 from services.gateway import metrics
 from services.gateway.admission import Admission
 from services.gateway.tokens import Principal
@@ -18,6 +16,8 @@ from shared.ids import ConversationId, DeviceId, Position
 
 _MOST_PENDING = 200_000
 _MOST_AT_ONCE = 2_000
+_Key = tuple[str, ...]
+"""Whose it is, and the device, or "read" and the conversation: a client makes up its device's id."""
 
 
 class Receipts:
@@ -26,7 +26,7 @@ class Receipts:
     def __init__(self, admission: Admission, *, flush_s: float) -> None:
         self._admission = admission
         self._flush_s = flush_s
-        self._pending: dict[str, Received | Read] = {}
+        self._pending: dict[_Key, Received | Read] = {}
         self._arrived = asyncio.Event()
 
     def received(self, principal: Principal, device_id: DeviceId, up_to: Position) -> None:
@@ -37,7 +37,7 @@ class Receipts:
             device_id=device_id,
             up_to=up_to,
         )
-        self._add(f"{principal.id} {device_id}", event)
+        self._add((principal.id, device_id), event)
 
     def read(self, principal: Principal, conversation_id: ConversationId, up_to: Position) -> None:
         """The person has seen the conversation up to `up_to`."""
@@ -47,12 +47,13 @@ class Receipts:
             recipient=principal.author,
             up_to=up_to,
         )
-        self._add(f"{principal.id} read {conversation_id}", event)
+        self._add((principal.id, "read", conversation_id), event)
 
-    def _add(self, key: str, event: Received | Read) -> None:
+    def _add(self, key: _Key, event: Received | Read) -> None:
         before = self._pending.get(key)
         if before is not None:
-            event = msgspec.structs.replace(event, up_to=max(before.up_to, event.up_to))
+            if before.up_to >= event.up_to:
+                return
         elif len(self._pending) >= _MOST_PENDING:
             metrics.RECEIPTS.labels("dropped").inc()
             return
@@ -72,8 +73,9 @@ class Receipts:
         while self._pending:
             keys = list(self._pending)[:_MOST_AT_ONCE]
             taken = {key: self._pending.pop(key) for key in keys}
-            outcomes = await self._admission.append_each("receipt", taken)
-            failed = {k: taken[k] for k, outcome in outcomes.items() if _is_open(outcome)}
+            named = {" ".join(key): event for key, event in taken.items()}
+            outcomes = await self._admission.append_each("receipt", named)
+            failed = {k: taken[k] for k in taken if _is_open(outcomes[" ".join(k)])}
             metrics.RECEIPTS.labels("ok").inc(len(taken) - len(failed))
             for key, event in failed.items():
                 self._add(key, event)

@@ -6,7 +6,6 @@ the desk may see. Whatever is not a plain new message is left to `handing`."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from services.gateway import metrics
@@ -35,7 +34,9 @@ _MESSAGE = (
 )
 _REST = b',"seen_up_to":%d,"automatic":%b,"crossed":%b,"retracted":false,"unreadable":false,"state":null}'
 _MS = 1_000_000
+_TEXT = b'"text"'
 _QUIET = b'"alert":false,"alert_until":null'
+_MARK = b'"alert":true,"alert_until":"%b"'
 _YES_NO = (b"false", b"true")
 _ENTRIES_SENT = tally(metrics.SENT, "entries")
 _LIVE = tally(metrics.ENTRIES, "live")
@@ -46,20 +47,21 @@ _IS_LONG_WAY = planted("push_without_seq")
 class _Said:
     """A message as everybody is shown it: everything before the device that sent it, and after it for either side."""
 
-    __slots__ = ("at", "for_desk", "for_visitor", "head")
+    __slots__ = ("at", "conversation", "for_desk", "for_visitor", "head")
 
     def __init__(self, row: MessageRow, views: Views) -> None:
         author = to_json(views.author(row.account_id, row.author))
         text = views.text(row.account_id, row.body, of=row.message_id, part="body")
         self.at = at(row.at_ns).encode()
+        self.conversation = row.conversation_id.encode()
         self.head = _MESSAGE % (
-            row.conversation_id.encode(),
+            self.conversation,
             row.message_id.encode(),
             row.seq,
             row.position,
             self.at,
             author,
-            to_json(row.content_type),
+            _TEXT if row.content_type == "text" else to_json(row.content_type),
             to_json(text),
         )
         automatic = _YES_NO[row.automatic]
@@ -76,13 +78,14 @@ def is_plain(row: Entry) -> bool:
         and not _IS_LONG_WAY
         and not (message.revision or message.retracted or message.unreadable)
         and message.clash_of is None
+        and message.at_ns == row.at_ns
         and row.conversation is None
         and not (row.from_seq or row.to_seq or row.messages or row.more)
     )
 
 
 class Telling:
-    """`tell` for each session and its entries of a hint, `over` when the hint is dealt with."""
+    """`begin` with a hint, `tell` for each session and its entries of it."""
 
     def __init__(
         self,
@@ -99,10 +102,16 @@ class Telling:
         self._unheard = unheard
         self._times = times
         self._said: dict[Position, _Said] = {}
+        self._floor_ms = 0
+        self._mark_agent = self._mark_visitor = b""
 
-    def over(self) -> None:
-        """What was opened for a hint is forgotten with it."""
+    def begin(self) -> None:
+        """A hint was heard: what was opened for the one before is forgotten, alerts are as of now."""
         self._said.clear()
+        now_ns, times = clock.now_ns(), self._times
+        self._floor_ms = (now_ns - times.for_ns) // _MS
+        self._mark_agent = _MARK % at(now_ns + times.wait_ns).encode()
+        self._mark_visitor = _MARK % at(now_ns + times.for_ns).encode()
 
     def tell(self, session: Session, rows: Sequence[Entry]) -> bool:
         """Hand over plain entries that follow the session's position. False: they do not fit a frame, and nothing was
@@ -110,25 +119,40 @@ class Telling:
         window, principal = session.window, session.principal
         assert window is not None
         assert principal is not None
-        now_ns = clock.now_ns()
-        wanted = self._wanted(rows, principal, now_ns)
-        is_told = self._is_told(session, principal)
-        mark = self._mark(principal, now_ns) if wanted and is_told else _QUIET
-        encoded = [self.entry(row, principal, mark if row in wanted else _QUIET) for row in rows]
+        owner_id, is_agent = principal.id, principal.kind == "agent"
+        told, mark, heard = None, self._mark_visitor, 0
+        if is_agent:
+            heard = self._unheard.heard(AgentId(owner_id))
+            is_told = self._primaries.is_heard(owner_id, session.device_id)
+            told = session.device_id if is_told else None
+            mark = self._mark_agent if is_told else _QUIET
+        own: list[Entry] = []
+        wanted: list[Entry] = []
+        encoded: list[bytes] = []
+        for row in rows:
+            alert = _QUIET
+            if row.message is not None and row.message.author.id == owner_id:
+                own.append(row)
+            elif row.held and row.position > heard and row.at_ns // _MS >= self._floor_ms:
+                wanted.append(row)
+                alert = mark
+            encoded.append(self.entry(row, principal, alert))
         last = rows[-1].position
         frame = one_frame(
-            encoded, self._cursors.encode(principal.id, session.epoch, last), current=True
+            encoded, self._cursors.encode(owner_id, session.epoch, last), current=True
         )
         if frame is None:
             return False
-        if principal.kind == "agent":
-            self._note(rows, wanted, principal, session.device_id if is_told else None)
+        if is_agent:
+            self._note(own, wanted, principal, told)
         # Whoever wrote it has its answer already: it only moves their cursor.
-        session.send(frame, may_linger=all(_is_from(row, session, principal) for row in rows))
+        may_linger = len(own) == len(rows) and all(_is_from(row, session) for row in own)
+        session.send(frame, may_linger=may_linger)
         _ENTRIES_SENT.inc()
-        owed = [row.position for row in rows if not _is_own_words(row, principal)]
         positions = [row.position for row in rows]
-        window.sent(positions, asyncio.get_running_loop().time(), owed=owed)
+        # What a visitor wrote concerns nobody when it comes back to them; see `handing`.
+        owed = positions if is_agent or not own else [x.position for x in rows if x not in own]
+        window.sent(positions, clock.monotonic_s(), owed=owed)
         session.position = last
         _LIVE.inc(len(rows))
         return True
@@ -140,55 +164,32 @@ class Telling:
         said = self._said.get(row.position)
         if said is None:
             said = self._said[row.position] = _Said(message, self._views)
-        is_own = message.author.id == viewer.id
+        device = b"null"
+        if message.author.id == viewer.id and message.device_id is not None:
+            device = b'"%b"' % message.device_id.encode()
         return _ENTRY % (
             row.position,
             row.prev,
-            said.at if row.at_ns == message.at_ns else at(row.at_ns).encode(),
-            row.conversation_id.encode(),
+            said.at,
+            said.conversation,
             alert,
             _YES_NO[row.held],
             said.head,
-            to_json(message.device_id) if is_own else b"null",
+            device,
             said.for_visitor if viewer.kind == "visitor" else said.for_desk,
         )
 
-    def _wanted(self, rows: Sequence[Entry], principal: Principal, now_ns: int) -> list[Entry]:
-        """Those that the person wants to hear of."""
-        floor_ms = (now_ns - self._times.for_ns) // _MS
-        heard = self._unheard.heard(AgentId(principal.id)) if principal.kind == "agent" else 0
-        return [
-            row
-            for row in rows
-            if row.held
-            and row.position > heard
-            and row.at_ns // _MS >= floor_ms
-            and not _is_own(row, principal)
-        ]
-
-    def _is_told(self, session: Session, principal: Principal) -> bool:
-        """Whether this device may alert; a visitor's always."""
-        if principal.kind != "agent":
-            return True
-        return self._primaries.is_heard(principal.id, session.device_id)
-
-    def _mark(self, principal: Principal, now_ns: int) -> bytes:
-        times = self._times
-        until = at(now_ns + (times.wait_ns if principal.kind == "agent" else times.for_ns))
-        return b'"alert":true,"alert_until":"%b"' % until.encode()
-
     def _note(
         self,
-        rows: Sequence[Entry],
+        own: Sequence[Entry],
         wanted: Sequence[Entry],
         principal: Principal,
         told: DeviceId | None,
     ) -> None:
         """Into the book of who was told: what the agent wrote themselves needs no answer."""
         agent_id = AgentId(principal.id)
-        for row in rows:
-            if _is_own(row, principal):
-                self._unheard.read(agent_id, row.conversation_id, row.position)
+        for row in own:
+            self._unheard.read(agent_id, row.conversation_id, row.position)
         if wanted:
             alerting = [
                 Alerting(
@@ -203,20 +204,6 @@ class Telling:
             )
 
 
-def _is_own(row: Entry, principal: Principal) -> bool:
-    return row.message is not None and row.message.author.id == principal.id
-
-
-def _is_from(row: Entry, session: Session, principal: Principal) -> bool:
+def _is_from(row: Entry, session: Session) -> bool:
     """Whether this very device sent it."""
-    message = row.message
-    return (
-        message is not None
-        and message.device_id == session.device_id
-        and message.author.id == principal.id
-    )
-
-
-def _is_own_words(row: Entry, principal: Principal) -> bool:
-    """As in `handing`: what a visitor wrote concerns nobody when it comes back to them."""
-    return principal.kind == "visitor" and _is_own(row, principal)
+    return row.message is not None and row.message.device_id == session.device_id

@@ -78,6 +78,6 @@ def _fitting(view: EntryView) -> bytes:
 
 def one_frame(encoded: Sequence[bytes], cursor: str, *, current: bool) -> bytes | None:
     """The `entries` frame for entries that are JSON already; None if they are too much for one."""
-    if sum(map(len, encoded)) + len(encoded) > _ROOM_BYTES:
+    if sum([len(each) + 1 for each in encoded]) > _ROOM_BYTES:
         return None
     return _frame(encoded, cursor, current=current)

@@ -18,6 +18,7 @@ from services.gateway import metrics
 from services.gateway.sessions.socket import close_frame, pong_frame, text_frame
 from services.gateway.sessions.window import Window
 from services.gateway.tokens import Principal
+from shared import clock
 from shared.commands import Connection
 from shared.ids import DeviceId, Position
 
@@ -177,7 +178,7 @@ class Session:
         self._unwritten, self._is_due = None, False
         if frames is None or transport is None or transport.is_closing():
             return
-        self.said_at_s = asyncio.get_running_loop().time()
+        self.said_at_s = clock.monotonic_s()
         room = _TRANSPORT_FULL_BYTES - transport.get_write_buffer_size()
         if room > 0 and sum(map(len, frames)) <= room:
             transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
@@ -223,7 +224,7 @@ class Session:
             self._queued_bytes -= len(frame)
             self._outgoing.queued_bytes -= len(frame)
             transport.write(frame)
-            self.said_at_s = asyncio.get_running_loop().time()
+            self.said_at_s = clock.monotonic_s()
         if not queue:
             self._drop_queue()
 

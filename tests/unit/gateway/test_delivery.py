@@ -36,7 +36,7 @@ class Stage:
             receipts=lambda *_: None,
         )
         # What goes which way is for test_telling.
-        plain: Any = SimpleNamespace(tell=lambda *_: False, over=lambda: None)
+        plain: Any = SimpleNamespace(tell=lambda *_: False, begin=lambda: None)
         parts: Any = SimpleNamespace(
             bus=SimpleNamespace(reconnects=0),
             shared=SimpleNamespace(shard="0"),

@@ -134,6 +134,7 @@ def test_both_ways_say_the_same(ring: KeyRing, kind: str, monkeypatch: pytest.Mo
     """Whoever reads, whoever wrote, with or without the right to alert: the same bytes, the same books."""
     monkeypatch.setattr(clock, "now_ns", lambda: NOW_NS)
     monkeypatch.setattr(clock, "monotonic_s", lambda: 1.0)
+    # The long way asks the loop.
     monkeypatch.setattr("asyncio.get_running_loop", lambda: SimpleNamespace(time=lambda: 1.0))
     principal = (
         Principal(kind="visitor", id=VISITOR, account_id=ACCOUNT, role="visitor")
@@ -149,6 +150,7 @@ def test_both_ways_say_the_same(ring: KeyRing, kind: str, monkeypatch: pytest.Mo
         if kind == "agent" and draw.random() < 0.3:
             for reader in (short, long):
                 reader.unheard.answered((ACCOUNT, ANN), 2, 0.5)
+        short.telling.begin()
         assert short.telling.tell(short.session, rows)
         views = long.handing.views_of(rows, principal)
         long.handing.entries(long.session, views, current=True, way="live")
