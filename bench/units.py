@@ -17,6 +17,7 @@ from services.gateway.cursors import Cursors
 from services.gateway.handing import AlertTimes, Handing
 from services.gateway.sessions.incoming import Incoming
 from services.gateway.sessions.window import Window
+from services.gateway.telling import Telling
 from services.gateway.tokens import Principal
 from services.gateway.views import Views, at
 from shared import clock, crypto, events
@@ -129,18 +130,26 @@ def _outgoing(ring: crypto.KeyRing) -> list[tuple[str, float]]:
     nobody: Any = SimpleNamespace()
     times = AlertTimes(for_ns=120_000_000_000, wait_ns=5_000_000_000)
     handing = Handing(views=views, cursors=cursors, primaries=nobody, unheard=nobody, times=times)
+    telling = Telling(views=views, cursors=cursors, primaries=nobody, unheard=nobody, times=times)
 
-    def hand(some: list[Entry]) -> None:
-        session: Any = SimpleNamespace(
+    def reader() -> Any:
+        return SimpleNamespace(
             window=Window(_MANY * 2, _MANY * 2),
             principal=viewer,
             device_id="",
             position=0,
             epoch="e",
             owner_id=_CONTACT,
-            send=lambda _frame: None,
+            send=lambda _frame, **_: None,
         )
-        handing.entries(session, handing.views_of(some, viewer), current=True, way="live")
+
+    def hand(some: list[Entry]) -> None:
+        handing.entries(reader(), handing.views_of(some, viewer), current=True, way="live")
+
+    def tell(some: list[Entry]) -> None:
+        telling.begin()
+        for row in some:
+            telling.tell(reader(), [row])
 
     return [
         ("decode it from a hint", _cost_us(lambda: unpack(hint, Hint), times=_MANY) / _MANY),
@@ -149,6 +158,8 @@ def _outgoing(ring: crypto.KeyRing) -> list[tuple[str, float]]:
         ("its view, opened", _cost_us(lambda: views.entry(first, viewer))),
         ("its view as JSON", _cost_us(lambda: to_json(view))),
         ("a cursor, signed", _cost_us(lambda: cursors.encode(_CONTACT, "e", 1))),
+        ("told alone", _cost_us(lambda: tell(rows[:1]))),
+        ("told among a hundred", _cost_us(lambda: tell(rows), times=_MANY) / _MANY),
         ("handed over alone", _cost_us(lambda: hand(rows[:1]))),
         ("handed over among a hundred", _cost_us(lambda: hand(rows), times=_MANY) / _MANY),
     ]

@@ -34,7 +34,9 @@ async def read_body(request: web.Request, *, limit_bytes: int) -> bytes:
     if (request.content_length or 0) > limit_bytes:
         raise _too_large(limit_bytes)
     try:
-        async with asyncio.timeout(_BODY_TIMEOUT_S):
+        # Nearly always all of it is here, and nothing is waited for.
+        is_here = request.content.is_eof()
+        async with asyncio.timeout(None if is_here else _BODY_TIMEOUT_S):
             return await _read(request, limit_bytes)
     except TimeoutError as err:
         raise Rejected(
