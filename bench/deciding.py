@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+import msgspec
 
 from bench.backlog import Backlog, Fact, Size
 from services.dispatcher.decide import Evidence, Settings, State, World, decide, faults
 from shared import codec
-from shared.events import ConversationAssigned, RoutingEvent
+from shared.events import (
+    ConversationAssigned,
+    PolicySaved,
+    RoutingEvent,
+)
+from shared.ids import PolicyId, TeamId
 
 
 class Run:
@@ -58,6 +65,30 @@ class Run:
             self.encoding_s += time.process_time() - began
             self.folding_s += self.fold(payloads)
 
+    def saving(self, backlog: Backlog) -> Iterator[tuple[str, float]]:
+        """What a saved document costs while all of it waits: until decisions can be made again."""
+        account = self.world.state.account(backlog.account_id)
+        policy = PolicySaved(
+            account_id=backlog.account_id, writer="", policy_id=PolicyId("p"), name="p"
+        )
+        new_team = msgspec.structs.replace(next(iter(account.teams.values())), team_id=TeamId("t"))
+        for name, event in (
+            ("an agent saved", next(iter(account.agents.values()))),
+            ("a team saved", next(iter(account.teams.values()))),
+            ("an inbox saved", next(iter(account.inboxes.values()))),
+            ("a policy saved", policy),
+            ("a new team", new_team),
+        ):
+            cost_s = self.fold([codec.encode_event(event)])
+            began = time.process_time()
+            found = decide(
+                self.world, self.now_ns, evidence=Evidence(stored=self.position), writer="bench"
+            )
+            cost_s += time.process_time() - began
+            if found:
+                raise AssertionError("nothing changed, so there is nothing to decide")
+            yield name, cost_s
+
     def line(self, name: str, count: int) -> str:
         """What each of so many decisions cost, in parts."""
         parts = (self.deciding_s, self.encoding_s, self.folding_s)
@@ -80,6 +111,8 @@ def main() -> None:
     count, seconds = run.feed(backlog.arrivals())
     print(f"{'fold':<10}{seconds / count * 1e6:10.1f} µs an event ({count:,})")
     print(run.line("queue", len(run.decide_all())))
+    for name, cost_s in run.saving(backlog):
+        print(f"{name:<22}{cost_s * 1000:8.1f} ms until the next decision")
     run.feed(backlog.arriving_agents())
     assigned = [e for e in run.decide_all() if isinstance(e, ConversationAssigned)]
     print(run.line("assign", len(assigned)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Literal
 
 from services.dispatcher.decide.due import SECOND_NS
@@ -38,6 +38,21 @@ class Supply:
         """Channels of which some agent takes fewer than they could hold."""
         self._ageing_ns: dict[InboxId, int] = {}
         self._gates: dict[InboxId, _Gate | None] = {}
+
+    def asks_like(self, before: Supply) -> bool:
+        """Whether every conversation asks for what it asked for `before`, as far as that hangs on agents and teams."""
+        if self.limited != before.limited:
+            return False
+        return all(
+            _spoken(skills) == _spoken(self._skills_of(team_id))
+            for team_id, skills in before._skills.items()
+        )
+
+    def forget(self, inbox_ids: Collection[InboxId]) -> None:
+        """The rules of these inboxes were saved."""
+        for inbox_id in inbox_ids:
+            self._ageing_ns.pop(inbox_id, None)
+            self._gates.pop(inbox_id, None)
 
     def ageing_ns(self, inbox_id: InboxId) -> int:
         """How long a conversation of the inbox waits until it rises; 0 never. Asked for every change of every
@@ -142,6 +157,15 @@ class Supply:
         is_asked = bool(conversation.language) and policy.language_skills
         if is_asked and any(spoken in self._skills_of(team_id) for team_id in teams):
             yield Need(skill=spoken, level=1, by="language")
+
+
+def inbox_of(name: DemandClass) -> InboxId:
+    """The inbox of a class of conversations."""
+    return name[2]
+
+
+def _spoken(skills: frozenset[str]) -> set[str]:
+    return {skill for skill in skills if skill.startswith(LANGUAGE_SKILL)}
 
 
 def _fits(rule: SkillRule, track: Track) -> bool:

@@ -3,23 +3,32 @@ piece by piece and can be rebuilt from it at any time with the same result."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from heapq import heappop, heappush
 from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
 
-from services.dispatcher.decide.demand import DemandClass, Supply
+from services.dispatcher.decide.demand import DemandClass, Supply, inbox_of
 from services.dispatcher.decide.due import next_due_ns
 from services.dispatcher.decide.line import Item, Line
 from services.dispatcher.decide.pace import is_silent, window_of
-from services.dispatcher.decide.pool import RANKS, Pool, PoolKey, Roster, Standing, Status
+from services.dispatcher.decide.pool import (
+    RANKS,
+    Pool,
+    PoolKey,
+    Roster,
+    Standing,
+    Status,
+    make_roster,
+)
 from services.dispatcher.decide.settings import Settings
 from services.dispatcher.decide.state import Agent, Office, Track, asked_teams
+from services.dispatcher.decide.talents import Talents
 from shared.directory import Account
 from shared.events import AgentSaved
-from shared.ids import AgentId, ConversationId, Position
+from shared.ids import AgentId, ConversationId, InboxId, Position
 
 
 class _View(msgspec.Struct, frozen=True, gc=False):
@@ -86,6 +95,7 @@ class Floor:
         self._reserved: dict[AgentId, Reservation] = {}
         self._changed: set[AgentId] = set()
         self.supply = Supply(account)
+        self._talents = Talents(account)
         self._classes: dict[DemandClass, Pool] = {}
         self._rosters: dict[AgentId, list[Roster]] = {}
         self._views: dict[ConversationId, _View] = {}
@@ -268,10 +278,44 @@ class Floor:
         return pool
 
     def _open(self, key: PoolKey) -> Pool:
-        pool = self.pools[key] = Pool(key, self.account, self._shown)
-        for agent_id in pool.roster.members:
-            self._rosters.setdefault(agent_id, []).append(pool.roster)
+        pool = self.pools[key] = Pool(key, self._staffed(key))
         return pool
+
+    def _staffed(self, key: PoolKey) -> Roster:
+        roster = make_roster(key, self.account, self._talents, self._shown)
+        for agent_id in roster.members:
+            self._rosters.setdefault(agent_id, []).append(roster)
+        return roster
+
+    def restaff(self) -> bool:
+        """Agents or members of teams were saved: find out again who may take what; lines and holdings stay as they are.
+        False: what conversations ask for has changed too, so that all of it has to be made again."""
+        supply = Supply(self.account)
+        if not supply.asks_like(self.supply):
+            return False
+        self.supply, self._talents = supply, Talents(self.account)
+        for agent_id in [each for each in self.standings if each not in self.account.agents]:
+            del self.standings[agent_id]
+            self._shown.pop(agent_id, None)
+            self._reserved.pop(agent_id, None)
+            self._changed.discard(agent_id)
+        self._rosters = {}
+        for agent_id in self.account.agents:
+            self.place_agent(agent_id)
+        for key, pool in self.pools.items():
+            pool.roster = self._staffed(key)
+        return True
+
+    def reread(self, inbox_ids: Collection[InboxId]) -> list[Track]:
+        """The rules of inboxes were saved: forget what conversations of theirs ask for. Those are to be placed again."""
+        self.supply.forget(inbox_ids)
+        for name in [each for each in self._classes if inbox_of(each) in inbox_ids]:
+            del self._classes[name]
+        return [
+            track
+            for track in self.office.tracks.values()
+            if track.conversation.inbox_id in inbox_ids
+        ]
 
     def _rank(self, track: Track, now_ns: int) -> tuple[int, int]:
         """Its priority with what it rose by waiting, and when it rises again (0: never)."""

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from services.dispatcher.decide.line import Item, Line
+from services.dispatcher.decide.talents import Talents
 from shared.directory import Account
 from shared.events.conversation import Priority
 from shared.ids import AgentId, TeamId
@@ -158,10 +159,10 @@ class Pool:
 
     __slots__ = ("key", "lines", "roster")
 
-    def __init__(self, key: PoolKey, account: Account, shown: dict[AgentId, Standing]) -> None:
+    def __init__(self, key: PoolKey, roster: Roster) -> None:
         self.key = key
         self.lines = tuple(Line() for _ in RANKS)
-        self.roster = _roster(key, account, shown)
+        self.roster = roster
 
     def place(self, rank: int, item: Item) -> int:
         """1 for the first of all."""
@@ -197,6 +198,11 @@ class Entrance:
                 skills = (*skills, (key.language, 1))
             self._doors.append((members, skills))
 
+    @property
+    def wanted(self) -> tuple[tuple[str, int], ...]:
+        """What the first team's members are asked for."""
+        return self._doors[0][1]
+
     def admit(self, agent_id: AgentId) -> Admission:
         """Through the first team that they are a member of and whose hours are not over."""
         skills = self._agents[agent_id].skills
@@ -226,14 +232,37 @@ _NEXT_TEAM = 10_000
 """Added to a member's priority for each team that was asked before theirs."""
 
 
-def _roster(key: PoolKey, account: Account, shown: dict[AgentId, Standing]) -> Roster:
+def make_roster(
+    key: PoolKey, account: Account, talents: Talents, shown: dict[AgentId, Standing]
+) -> Roster:
+    """Who may take what the key asks for, and how many may not."""
+    entrance = Entrance(key, account)
+    if len(key.teams) == 1 and not key.is_closed:
+        return _of_one_team(key, entrance, talents, shown)
     members: dict[AgentId, tuple[int, int]] = {}
     counts = {"not_in_team": 0, "missing_skill": 0, "outside_hours": 0}
-    entrance = Entrance(key, account)
     for agent_id in account.agents:
         admission = entrance.admit(agent_id)
         if admission.rule:
             counts[admission.rule] += 1
         else:
             members[agent_id] = admission.score
+    return Roster(key, members, counts, shown)
+
+
+def _of_one_team(
+    key: PoolKey, entrance: Entrance, talents: Talents, shown: dict[AgentId, Standing]
+) -> Roster:
+    """The usual pool: who is in the team and does not get in lacks a skill, so nobody else need be looked at."""
+    members = {}
+    for agent_id in talents.hopefuls(entrance.wanted):
+        admission = entrance.admit(agent_id)
+        if not admission.rule:
+            members[agent_id] = admission.score
+    size = talents.size(key.teams[0])
+    counts = {
+        "not_in_team": talents.size(None) - size,
+        "missing_skill": size - len(members),
+        "outside_hours": 0,
+    }
     return Roster(key, members, counts, shown)

@@ -15,23 +15,30 @@ from shared.events import (
     AccountEvent,
     AgentOffline,
     AgentOnline,
+    AgentRemoved,
+    AgentSaved,
     AvailabilityChanged,
     ContactChanged,
     ContactCreated,
     ContactMerged,
     ConversationQueued,
     Event,
+    InboxRemoved,
+    InboxSaved,
     LabelRemoved,
     LabelSaved,
     MessageEdited,
     MessageRetracted,
+    PolicyRemoved,
+    PolicySaved,
     PrimaryDeviceChanged,
     Read,
     Received,
     RoutingEvent,
+    TeamSaved,
     WriterStarted,
 )
-from shared.ids import AccountId, AgentId, ConversationId, Position
+from shared.ids import AccountId, AgentId, ConversationId, InboxId, Position
 
 _SAVED = frozenset(get_args(AccountEvent))
 """Asked of every event first: a look into a set instead of a walk over a union."""
@@ -54,14 +61,27 @@ _APART: frozenset[type] = frozenset(
 """What moves no conversation, so that none is taken from its shelf for it."""
 
 
+class _Stale:
+    """What was saved in an account since its floor was last in step."""
+
+    __slots__ = ("agents", "inboxes", "is_restaffed")
+
+    def __init__(self) -> None:
+        self.agents: dict[AgentId, None] = {}
+        self.inboxes: dict[InboxId, None] = {}
+        self.is_restaffed = False
+
+
 class World:
-    """`unsettled`: accounts in which something changed since they last had nothing to decide."""
+    """`unsettled`: accounts in which something changed since they last had nothing to decide. `_stale`: documents that
+    were saved and not looked at yet."""
 
     def __init__(self, state: State, settings: Settings) -> None:
         self.state = state
         self.settings = settings
         self.unsettled: dict[AccountId, None] = dict.fromkeys(state.offices)
         self._floors: dict[AccountId, Floor] = {}
+        self._stale: dict[AccountId, _Stale] = {}
         self._alarms: list[tuple[int, AccountId, ConversationId]] = []
 
     def evolve(self, event: Event, position: Position, at_ns: int) -> fold.Touched | None:
@@ -76,15 +96,64 @@ class World:
         if office is None:
             office = state.offices[account_id] = Office()
         if type(event) in _SAVED:
-            event = cast("AccountEvent", event)
-            directory.evolve(state.directory, event, position)
-            if isinstance(event, AccountCreated | LabelSaved | LabelRemoved):
-                return fold.UNTOUCHED
-            # Who may take what has changed: everything derived is made again, once, when it is next needed.
-            self._floors.pop(account_id, None)
-            self.unsettled[account_id] = None
-            return None
+            return self._configure(cast("AccountEvent", event), position)
         return self._fold(office, cast("fold.RoutedEvent", event), position, at_ns)
+
+    def _configure(self, event: AccountEvent, position: Position) -> fold.Touched | None:
+        account_id = event.account_id
+        account = self.state.directory.accounts.get(account_id)
+        is_known_team = (
+            isinstance(event, TeamSaved) and account is not None and event.team_id in account.teams
+        )
+        directory.evolve(self.state.directory, event, position)
+        if isinstance(event, AccountCreated | LabelSaved | LabelRemoved):
+            return fold.UNTOUCHED
+        self.unsettled[account_id] = None
+        floor = self._floors.get(account_id)
+        if floor is None or account is None or floor.account is not account:
+            self._drop(account_id)
+            return None
+        stale = self._stale.setdefault(account_id, _Stale())
+        match event:
+            case AgentSaved() | AgentRemoved():
+                stale.agents[event.agent_id] = None
+            case TeamSaved() if is_known_team:
+                stale.is_restaffed = True
+            case InboxSaved() | InboxRemoved():
+                stale.inboxes[event.inbox_id] = None
+            case PolicySaved() | PolicyRemoved():
+                ruled = (
+                    i for i, inbox in account.inboxes.items() if inbox.policy_id == event.policy_id
+                )
+                stale.inboxes.update(dict.fromkeys(ruled))
+            case _:
+                # Teams came or went, so any conversation may ask somebody else: everything derived is made again.
+                self._drop(account_id)
+        return None
+
+    def _drop(self, account_id: AccountId) -> None:
+        self._floors.pop(account_id, None)
+        self._stale.pop(account_id, None)
+
+    def _known_floor(self, account_id: AccountId) -> Floor | None:
+        """The account's floor by the documents of now. However many were saved in a row, that is found out once."""
+        floor = self._floors.get(account_id)
+        stale = self._stale.pop(account_id, None)
+        if floor is None or stale is None:
+            return floor
+        if (stale.agents or stale.is_restaffed) and not floor.restaff():
+            del self._floors[account_id]
+            return None
+        for agent_id in stale.agents:
+            self._follow(account_id, floor, fold.Touched(agent_id=agent_id))
+        for track in floor.reread(stale.inboxes) if stale.inboxes else ():
+            self._place(account_id, floor, track)
+        return floor
+
+    def _place(self, account_id: AccountId, floor: Floor, track: Track) -> None:
+        due_ns = floor.place(track, self.state.at_ns)
+        if due_ns is not None:
+            heappush(self._alarms, (due_ns, account_id, track.conversation.conversation_id))
 
     def _fold(
         self, office: Office, event: fold.RoutedEvent, position: Position, at_ns: int
@@ -95,7 +164,7 @@ class World:
             conversation_id = cast("ConversationId", event.conversation_id)  # type: ignore[union-attr]
             archive.fetch(office, account_id, conversation_id)
         touched = fold.evolve(self.state, office, event, position, at_ns)
-        floor = self._floors.get(account_id)
+        floor = self._known_floor(account_id)
         if touched is not fold.UNTOUCHED:
             self.unsettled[account_id] = None
             if floor is not None:
@@ -126,7 +195,7 @@ class World:
 
     def floor(self, account_id: AccountId) -> Floor:
         """The account's derived side, made now if it is missing."""
-        floor = self._floors.get(account_id)
+        floor = self._known_floor(account_id)
         if floor is None:
             floor = self._floors[account_id] = Floor(
                 self.state.offices[account_id],
@@ -184,7 +253,6 @@ class World:
         return sum(len(floor.fresh) for floor in self._floors.values())
 
     def _follow(self, account_id: AccountId, floor: Floor, touched: fold.Touched) -> None:
-        now_ns = self.state.at_ns
         tracks = dict.fromkeys(touched.conversations)
         if touched.agent_id is not None:
             floor.place_agent(touched.agent_id)
@@ -192,10 +260,7 @@ class World:
         if touched.acknowledger_id is not None:
             tracks |= dict.fromkeys(floor.acknowledged(touched.acknowledger_id))
         for conversation_id in tracks:
-            track = floor.office.tracks[conversation_id]
-            due_ns = floor.place(track, now_ns)
-            if due_ns is not None:
-                heappush(self._alarms, (due_ns, account_id, conversation_id))
+            self._place(account_id, floor, floor.office.tracks[conversation_id])
         if touched.acknowledger_id is not None:
             floor.place_agent(touched.acknowledger_id)
         if touched.assignee_id is not None:
