@@ -36,9 +36,10 @@ class Outcome(msgspec.Struct, kw_only=True):
     story: list[str] = []
 
 
-def evenings(seed: int, count: int) -> Outcome | None:
-    """The evenings before the week of this seed; the first that broke a promise."""
-    for number in range(seed * _EVENINGS_APART, seed * _EVENINGS_APART + count):
+def evenings(seed: int, count: int, *, after: int = 0) -> Outcome | None:
+    """The evenings before the week of this seed; the first that broke a promise. `after`: so many are left out."""
+    first = seed * _EVENINGS_APART + after
+    for number in range(first, first + count):
         evening, broken = spend(number)
         if broken is not None:
             story = [f"{at_s - evening.began_s:>9.2f} s {text}" for at_s, text in evening.told]
