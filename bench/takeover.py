@@ -1,9 +1,10 @@
 """How long nobody decides when a process of ours dies: the active dispatcher, or the active presence, is killed or
-frozen while a standby folds the same log.
+frozen while a standby folds the same log; and how long after the log server was killed and is back.
 
 python -m bench.takeover [--runs 5]
 
-From the kill to the standby's first decision in the log, by this process's clock. What is given twice makes it void.
+From the kill (or the server's return) to the first decision in the log, by this process's clock. What is given twice
+makes it void.
 """
 
 from __future__ import annotations
@@ -31,12 +32,14 @@ from deploy.dev.service_process import ServiceProcess
 from shared import bus, codec
 from shared.commands import Beats, Connection
 from shared.database import migrate
+from shared.errors import Unavailable
 from shared.events import AgentOnline, ConversationAssigned, Event
-from shared.ids import DeviceId
+from shared.ids import AgentId, DeviceId
 from shared.subjects import beats_subject
 
 _PATIENCE_S = 30.0
 _FREEZE_S = 4.0
+_BEAT_S = 0.25
 _AGENTS = 40
 
 
@@ -109,6 +112,8 @@ class Takeovers(msgspec.Struct, frozen=True, kw_only=True):
     killed_dispatcher: list[float]
     frozen_dispatcher: list[float]
     killed_presence: list[float]
+    frozen_presence: list[float]
+    returned_log: list[float]
     doubled: int
 
 
@@ -128,7 +133,7 @@ async def measure(runs: int) -> Takeovers:
 
 async def _measure(servers: Servers, runs: int) -> Takeovers:
     shard = f"b{uuid.uuid4().hex[:12]}"
-    backlog = Backlog(Size(waiting=2 * runs, agents=_AGENTS, skills=1))
+    backlog = Backlog(Size(waiting=2 * runs, agents=_AGENTS + 3 * runs, skills=1))
     arrivals = list(backlog.arrivals())
     log = await bus.connect(bus.BusSettings(url=servers.nats.url))
     await bus.ensure_stream(log, shard, bus.StreamSettings(max_bytes=2**30))
@@ -151,45 +156,68 @@ async def _measure(servers: Servers, runs: int) -> Takeovers:
                     active.kill(signal.SIGCONT)
                 else:
                     dispatchers.replace(active)
-    presence = await _presence(log, shard, servers, watch_of=backlog, runs=runs)
+    presence = await _presence(log, shard, servers, backlog=backlog, runs=runs)
     given = Counter(e.conversation_id for _, e in watch.seen if isinstance(e, ConversationAssigned))
     await log.close()
     return Takeovers(
         killed_dispatcher=took[0],
         frozen_dispatcher=took[1],
-        killed_presence=presence,
+        killed_presence=presence["killed"],
+        frozen_presence=presence["frozen"],
+        returned_log=presence["log"],
         doubled=sum(count - 1 for count in given.values()),
     )
 
 
 async def _presence(
-    log: bus.Bus, shard: str, servers: Servers, *, watch_of: Backlog, runs: int
-) -> list[float]:
+    log: bus.Bus, shard: str, servers: Servers, *, backlog: Backlog, runs: int
+) -> dict[str, list[float]]:
+    """Seconds until presence records a device that came meanwhile, by what happened to it."""
     watch = Watch(log, shard)
-    took = []
+    took: dict[str, list[float]] = {"killed": [], "frozen": [], "log": []}
+    agents = iter(backlog.agents[_AGENTS:])
     async with _running(watch), _pair("presence", servers, shard) as pair:
-        for agent_id in watch_of.agents[_AGENTS // 2 :][:runs]:
+        for kind in list(took) * runs:
             active = await pair.active()
+            agent_id = next(agents)
             began = time.monotonic()
-            active.kill(signal.SIGKILL)
-            connection = Connection(
-                account_id=watch_of.account_id,
-                agent_id=agent_id,
-                device_id=DeviceId(agent_id),
-                connection=f"bench:{agent_id}",
-            )
-            beats = Beats(gateway="bench", opened=(connection,))
-            await log.publish(beats_subject(shard), codec.pack(beats))
-            took.append(
-                await watch.first(
-                    began,
-                    lambda event, agent_id=agent_id: (  # type: ignore[misc]
-                        isinstance(event, AgentOnline) and event.agent_id == agent_id
-                    ),
-                )
-            )
-            pair.replace(active)
+            match kind:
+                case "killed":
+                    active.kill(signal.SIGKILL)
+                case "frozen":
+                    active.kill(signal.SIGSTOP)
+                case _:
+                    servers.nats.kill()
+                    servers.nats.start()
+                    began = time.monotonic()
+            connects = asyncio.create_task(_connect(log, shard, backlog, agent_id))
+            took[kind].append(await watch.first(began, _is_online(agent_id)))
+            connects.cancel()
+            if kind == "killed":
+                pair.replace(active)
+            elif kind == "frozen":
+                await asyncio.sleep(max(0.0, began + _FREEZE_S - time.monotonic()))
+                active.kill(signal.SIGCONT)
     return took
+
+
+async def _connect(log: bus.Bus, shard: str, backlog: Backlog, agent_id: AgentId) -> None:
+    """What a gateway says of a device that came, again and again, since a beat may be lost with a connection."""
+    connection = Connection(
+        account_id=backlog.account_id,
+        agent_id=agent_id,
+        device_id=DeviceId(agent_id),
+        connection=f"bench:{agent_id}",
+    )
+    beats = codec.pack(Beats(gateway="bench", opened=(connection,), alive=(connection,)))
+    while True:
+        with contextlib.suppress(Unavailable):
+            await log.publish(beats_subject(shard), beats)
+        await asyncio.sleep(_BEAT_S)
+
+
+def _is_online(agent_id: AgentId) -> Callable[[Event], bool]:
+    return lambda event: isinstance(event, AgentOnline) and event.agent_id == agent_id
 
 
 def _is_assignment(event: Event) -> bool:
@@ -235,6 +263,8 @@ def main() -> None:
         ("dispatcher killed", found.killed_dispatcher),
         ("dispatcher frozen", found.frozen_dispatcher),
         ("presence killed", found.killed_presence),
+        ("presence frozen", found.frozen_presence),
+        ("log server back", found.returned_log),
     ):
         print(f"{name:<20}median {statistics.median(took):.2f} s, longest {max(took):.2f} s")
     print(f"given twice: {found.doubled}{'  VOID' if found.doubled else ''}")
