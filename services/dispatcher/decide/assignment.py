@@ -77,8 +77,7 @@ def _try(sheet: Sheet, pool: Pool, roster: Roster, track: Track) -> None:
     ranked = _ranked(roster, previous, barred)
     if not ranked:
         return
-    names = PARTS[pool.key.strategy]
-    score = [scored(candidate, names, is_previous=candidate is previous) for candidate in ranked]
+    score = [_told(roster, candidate, is_previous=candidate is previous) for candidate in ranked]
     choice = Choice(
         winner=score[0],
         runners_up=tuple(score[1:]),
@@ -99,6 +98,17 @@ def _ranked(roster: Roster, previous: Candidate | None, barred: AgentId | None) 
         if candidate[-1] != barred and candidate != previous:
             ranked.append(candidate)
     return ranked
+
+
+def _told(roster: Roster, candidate: Candidate, *, is_previous: bool) -> Scored:
+    """As `scored`. Whoever comes second is named again with the next conversation, usually by the same score."""
+    if is_previous:
+        return scored(candidate, PARTS[roster.key.strategy], is_previous=True)
+    kept = roster.told.get(candidate[-1])
+    if kept is None or kept[0] is not candidate:
+        found = scored(candidate, PARTS[roster.key.strategy], is_previous=False)
+        kept = roster.told[candidate[-1]] = (candidate, found)
+    return kept[1]
 
 
 def scored(candidate: Candidate, names: tuple[str, str, str, str], *, is_previous: bool) -> Scored:

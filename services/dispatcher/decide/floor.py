@@ -187,6 +187,12 @@ class Floor:
         self.agenda[conversation_id] = due_ns
         return due_ns
 
+    def has_placed(self, agent_id: AgentId) -> bool:
+        """Whether the agent stands as of the last assignment to them."""
+        standing = self.standings.get(agent_id)
+        agent = self.office.agents.get(agent_id, _NO_AGENT)
+        return standing is not None and standing.last_assigned == agent.last_assigned
+
     def place_agent(self, agent_id: AgentId) -> None:
         """Follow an agent whose presence, receipts or holding changed."""
         after = self.standing(agent_id)

@@ -11,6 +11,7 @@ import msgspec
 from services.dispatcher.decide.line import Item, Line
 from services.dispatcher.decide.talents import Talents
 from shared.directory import Account
+from shared.events import Scored
 from shared.events.conversation import Priority
 from shared.ids import AgentId, TeamId
 from shared.policy.document import Strategy
@@ -66,10 +67,11 @@ class Roster:
 
     Whoever was given something stands behind where they stood and is moved there only when they come up again:
     `shown` is how everybody stands by now (the floor's), `stood` how each member stood when they were placed, and an
-    entry of a free agent is never behind their place. Most assignments thus move nobody in any other pool.
+    entry of a free agent is never behind their place. Most assignments thus move nobody in any other pool. `told`: what
+    was last said of a member's score.
     """
 
-    __slots__ = ("candidates", "counts", "key", "members", "places", "shown", "stood")
+    __slots__ = ("candidates", "counts", "key", "members", "places", "shown", "stood", "told")
 
     def __init__(
         self,
@@ -85,6 +87,7 @@ class Roster:
         self.shown = shown
         self.places: dict[AgentId, Candidate | Status] = {}
         self.stood: dict[AgentId, Standing] = {}
+        self.told: dict[AgentId, tuple[Candidate, Scored]] = {}
         for agent_id in members:
             self.move(agent_id)
 

@@ -263,6 +263,6 @@ class World:
             self._place(account_id, floor, floor.office.tracks[conversation_id])
         if touched.acknowledger_id is not None:
             floor.place_agent(touched.acknowledger_id)
-        if touched.assignee_id is not None:
+        if touched.assignee_id is not None and not floor.has_placed(touched.assignee_id):
             # After the conversation, which has usually moved them already.
             floor.place_agent(touched.assignee_id)
