@@ -284,6 +284,7 @@ class AgentPerson(Person):
                 await client.account.set_availability(self.id, "online")
             case 1:
                 await client.account.agents()
+                await client.conversations.counts()
             case 2 if held:
                 client.typing(self.chance.choice(held))
             case 3 if held:

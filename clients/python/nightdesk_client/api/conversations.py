@@ -25,6 +25,30 @@ class Conversations(msgspec.Struct, frozen=True):
     page: PageInfo
 
 
+class Count(msgspec.Struct, frozen=True, kw_only=True):
+    """How many conversations, also in each status, and how many of them are unread."""
+
+    conversations: int
+    by_status: dict[str, int]
+    unread: int
+
+
+class TeamCount(Count, frozen=True, kw_only=True):
+    """Those of one team; None: of no team."""
+
+    team_id: str | None
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the asker may see. `mine` is None for API keys; `is_cut`: more than 10,000 match and were not counted further."""
+
+    all: Count
+    mine: Count | None
+    unassigned: Count
+    teams: list[TeamCount]
+    is_cut: bool = False
+
+
 class Messages(msgspec.Struct, frozen=True):
     """Messages in ascending `seq`. `more`: there are more in the direction asked."""
 
@@ -150,6 +174,10 @@ class ConversationsApi:
         """A page. Filters as in the API: view, status, unread, label, team, agent, channel, since, until, order."""
         query = {**filters, "after": after, "limit": str(limit)}
         return await self._rest.get("/conversations", Conversations, query=query)
+
+    async def counts(self, **filters: str) -> Counts:
+        """How many there are, and how many nobody has read. Filters as in the API, like those of `page`."""
+        return await self._rest.get("/conversations/counts", Counts, query=filters)
 
     async def get(self, conversation_id: str) -> Conversation:
         """One conversation with its receipts."""
