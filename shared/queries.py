@@ -191,10 +191,11 @@ class ListConversations(ByAccount, frozen=True, kw_only=True):
     agent_id: AgentId | None = None
     is_unassigned: bool = False
     teams: tuple[TeamId, ...] | None = None
-    """Only what the viewer holds or held last, what these teams have, and what no team has yet; None: any."""
+    """Only what the viewer holds or held last, what these teams have, and what no team has; None: any."""
     foreign_inboxes: tuple[InboxId, ...] = ()
-    """With `teams`: what no team has yet counts as the inbox's team's; these inboxes' conversations stay away."""
+    """With `teams`: what no team has counts as the inbox's team's; these inboxes' conversations stay away."""
     team_id: TeamId | None = None
+    """What this team has, and what no team has of `team_inboxes`."""
     inbox_id: InboxId | None = None
     statuses: tuple[Status, ...] = ()
     labels: tuple[str, ...] = ()
@@ -207,6 +208,9 @@ class ListConversations(ByAccount, frozen=True, kw_only=True):
     order: Literal["updated", "waiting"] = "updated"
     after: str = ""
     limit: int = 50
+    team_inboxes: tuple[InboxId, ...] = ()
+    present_teams: tuple[TeamId, ...] | None = None
+    """The account's teams: what another has, which was removed, no team has. None: none was removed."""
 
 
 class ConversationPage(_Struct, frozen=True, kw_only=True):

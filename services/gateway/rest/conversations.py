@@ -41,8 +41,8 @@ _STARTED_BY_US: Status = "replied"
 
 
 class ConversationsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Filters are and-ed. `view`: mine (agents' default without `agent`), unassigned, all. `unread`: by the asker;
-    `team_unread`: somebody waits and no agent has read the newest. Times are RFC 3339. `after` is the `next` of the
+    """Filters are and-ed. `view`: mine (agents' default without `agent`), unassigned (waits in a queue), all. `team`: what no
+    team has, or a removed one, is the inbox's. `unread`: by the asker; `team_unread`: somebody waits and no agent has read the newest. Times are RFC 3339. `after` is the `next` of the
     page before."""
 
     view: Literal["mine", "unassigned", "all"] | None = None
@@ -90,12 +90,18 @@ def _question(call: Call[None, ConversationsQuery]) -> ListConversations:
         if any(hidden) or query.team_unread:
             raise forbidden("visitors see their own conversations")
         return msgspec.structs.replace(wanted, contact_id=ContactId(who.id))
+    account = call.parts.directory.account(who.account_id)
+    team_id = id_of(query.team, "?team")
     wanted = msgspec.structs.replace(
         wanted,
         is_team_unread=query.team_unread,
         labels=tuple(query.label),
         channel=query.channel,
-        team_id=id_of(query.team, "?team"),
+        team_id=team_id,
+        team_inboxes=tuple(
+            x.inbox_id for x in account.inboxes.values() if team_id and x.team_id == team_id
+        ),
+        present_teams=tuple(account.teams),
         agent_id=id_of(query.agent, "?agent"),
         inbox_id=id_of(query.inbox, "?inbox"),
         contact_id=id_of(query.contact, "?contact"),

@@ -49,8 +49,8 @@ async def show(call: Call[None, CountsQuery]) -> Reply:
         teams = account.teams_of(AgentId(call.who.id))
     counts = msgspec.structs.replace(
         counts,
-        rows=_of(counts.rows, team=team, inbox=inbox),
-        mine=_of(counts.mine, team=team, inbox=inbox),
+        rows=_of(account, counts.rows, team=team, inbox=inbox),
+        mine=_of(account, counts.mine, team=team, inbox=inbox),
     )
     found = counted(account, counts, teams)
     if call.who.kind != "agent":
@@ -77,12 +77,13 @@ def _among(call: Call[None, CountsQuery]) -> ListConversations | None:
 
 
 def _of(
-    rows: Iterable[CountRow], *, team: TeamId | None, inbox: InboxId | None
+    account: Account, rows: Iterable[CountRow], *, team: TeamId | None, inbox: InboxId | None
 ) -> tuple[CountRow, ...]:
     return tuple(
         row
         for row in rows
-        if (team is None or row.team_id == team) and (inbox is None or row.inbox_id == inbox)
+        if (team is None or _team_of(account, row) == team)
+        and (inbox is None or row.inbox_id == inbox)
     )
 
 

@@ -121,10 +121,12 @@ async def list_conversations(
     )
 
 
-# As the gateway decides it for one conversation, so that a list shows what may be opened, no more and no less.
+# As the gateway decides it for one conversation, so that a list shows what may be opened, no more and no less. What a
+# team had that was removed is of no team. (Compared with null, when nobody said which teams there are, it is not.)
+_OF_NO_TEAM = "(c.team_id IS NULL OR c.team_id <> ALL(%(present_teams)s::uuid[]))"
 _OPEN_TO_VIEWER = (
     "(c.team_id = ANY(%(teams)s::uuid[])"
-    " OR (c.team_id IS NULL AND c.inbox_id <> ALL(%(foreign_inboxes)s::uuid[]))"
+    f" OR ({_OF_NO_TEAM} AND c.inbox_id <> ALL(%(foreign_inboxes)s::uuid[]))"
     " OR c.agent_id = %(holder)s::uuid OR c.previous_agent_id = %(holder)s::uuid)"
 )
 
@@ -150,7 +152,7 @@ async def filters(
     tests = {
         "contact": "c.contact_id = %(contact)s",
         "agent": "c.agent_id = %(agent)s",
-        "team": "c.team_id = %(team)s",
+        "team": f"(c.team_id = %(team)s OR ({_OF_NO_TEAM} AND c.inbox_id = ANY(%(team_inboxes)s::uuid[])))",
         "inbox": "c.inbox_id = %(inbox)s",
         "statuses": "c.status = ANY(%(statuses)s)",
         # The second test is what the index says; it holds for every conversation that has these labels.
@@ -161,7 +163,7 @@ async def filters(
     }
     where = ["true", *[test for name, test in tests.items() if values[name] is not None]]
     if question.is_unassigned:
-        where.append("c.agent_id IS NULL AND c.waiting_since > 0")
+        where.append("c.agent_id IS NULL AND c.waiting_since > 0 AND c.phase = 'active'")
     if question.teams is not None:
         where.append(_OPEN_TO_VIEWER)
     if question.is_unread:
@@ -177,6 +179,8 @@ async def filters(
         "holder": holder(question.viewer_id),
         "teams": list(question.teams or ()),
         "foreign_inboxes": list(question.foreign_inboxes),
+        "team_inboxes": list(question.team_inboxes),
+        "present_teams": None if question.present_teams is None else list(question.present_teams),
     }
     return where, parameters
 

@@ -158,6 +158,33 @@ async def test_what_a_colleague_reads_is_read_on_all_their_devices(scene: Scene)
     assert (counts["unassigned"]["conversations"], counts["all"]["unread"]) == (1, 0)
 
 
+async def test_what_a_removed_team_had_is_the_inboxes_teams(scene: Scene) -> None:
+    """Whoever may open it finds it in the list, under their team and in the counts, although nothing queues it again."""
+    admin, ann = scene.office.admin, scene.office.ann
+    _, contact_id = await scene.office.arrive()
+    body = {"conversation_id": scene.conversation_id, "contact_id": contact_id}
+    await admin.made("/conversations", body)
+    team = await admin.made("/teams", {"name": f"Soon gone {new_id()}", "members": {}})
+    wished = await admin.post(
+        f"/conversations/{scene.conversation_id}/assign", {"team_id": team["team_id"]}
+    )
+    await scene.told(scene.anns, _changed(int(wished.position) - 1))
+    at = await scene.wish(admin, "resolved", seen_up_to=int(wished.position))
+    known = {"Nightdesk_Position": str(at)}
+    listed = f"/conversations?view=all&contact={contact_id}"
+    assert (await ann.get(listed, **known)).json["data"] == []
+
+    assert (await admin.call("DELETE", f"/teams/{team['team_id']}")).status == 204
+    assert (await ann.get(f"/conversations/{scene.conversation_id}")).status == 200
+    of_team = f"team={scene.office.team_id}"
+    for query in (listed, f"{listed}&{of_team}"):
+        data = (await ann.get(query, **known)).json["data"]
+        assert [each["conversation_id"] for each in data] == [scene.conversation_id]
+    counts = f"/conversations/counts?contact={contact_id}"
+    for query in (counts, f"{counts}&{of_team}"):
+        assert (await ann.get(query, **known)).json["all"]["conversations"] == 1
+
+
 async def test_counts_are_for_the_desk(office: Office) -> None:
     """Visitors are refused, an agent of no team sees none of a team's, API keys and wrong ids are told apart."""
     visitor, _ = await office.arrive()

@@ -31,6 +31,7 @@ from tests.support.desk import (
     contact_id,
     conversation_id,
     identifier,
+    snoozed,
     started,
     visitor,
 )
@@ -272,7 +273,8 @@ async def test_a_merged_contact_goes_on_in_one_inbox(log: TestLog, asker: Asker)
 
 @pytest.mark.usefixtures("store")
 async def test_lists_page_by_cursor_and_filter(log: TestLog, asker: Asker) -> None:
-    """Every conversation comes once, last change first; filters are and-ed; the longest wait can lead."""
+    """Every conversation comes once, last change first; filters are and-ed; the longest wait can lead. What is unassigned
+    is what is counted so: what waits in a queue, not what was put away."""
     names = [f"w{i}" for i in range(7)]
     for name in names:
         await log.append("conversation", created(name), started(name))
@@ -312,6 +314,9 @@ async def test_lists_page_by_cursor_and_filter(log: TestLog, asker: Asker) -> No
     assert rows == {"queued": (6, 6, False), "open": (1, 1, True), "replied": (1, 0, False)}
     assert [(x.status, x.conversations, x.unread) for x in counts.mine] == [("open", 1, 1)]
     assert await every(is_team_unread=True) == ids("w2", "w1", "w6", "w5", "w4", "w3", "w0")
+    put_away = snoozed("w2", "ann", seen_up_to=last, until_ns=2**62)
+    last = (await log.append("conversation", put_away))[0]
+    assert await every(is_unassigned=True, order="waiting") == ids("w0", "w3", "w4", "w5", "w6")
 
 
 @pytest.mark.usefixtures("store")
@@ -354,8 +359,9 @@ async def test_unread_is_counted_for_the_team_and_for_the_one_who_asks(
 
 @pytest.mark.usefixtures("store")
 async def test_agents_list_what_they_may_open(log: TestLog, asker: Asker) -> None:
-    """What another team has is listed to whoever holds it or held it last; what no team has yet, by its inbox."""
-    names = ("theirs", "held", "left", "loose", "elsewhere")
+    """What another team has is listed to whoever holds it or held it last; what no team has, or one had that was removed,
+    by its inbox."""
+    names = ("theirs", "held", "left", "loose", "elsewhere", "orphan")
     for name in names:
         inbox_id = InboxId(identifier("foreign inbox")) if name == "elsewhere" else INBOX
         await log.append("conversation", created(name), started(name, inbox_id=inbox_id))
@@ -368,17 +374,24 @@ async def test_agents_list_what_they_may_open(log: TestLog, asker: Asker) -> Non
             queued("left"),
         )
     ]
+    gone = TeamId(identifier("gone"))
+    routed.append(msgspec.structs.replace(assigned("orphan", "bob"), team_id=gone))
     last = (await log.append("routing", *routed))[-1]
     question = q.ListConversations(
         account_id=ACCOUNT,
         viewer_id=ANN,
         teams=(TEAM,),
+        present_teams=(TEAM, TeamId(identifier("other"))),
         foreign_inboxes=(InboxId(identifier("foreign inbox")),),
         at_least=last,
     )
     page = await asker.ask("conversations", question, q.ConversationPage)
     found = {row.conversation_id for row in page.rows}
-    assert found == {conversation_id(name) for name in ("held", "left", "loose", "v")}
+    assert found == {conversation_id(name) for name in ("held", "left", "loose", "orphan", "v")}
+    question = msgspec.structs.replace(question, team_id=TEAM, team_inboxes=(INBOX,))
+    page = await asker.ask("conversations", question, q.ConversationPage)
+    found = {row.conversation_id for row in page.rows}
+    assert found == {conversation_id(name) for name in ("loose", "orphan", "v")}
 
 
 @pytest.mark.usefixtures("store")
