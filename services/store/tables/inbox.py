@@ -65,7 +65,8 @@ int8send(e.position) || int8send(e.prev) || int8send(e.at_ns) || int8send(m.seq)
 """
 
 # Everything that a page needs, as one statement: one snapshot, one round trip, one row. Its fixed limits let the
-# planner see that a page is small whatever is asked for; the laterals with LIMIT 1 are looked up one by one.
+# planner see that a page is small whatever is asked for; each lateral is looked up row by row, or the planner would
+# begin with everybody's receipts.
 _PAGE = f"""
 WITH page AS MATERIALIZED (SELECT * FROM (SELECT position, prev, at_ns, kind, conversation_id, about_id, from_seq, to_seq
 FROM entries WHERE owner_id = %(holder)s::uuid AND account_id = %(account)s AND position > %(after)s
@@ -89,15 +90,19 @@ WHERE account_id = %(account)s AND note_id = e.about_id LIMIT 1) n WHERE e.kind 
 (SELECT string_agg({_LINE}, '') FROM page e CROSS JOIN LATERAL (SELECT * FROM messages
 WHERE account_id = %(account)s AND conversation_id = e.conversation_id AND seq BETWEEN e.from_seq AND e.to_seq
 ORDER BY seq LIMIT {MOST_RANGE}) m WHERE e.to_seq > 0),
-(SELECT json_agg(json_build_array({RECEIPT}))::text FROM (SELECT r.* FROM conversations c
-JOIN receipts r USING (account_id, conversation_id) WHERE c.account_id = %(account)s AND r.position > %(after)s
-AND (c.contact_id = %(holder)s OR c.agent_id = %(holder)s) ORDER BY r.position DESC LIMIT {_MOST_RECEIPTS}) changed),
+(SELECT json_agg(json_build_array({RECEIPT}))::text FROM (SELECT r.* FROM (SELECT conversation_id
+FROM conversations WHERE account_id = %(account)s AND (contact_id = %(holder)s OR agent_id = %(holder)s) OFFSET 0) c
+CROSS JOIN LATERAL (SELECT * FROM receipts WHERE account_id = %(account)s AND conversation_id = c.conversation_id
+AND position > %(after)s OFFSET 0) r ORDER BY r.position DESC LIMIT {_MOST_RECEIPTS}) changed),
 CASE WHEN %(since)s > 0 THEN (SELECT json_agg(json_build_array(e.position, e.at_ns, e.conversation_id))::text
 FROM (SELECT * FROM entries WHERE owner_id = %(holder)s AND account_id = %(account)s AND position <= %(after)s
-ORDER BY position DESC LIMIT {_MOST_UNHEARD}) e JOIN conversations c USING (account_id, conversation_id)
-LEFT JOIN messages m ON e.kind = 'message' AND m.account_id = e.account_id AND m.message_id = e.about_id
-LEFT JOIN receipts r ON r.account_id = e.account_id AND r.conversation_id = e.conversation_id
-AND r.recipient_id = %(viewer)s WHERE e.at_ns >= %(since)s AND c.agent_id = %(holder)s
+ORDER BY position DESC LIMIT {_MOST_UNHEARD}) e
+CROSS JOIN LATERAL (SELECT agent_id FROM conversations WHERE account_id = %(account)s
+AND conversation_id = e.conversation_id LIMIT 1) c
+LEFT JOIN LATERAL (SELECT author_id FROM messages WHERE e.kind = 'message' AND account_id = %(account)s
+AND message_id = e.about_id LIMIT 1) m ON true
+LEFT JOIN LATERAL (SELECT read FROM receipts WHERE account_id = %(account)s AND conversation_id = e.conversation_id
+AND recipient_id = %(viewer)s LIMIT 1) r ON true WHERE e.at_ns >= %(since)s AND c.agent_id = %(holder)s
 AND (e.kind = 'conversation_assigned' OR m.author_id <> %(viewer)s) AND coalesce(r.read, 0) < e.position) END
 FROM checkpoint k WHERE k.shard = %(shard)s
 """
