@@ -90,19 +90,19 @@ def told(who: bytes) -> Told:
         if not rest:
             return Told(kind=kind, author=author, content_type=content_type)
         position, at_ns, revision, device_id, clash_of, flags = rest.split(" ")
+        return Told(
+            kind=kind,
+            author=author,
+            content_type=content_type,
+            position=int(position) if position else None,
+            at_ns=int(at_ns) if at_ns else 0,
+            revision=int(revision),
+            device_id=DeviceId(device_id) if device_id else None,
+            clash_of=MessageId(clash_of) if clash_of else None,
+            flags=flags,
+        )
     except ValueError as err:
         raise Malformed("a line of an inbox can't be read") from err
-    return Told(
-        kind=kind,
-        author=author,
-        content_type=content_type,
-        position=int(position) if position else None,
-        at_ns=int(at_ns) if at_ns else 0,
-        revision=int(revision),
-        device_id=DeviceId(device_id) if device_id else None,
-        clash_of=MessageId(clash_of) if clash_of else None,
-        flags=flags,
-    )
 
 
 @functools.lru_cache(maxsize=16_384)
