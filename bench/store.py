@@ -13,6 +13,7 @@ import random
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 
 import psutil
@@ -113,8 +114,11 @@ async def _fill(log: bus.Bus, count: int, conversations: int) -> int:
     return len(prelude)
 
 
-async def _store(log: bus.Bus, url: str, first: int, last: int) -> float:
-    """Events a second from the first message to the commit of the last."""
+async def _store(
+    log: bus.Bus, url: str, first: int, last: int, *, used_s: Callable[[], dict[str, float]]
+) -> tuple[float, dict[str, float]]:
+    """Events a second from the first message to the commit of the last, and what was used at that moment: before the
+    processes of its connections end and take what they used along."""
     pool = await open_pool(url, name="bench", size=1)
     progress = Progress()
     hints = Hints(log, pool, shard=SHARD, progress=progress)
@@ -126,10 +130,11 @@ async def _store(log: bus.Bus, url: str, first: int, last: int) -> float:
     begun_at, begun = time.perf_counter(), progress.position
     await progress.reach(last, _LONGEST_S)
     rate = (last - begun) / (time.perf_counter() - begun_at)
+    used = used_s()
     stopping.set()
     await running
     await pool.close()
-    return rate
+    return rate, used
 
 
 async def _fold(log: bus.Bus, url: str, last: int) -> list[list[Piece]]:
@@ -227,10 +232,9 @@ class _Turns:
         for _ in range(runs):
             url = await self._database("ours")
             before = self._used_s()
-            self.ours.append(await _store(log, url, first, last))
-            self.costs = {
-                name: (used - before[name]) / last * 1e6 for name, used in self._used_s().items()
-            }
+            rate, after = await _store(log, url, first, last, used_s=self._used_s)
+            self.ours.append(rate)
+            self.costs = {name: (used - before[name]) / last * 1e6 for name, used in after.items()}
             self.faults = self.faults.plus(await _faults(url, count, last))
             self.raw.append(await _raw(await self._database("raw"), batches, last))
 
