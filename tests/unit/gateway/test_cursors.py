@@ -28,7 +28,7 @@ def test_a_changed_cursor_is_no_cursor(place: int, flip: int) -> None:
     """One changed character makes it worthless."""
     text = _OURS.encode("owner", "epoch", 7)
     place %= len(text)
-    changed = text[:place] + chr((ord(text[place]) ^ flip) or 65) + text[place + 1 :]
+    changed = text[:place] + chr((ord(text[place]) ^ flip) or 66) + text[place + 1 :]
     assert _OURS.decode(changed) in (None, Cursor("owner", "epoch", 7))
     if _OURS.decode(changed) is not None:
         # Only the unused bits of the last character may differ.
