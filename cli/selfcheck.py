@@ -1,8 +1,9 @@
 """`nightdesk selfcheck`: one message on its real way, in the account that the caller administers.
 
-A visitor writes and goes away; an agent signs in, is given the conversation and answers; the visitor comes back with
+A visitor writes and goes away; an agent signs in, takes the conversation and answers; the visitor comes back with
 the same cursor, finds the answer and reads it. Agent, team and inbox are made for the check and removed after it, so
-that neither other traffic disturbs it nor a real agent seems to have been there.
+that neither other traffic disturbs it nor a real agent seems to have been there. The agent has no capacity: it is given
+nothing, or it would be given the oldest customer who waits for just anybody.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ async def _check(gateway: Gateway, steps: _Steps) -> None:
     async with Staff.sign_in(gateway.url, gateway.email, gateway.password) as admin:
         async with steps.step("an agent, a team and an inbox are made"):
             run = f"self-check-{uuid.uuid4().hex[:8]}"
-            stage = await build(admin, run=run, agents=1, capacity=1)
+            stage = await build(admin, run=run, agents=1, capacity=0)
         try:
             await _real_way(gateway.url, stage, steps)
         except BaseException:
@@ -140,7 +141,8 @@ async def _real_way(url: str, stage: Stage, steps: _Steps) -> None:
 async def _answer_and_read(
     url: str, away: _Away, receipts: _Receipts, *, agent: Client, steps: _Steps
 ) -> None:
-    async with steps.step("the agent is given the message"):
+    async with steps.step("the agent takes the message"):
+        await agent.conversations.claim(away.conversation_id)
         await _until_shown(agent, away.question_id)
     async with steps.step("the answer is durable"):
         answer = await agent.send(away.conversation_id, _ANSWER)

@@ -64,9 +64,10 @@ async def test_a_raw_subscription_survives_a_reconnect(client: RawClient, shard:
 
 
 async def test_forgotten_frames_are_never_sent(client: RawClient, shard: str) -> None:
-    """What was queued and not yet handed to the connection is gone."""
+    """What was queued and not yet handed to the connection is gone. A frame waits behind what nats-py has queued."""
     heard = await _hear(client, shard)
     await client.flush()
+    await client.publish(shard, b"forgotten too")
     client.write(plain_frame(shard, "", b"forgotten"))
     client.forget_unsent()
     client.write(plain_frame(shard, "", b"sent"))

@@ -137,7 +137,27 @@ async def test_the_self_check_leaves_nobody_on_duty(stack: StackUnderTest) -> No
     async with Staff.sign_in(stack.gateway_url, demo.ADMIN.email, PASSWORD) as staff:
         agents = await staff.account.agents()
         assert {agent.email for agent in agents} == {agent.email for agent in demo.AGENTS}
-        assert len(await staff.account.inboxes()) == 1
+        inboxes = await staff.account.inboxes()
+        assert not [inbox.name for inbox in inboxes if inbox.name.startswith("Self check")]
+
+
+async def test_the_self_check_takes_no_customer(stack: StackUnderTest) -> None:
+    """Who waits for just anybody is not given to an agent who is gone in a moment, and does not hold the check up."""
+    async with Staff.sign_in(stack.gateway_url, demo.ADMIN.email, PASSWORD) as staff:
+        inbox = await staff.account.create_inbox(name="For anybody", channel="web")
+        agents = await staff.account.agents()
+        for agent in agents:
+            await staff.account.set_availability(agent.agent_id, "away")
+        async with Visitor.arrive(stack.gateway_url, inbox.inbox_key) as visitor:
+            started = await visitor.conversations.start("Is anybody there at all?")
+            await messages(visitor, started.conversation_id, 1)
+            done = await asyncio.to_thread(stack.command, "selfcheck")
+            assert done.returncode == 0, done.stdout + done.stderr
+            waiting = await staff.conversations.get(started.conversation_id)
+            assert (waiting.agent_id, waiting.status) == (None, "queued")
+        await staff.conversations.set_status(started.conversation_id, "resolved")
+        for agent in agents:
+            await staff.account.set_availability(agent.agent_id, "online")
 
 
 def test_a_failed_self_check_says_why(stack: StackUnderTest) -> None:
