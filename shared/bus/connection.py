@@ -187,12 +187,17 @@ class Bus:
             raise Unavailable("not connected to NATS", code="disconnected")
         self._check_size(payload)
         wait_s = self.settings.request_timeout_s if timeout_s is None else timeout_s
+        task = asyncio.current_task()
+        cancelled_before = task.cancelling() if task is not None else 0
         try:
             answer = await self.client.request(subject, payload, timeout=wait_s)
         except nats.errors.NoRespondersError as err:
             raise Unavailable(f"nobody answers on {subject}", code="no_responders") from err
         except (nats.errors.Error, TimeoutError, OSError) as err:
             raise Unavailable(f"no answer on {subject} within {wait_s} s", code="timeout") from err
+        if task is not None and task.cancelling() > cancelled_before:
+            # `wait_for` of Python 3.11 forgets a cancellation that comes in the same moment as the answer.
+            raise asyncio.CancelledError
         return answer.data
 
     async def subscribe(

@@ -57,6 +57,16 @@ async def test_small_groups_keep_the_order_of_a_key(bus: Bus, log: str) -> None:
     assert [n for n in numbers if not n % 2] == [n for n in range(300) if not n % 2]
 
 
+async def test_it_ends_in_the_moment_of_an_answer(bus: Bus, log: str) -> None:
+    """A cancellation that comes together with an answer of the server is not forgotten: a process that is told to stop
+    would hang."""
+    for number in range(5):
+        async with running(bus, log) as commit:
+            await commit.append([numbered(log, "k", number)], timeout_s=10)
+            began_s = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - began_s < 4
+
+
 async def test_a_submission_lies_together(bus: Bus, log: str) -> None:
     """Entries submitted together follow each other in the log, whatever else is written."""
     async with running(bus, log) as commit:
