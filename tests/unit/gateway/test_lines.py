@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,3 +127,6 @@ def test_alerts_are_for_what_is_new_and_of_others() -> None:
     assert [(x.position, x.is_own) for x in shown] == [(8, False), (9, True)]
     left = Writing(_VIEWS, _viewer("agent"), set(), rights)
     assert not [p for p, encoded in left.write(lines) if loud in encoded]
+    unheard = msgspec.structs.replace(rights, floor_ns=_NOON_NS + 8_000_001, floor_position=0)
+    late = Writing(_VIEWS, _viewer("agent"), {id_bytes(_TALK)}, unheard)
+    assert not [p for p, encoded in late.write(lines) if loud in encoded]
