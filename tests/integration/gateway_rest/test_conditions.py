@@ -19,6 +19,9 @@ _RULES = [
     {"skill": "latin", "level": 3, "attribute": "plan", "equals": "platinum"},
 ]
 
+_STARTS = 4
+"""So many at once, that one of them falls between the look of a change and its writing."""
+
 
 async def test_a_page_and_an_attribute_route_without_being_seen(
     office: Office, world: World
@@ -161,21 +164,21 @@ async def test_a_conversation_that_starts_while_its_contact_changes_is_judged_by
     with open_twin(world) as twin:
         for round_ in range(8):
             visitor, contact_id = await office.arrive()
-            begun = {
-                "conversation_id": new_id(),
-                "message": {"message_id": new_id(), "text": "hello"},
-            }
+            begun = [
+                {"conversation_id": new_id(), "message": {"message_id": new_id(), "text": "hello"}}
+                for _ in range(_STARTS)
+            ]
             change = {"attributes": {"plan": "platinum"}}
             url = (world.url, twin.url)[round_ % 2]
             agent = Api(office.ann.http, url, office.ann.token)
             answers = await asyncio.gather(
-                visitor.post("/conversations", begun),
+                *(visitor.post("/conversations", each) for each in begun),
                 agent.patch(f"/contacts/{contact_id}", change),
             )
-            assert [answer.status for answer in answers] == [201, 200]
+            assert [answer.status for answer in answers] == [*[201] * _STARTS, 200]
             async with asyncio.timeout(15):
                 # The log is looked at where the store keeps it, which is a moment later.
-                while not await _met(world, begun["conversation_id"]):
+                while not all([await _met(world, each["conversation_id"]) for each in begun]):
                     pass
 
 
