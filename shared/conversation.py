@@ -24,6 +24,7 @@ from shared.events import (
 )
 from shared.events.conversation import Priority
 from shared.ids import AccountId, AgentId, ContactId, ConversationId, InboxId, Position, TeamId
+from shared.waits import joined, uncovered
 
 Status = Literal["queued", "open", "replied", "snoozed", "resolved"]
 ConversationFact = (
@@ -41,7 +42,7 @@ ConversationFact = (
 
 class Conversation(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """Folded state. `unanswered` are the positions of visitor messages (and of re-openings by hand) that no
-    agent's answer has covered, oldest first; the first is "waiting since"."""
+    agent's answer has covered, oldest first, thinned by `waits` where there are many; the first is "waiting since"."""
 
     account_id: AccountId
     conversation_id: ConversationId
@@ -139,19 +140,13 @@ def post(state: Conversation, event: MessagePosted, position: Position) -> None:
     state.last_message = position
     kind = event.author.kind
     if kind == "visitor":
-        state.unanswered = (*state.unanswered, position)
+        state.unanswered = joined(state.unanswered, position)
         state.phase = "active"
         state.snoozed_until_ns = 0
     elif kind == "agent" and not event.automatic:
-        _answer(state, event.seen_up_to)
+        state.unanswered = uncovered(state.unanswered, event.seen_up_to)
         state.last_answer = position
         state.last_answer_agent_id = AgentId(event.author.id)
-
-
-def _answer(state: Conversation, seen_up_to: Position) -> None:
-    unanswered = state.unanswered
-    if unanswered and unanswered[0] <= seen_up_to:
-        state.unanswered = tuple([p for p in unanswered if p > seen_up_to])
 
 
 def _status_changed(state: Conversation, event: StatusChanged, position: Position) -> None:
@@ -162,11 +157,11 @@ def _status_changed(state: Conversation, event: StatusChanged, position: Positio
             if not state.unanswered:
                 state.unanswered = (position,)
         case "snoozed":
-            if not any(p > event.seen_up_to for p in state.unanswered):
+            if not state.unanswered or state.unanswered[-1] <= event.seen_up_to:
                 state.phase = "snoozed"
                 state.snoozed_until_ns = event.until_ns
         case "resolved":
-            _answer(state, event.seen_up_to)
+            state.unanswered = uncovered(state.unanswered, event.seen_up_to)
             if not state.unanswered:
                 state.phase = "resolved"
                 _release(state)

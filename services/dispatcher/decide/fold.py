@@ -22,6 +22,7 @@ from shared import conversation as conversations
 from shared import events, repeats
 from shared.conversation import ConversationFact
 from shared.ids import AgentId, ConversationId, Position
+from shared.waits import times
 
 
 class Touched(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,7 +181,7 @@ def _fact(office: Office, event: ConversationFact, position: Position, at_ns: in
         track.answerer = None
         track.barred_agent_id = None
         track.released_by = "queue"
-    _keep_times(track, at_ns)
+    _keep_times(track, position, at_ns)
     return Touched(conversations=(event.conversation_id,), agent_id=_revived(office, event))
 
 
@@ -209,10 +210,17 @@ def _note_answerer(track: Track, event: events.MessagePosted) -> None:
         track.answerer = AgentId(event.author.id)
 
 
-def _keep_times(track: Track, at_ns: int) -> None:
-    unanswered = track.conversation.unanswered
-    if len(unanswered) != len(track.times) or (unanswered and unanswered[-1] not in track.times):
-        track.times = {p: track.times.get(p, at_ns) for p in unanswered}
+def _keep_times(track: Track, position: Position, at_ns: int) -> None:
+    """Follow what waits: usually one more at the end, or nothing any more."""
+    unanswered, known = track.conversation.unanswered, track.times
+    if not unanswered:
+        if known:
+            track.times = {}
+    elif len(unanswered) == len(known) + 1 and unanswered[-1] == position:
+        known[position] = at_ns
+    elif len(unanswered) != len(known) or unanswered[0] not in known or unanswered[-1] not in known:
+        found = times(tuple(known), tuple(known.values()), unanswered, position, at_ns)
+        track.times = dict(zip(unanswered, found, strict=True))
 
 
 def _requested(
@@ -291,7 +299,7 @@ def _assigned(
     if before is not None and before != event.agent_id:
         office.agents.setdefault(before, Agent()).idle_since = position
     conversations.evolve(track.conversation, event, position)
-    _keep_times(track, at_ns)
+    _keep_times(track, position, at_ns)
     _open(track, position, at_ns)
     if event.why.requested_by:
         # Only an answer to a wish names who wished; a pick from a queue may cross a new wish in the log.
@@ -338,7 +346,7 @@ def _queued(
     if owner is not None:
         office.agents.setdefault(owner, Agent()).idle_since = position
     conversations.evolve(track.conversation, event, position)
-    _keep_times(track, at_ns)
+    _keep_times(track, position, at_ns)
     _open(track, position, at_ns)
     track.is_queued = track.conversation.phase == "active"
     if trigger not in ("fallback", "team_removed") or not was_queued:

@@ -7,7 +7,8 @@ from services.store.fold.records import Record
 from services.store.fold.state import Folded
 from shared.conversation import Conversation, ConversationFact, Status, evolve, post
 from shared.events import MessagePosted
-from shared.ids import AgentId, Position, TeamId
+from shared.ids import AgentId, TeamId
+from shared.waits import times
 
 
 def _shown(
@@ -23,7 +24,9 @@ def apply(changes: Changes, folded: Folded, record: Record, event: ConversationF
     unanswered = state.unanswered
     evolve(state, event, record.position)
     if state.unanswered is not unanswered:
-        folded.unanswered_ns = _times(folded, unanswered, record)
+        folded.unanswered_ns = times(
+            unanswered, folded.unanswered_ns, state.unanswered, record.position, record.at_ns
+        )
     touch(changes, folded, record)
     return _shown(state) != before
 
@@ -37,21 +40,12 @@ def apply_message(folded: Folded, record: Record, event: MessagePosted) -> bool:
     post(state, event, record.position)
     now = state.unanswered
     if now is not unanswered:
-        folded.unanswered_ns = _times(folded, unanswered, record)
+        folded.unanswered_ns = times(
+            unanswered, folded.unanswered_ns, now, record.position, record.at_ns
+        )
     folded.version = record.position
     folded.updated_ns = record.at_ns
     return state.phase != phase or (not now) != (not unanswered)
-
-
-def _times(folded: Folded, before: tuple[Position, ...], record: Record) -> tuple[int, ...]:
-    """The log times of what is unanswered now. It is a queue: the newest joins at the end, answers cover the oldest;
-    a conversation that nobody answers for days must not cost more with every message."""
-    now = folded.state.unanswered
-    times = folded.unanswered_ns
-    if now and now[-1] == record.position:
-        now = now[:-1]
-        return (*times[len(before) - len(now) :], record.at_ns)
-    return times[len(before) - len(now) :]
 
 
 def touch(changes: Changes, folded: Folded, record: Record) -> None:
