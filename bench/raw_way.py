@@ -71,15 +71,19 @@ class _Way:
 
 
 async def publish_copy_publish(
-    nats_url: str, database_url: str, payload: bytes, *, seconds: float
+    nats_urls: str, database_url: str, payload: bytes, *, seconds: float
 ) -> float:
-    """Messages a second from the sender to the subscriber, 256 on their way at any time."""
-    client = await nats.connect(nats_url)
+    """Messages a second from the sender to the subscriber, 256 on their way at any time. The stream has a replica on
+    each of the servers."""
+    servers = nats_urls.split(",")
+    client = await nats.connect(servers)
     connection = await psycopg.AsyncConnection[tuple[Any, ...]].connect(
         database_url, autocommit=True
     )
     way = _Way(client, connection)
-    config = StreamConfig(name=_STREAM, subjects=[_LOG], storage=StorageType.FILE)
+    config = StreamConfig(
+        name=_STREAM, subjects=[_LOG], storage=StorageType.FILE, num_replicas=len(servers)
+    )
     await way.stream.add_stream(config)
     await connection.execute("DROP TABLE IF EXISTS public.raw_way")
     await connection.execute(
