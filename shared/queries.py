@@ -191,11 +191,11 @@ class ListConversations(ByAccount, frozen=True, kw_only=True):
     agent_id: AgentId | None = None
     is_unassigned: bool = False
     teams: tuple[TeamId, ...] | None = None
-    """Only what the viewer holds or held last, what these teams have, and what no team has; None: any."""
+    """Only what the viewer holds, what these teams have, and what no team has; None: any."""
     foreign_inboxes: tuple[InboxId, ...] = ()
     """With `teams`: what no team has counts as the inbox's team's; these inboxes' conversations stay away."""
     team_id: TeamId | None = None
-    """What this team has, and what no team has of `team_inboxes`."""
+    """What this team has, and what no team has of `team_inboxes`. One that is not among `present_teams` has nothing."""
     inbox_id: InboxId | None = None
     statuses: tuple[Status, ...] = ()
     labels: tuple[str, ...] = ()
@@ -211,6 +211,10 @@ class ListConversations(ByAccount, frozen=True, kw_only=True):
     team_inboxes: tuple[InboxId, ...] = ()
     present_teams: tuple[TeamId, ...] | None = None
     """The account's teams: what another has, which was removed, no team has. None: none was removed."""
+    is_of_no_team: bool = False
+    """What no team has, except of `team_inboxes`."""
+    previous_agent_id: AgentId | None = None
+    """What this agent held last and holds no more."""
 
 
 class ConversationPage(_Struct, frozen=True, kw_only=True):
@@ -384,19 +388,21 @@ class GetCounts(ByAccount, frozen=True, kw_only=True):
 
 
 class CountRow(_Struct, frozen=True, kw_only=True):
-    """How many conversations an inbox, a team (None: no team has them yet) and a status have; of them `unread`."""
+    """How many conversations an inbox, a team (None: no team has them yet) and a status have. `team_unread`: of them
+    somebody waits in, and no agent has read the newest; `unread`: the viewer has not read all that visitors wrote."""
 
     inbox_id: InboxId
     team_id: TeamId | None
     status: Status
     is_held: bool
     conversations: int
-    unread: int
+    team_unread: int
+    unread: int = 0
 
 
 class Counts(_Struct, frozen=True, kw_only=True):
-    """`rows`: everybody's; unread means that somebody waits and no agent has read the newest. `mine`: those that the
-    viewer holds; unread means that the viewer has not read it. `is_cut`: there are more than were counted."""
+    """`rows`: everybody's, in which `unread` is not counted. `mine`: those that the viewer holds. `is_cut`: there are
+    more than were counted."""
 
     rows: tuple[CountRow, ...] = ()
     mine: tuple[CountRow, ...] = ()

@@ -245,26 +245,35 @@ class Conversations(_Out, frozen=True, kw_only=True):
 
 
 class Count(_Out, frozen=True, kw_only=True):
-    """How many conversations, also in each status, and how many of them are unread."""
+    """How many conversations, also in each status. `team_unread`: of them somebody waits in, and no agent has read the
+    newest."""
 
     conversations: int
     by_status: dict[Status, int]
+    team_unread: int
+
+
+class MyCount(Count, frozen=True, kw_only=True):
+    """What the asker holds. `unread`: in so many conversations, not messages, there is something that the asker has
+    not read."""
+
     unread: int
 
 
 class TeamCount(Count, frozen=True, kw_only=True):
-    """Those of one team; null: of no team, and no team has their inbox."""
+    """Those of one team; null: of no team, and no team has their inbox (`team=none`)."""
 
     team_id: str | None
 
 
 class ConversationCounts(_Out, frozen=True, kw_only=True):
-    """What the asker may see. Unread in `all`, `unassigned` and `teams`: somebody waits, and no agent has read the
-    newest. Unread in `mine`: somebody waits, and the asker has not read it; null for API keys, who hold none.
-    `is_cut`: more than 10,000 match the filters, or are mine, and were not counted further."""
+    """Each number is the length of a list of `GET /conversations`: `all`, `mine` and `unassigned` those of `view=`, each
+    of `teams` that of `view=all&team=`; `by_status` with `status=`, `team_unread` with `team_unread=true`, `unread` with
+    `unread=true`. `mine` is null for API keys, who hold none. `is_cut`: more than 10,000 match the filters, or are mine,
+    and were not counted further."""
 
     all: Count
-    mine: Count | None
+    mine: MyCount | None
     unassigned: Count
     teams: list[TeamCount]
     is_cut: bool

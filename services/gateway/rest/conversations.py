@@ -37,15 +37,19 @@ from shared.wire.views import ConversationView
 
 log = structlog.get_logger(__name__)
 
+NO_TEAM = "none"
+"""In place of a team's id: of no team."""
 _STARTED_BY_US: Status = "replied"
 
 
 class ConversationsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Filters are and-ed. `view`: mine (agents' default without `agent`), unassigned (waits in a queue), all. `team`: what no
-    team has, or a removed one, is the inbox's. `unread`: by the asker; `team_unread`: somebody waits and no agent has read the newest. Times are RFC 3339. `after` is the `next` of the
-    page before."""
+    """Filters are and-ed. `view`: mine (agents' default without `agent`), unassigned (waits in a queue), all (of the asker's
+    teams, of no team, and mine), previous (what the asker held last and holds no more, whoever has it now). `team`: what no
+    team has, or a removed one, is the inbox's; "none": of no team. `unread`: there are messages of the other side that the
+    asker has not read, among the asker's own; `team_unread`: somebody waits and no agent has read the newest. Times are
+    RFC 3339. `after` is the `next` of the page before."""
 
-    view: Literal["mine", "unassigned", "all"] | None = None
+    view: Literal["mine", "unassigned", "all", "previous"] | None = None
     status: Annotated[list[Status], msgspec.Meta(max_length=10)] = []
     unread: bool = False
     team_unread: bool = False
@@ -91,15 +95,19 @@ def _question(call: Call[None, ConversationsQuery]) -> ListConversations:
             raise forbidden("visitors see their own conversations")
         return msgspec.structs.replace(wanted, contact_id=ContactId(who.id))
     account = call.parts.directory.account(who.account_id)
-    team_id = id_of(query.team, "?team")
+    team_id = team_of(query.team)
+    is_of_no_team = team_id == NO_TEAM
     wanted = msgspec.structs.replace(
         wanted,
         is_team_unread=query.team_unread,
         labels=tuple(query.label),
         channel=query.channel,
-        team_id=team_id,
+        team_id=None if is_of_no_team else team_id,
+        is_of_no_team=is_of_no_team,
         team_inboxes=tuple(
-            x.inbox_id for x in account.inboxes.values() if team_id and x.team_id == team_id
+            x.inbox_id
+            for x in account.inboxes.values()
+            if x.team_id is not None and team_id in (x.team_id, NO_TEAM)
         ),
         present_teams=tuple(account.teams),
         agent_id=id_of(query.agent, "?agent"),
@@ -112,16 +120,18 @@ def _question(call: Call[None, ConversationsQuery]) -> ListConversations:
 def _viewed(
     call: Call[None, ConversationsQuery], wanted: ListConversations, who: Principal
 ) -> ListConversations:
-    """What `view` means to this asker: agents see what they hold or held last, and what is their
-    teams' or nobody's."""
+    """What `view` means to this asker: agents see what they hold, and what is their teams' or nobody's."""
     usual = "all" if who.is_staff or wanted.agent_id is not None else "mine"
-    match call.query.view or usual:
+    view = call.query.view or usual
+    if view in ("mine", "previous") and who.kind != "agent":
+        raise forbidden("an API key holds no conversations")
+    match view:
         case "mine":
-            if who.kind != "agent":
-                raise forbidden("an API key holds no conversations")
             if wanted.agent_id not in (None, who.id):
                 raise Rejected("invalid", "what is mine is nobody else's", pointer="?agent")
             return msgspec.structs.replace(wanted, agent_id=AgentId(who.id))
+        case "previous":
+            return msgspec.structs.replace(wanted, previous_agent_id=AgentId(who.id))
         case "unassigned":
             wanted = msgspec.structs.replace(wanted, is_unassigned=True)
         case _:
@@ -145,6 +155,11 @@ def id_of(text: str | None, pointer: str) -> Any:
     if text is None:
         return None
     return canonical(text, pointer=pointer)
+
+
+def team_of(text: str | None) -> Any:
+    """The id of a team of a query, `NO_TEAM`, or none."""
+    return text if text == NO_TEAM else id_of(text, "?team")
 
 
 async def show(call: Call[None, None]) -> Reply:

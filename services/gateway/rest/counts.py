@@ -7,20 +7,20 @@ from typing import Annotated, get_args
 
 import msgspec
 
-from services.gateway.rest.conversations import id_of
+from services.gateway.rest.conversations import NO_TEAM, id_of, team_of
 from services.gateway.rest.moments import ns_of
 from services.gateway.rest.route import DESK, Call, Reply, Route
 from shared.conversation import Status
 from shared.directory import Account
 from shared.ids import AgentId, InboxId, TeamId
 from shared.queries import CountRow, Counts, GetCounts, ListConversations
-from shared.wire.bodies import ConversationCounts, Count, TeamCount
+from shared.wire.bodies import ConversationCounts, Count, MyCount, TeamCount
 
 _STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 class CountsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Filters are and-ed, as those of the list. `team` and `inbox` alone cost nothing."""
+    """Filters are and-ed, as those of the list. `team` (or "none") and `inbox` alone cost nothing."""
 
     team: str | None = None
     inbox: str | None = None
@@ -35,7 +35,7 @@ class CountsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 async def show(call: Call[None, CountsQuery]) -> Reply:
     """Counted over what the list shows to the asker."""
     account = call.parts.directory.account(call.account_id)
-    team, inbox = id_of(call.query.team, "?team"), id_of(call.query.inbox, "?inbox")
+    team, inbox = team_of(call.query.team), id_of(call.query.inbox, "?inbox")
     counts = await call.parts.asking.counts(
         GetCounts(
             account_id=call.account_id,
@@ -77,12 +77,12 @@ def _among(call: Call[None, CountsQuery]) -> ListConversations | None:
 
 
 def _of(
-    account: Account, rows: Iterable[CountRow], *, team: TeamId | None, inbox: InboxId | None
+    account: Account, rows: Iterable[CountRow], *, team: str | None, inbox: InboxId | None
 ) -> tuple[CountRow, ...]:
     return tuple(
         row
         for row in rows
-        if (team is None or _team_of(account, row) == team)
+        if (team is None or (_team_of(account, row) or NO_TEAM) == team)
         and (inbox is None or row.inbox_id == inbox)
     )
 
@@ -91,7 +91,7 @@ def counted(
     account: Account, counts: Counts, teams: Collection[TeamId] | None
 ) -> ConversationCounts:
     """What an agent of these teams sees (None: everything): their teams', what no team has yet in the inboxes that are
-    open to them, and what they hold elsewhere. What they only held last is listed to them and not counted."""
+    open to them, and what they hold elsewhere."""
     seen, mine = counts.rows, counts.mine
     if teams is not None:
         seen = tuple(row for row in counts.rows if _is_open(account, row, teams))
@@ -99,7 +99,7 @@ def counted(
     owners = sorted({_team_of(account, row) or "" for row in seen})
     return ConversationCounts(
         all=_sum(seen),
-        mine=_sum(mine),
+        mine=_mine(mine),
         unassigned=_sum(row for row in seen if row.status == "queued"),
         teams=[_of_team(account, seen, TeamId(owner) if owner else None) for owner in owners],
         is_cut=counts.is_cut,
@@ -124,8 +124,18 @@ def _of_team(account: Account, rows: Iterable[CountRow], team_id: TeamId | None)
     return TeamCount(
         conversations=count.conversations,
         by_status=count.by_status,
-        unread=count.unread,
+        team_unread=count.team_unread,
         team_id=team_id,
+    )
+
+
+def _mine(rows: Collection[CountRow]) -> MyCount:
+    count = _sum(rows)
+    return MyCount(
+        conversations=count.conversations,
+        by_status=count.by_status,
+        team_unread=count.team_unread,
+        unread=sum(row.unread for row in rows),
     )
 
 
@@ -137,7 +147,7 @@ def _sum(rows: Iterable[CountRow]) -> Count:
     return Count(
         conversations=sum(by_status.values()),
         by_status=by_status,
-        unread=sum(row.unread for row in rows),
+        team_unread=sum(row.team_unread for row in rows),
     )
 
 

@@ -28,13 +28,16 @@ from shared.queries import (
 
 _MOST_ROWS = 200
 
-# What the viewer has not read: the other side's messages behind the viewer's own "read". Conversations that are
-# neither theirs as a contact nor held by them have nothing unread for them. The first unread `seq` is looked for from
-# the end, so that the count costs as much as there is unread and not as much as the conversation is long.
-_UNREAD = """
-    SELECT count(*) FROM (SELECT coalesce(
+# What the viewer has not read: the other side's messages behind the viewer's own "read", and behind what the viewer has
+# answered, which no client need report as read. Conversations that are neither theirs as a contact nor held by them have
+# nothing unread for them. The first unread `seq` is looked for from the end, so that the count costs as much as there
+# is unread and not as much as the conversation is long.
+UNREAD = """
+    SELECT count(*) FROM (SELECT greatest(
         (SELECT r.read FROM receipts r WHERE r.account_id = c.account_id
-         AND r.conversation_id = c.conversation_id AND r.recipient_id = %(viewer)s), 0) AS position
+         AND r.conversation_id = c.conversation_id AND r.recipient_id = %(viewer)s),
+        CASE WHEN c.last_answer_agent_id = %(viewer)s
+             THEN least(c.last_answer, c.unanswered[1] - 1) END, 0) AS position
          OFFSET 0) read
     CROSS JOIN LATERAL (SELECT FROM messages m
         WHERE m.account_id = c.account_id AND m.conversation_id = c.conversation_id
@@ -121,13 +124,14 @@ async def list_conversations(
     )
 
 
-# As the gateway decides it for one conversation, so that a list shows what may be opened, no more and no less. What a
-# team had that was removed is of no team. (Compared with null, when nobody said which teams there are, it is not.)
+# As the gateway decides it for one conversation, but for what the viewer held last, which is a list of its own: what
+# is listed here is what is counted. What a team had that was removed is of no team. (Compared with null, when nobody
+# said which teams there are, it is not.)
 _OF_NO_TEAM = "(c.team_id IS NULL OR c.team_id <> ALL(%(present_teams)s::uuid[]))"
 _OPEN_TO_VIEWER = (
     "(c.team_id = ANY(%(teams)s::uuid[])"
     f" OR ({_OF_NO_TEAM} AND c.inbox_id <> ALL(%(foreign_inboxes)s::uuid[]))"
-    " OR c.agent_id = %(holder)s::uuid OR c.previous_agent_id = %(holder)s::uuid)"
+    " OR c.agent_id = %(holder)s::uuid)"
 )
 
 
@@ -148,6 +152,7 @@ async def filters(
         "channel": question.channel or None,
         "since": question.since_ns or None,
         "until": question.until_ns or None,
+        "previous": question.previous_agent_id,
     }
     tests = {
         "contact": "c.contact_id = %(contact)s",
@@ -160,14 +165,16 @@ async def filters(
         "channel": "c.channel = %(channel)s",
         "since": "c.updated_ns >= %(since)s",
         "until": "c.updated_ns < %(until)s",
+        "previous": "c.previous_agent_id = %(previous)s AND c.agent_id IS DISTINCT FROM %(previous)s",
     }
     where = ["true", *[test for name, test in tests.items() if values[name] is not None]]
+    where += _of_teams(question)
     if question.is_unassigned:
         where.append("c.agent_id IS NULL AND c.waiting_since > 0 AND c.phase = 'active'")
     if question.teams is not None:
         where.append(_OPEN_TO_VIEWER)
     if question.is_unread:
-        where.append(f"({_UNREAD}) > 0")
+        where.append(f"({UNREAD}) > 0")
     if question.is_team_unread:
         where.append(TEAM_UNREAD)
     if question.order == "waiting":
@@ -185,12 +192,20 @@ async def filters(
     return where, parameters
 
 
+def _of_teams(question: ListConversations) -> list[str]:
+    if question.is_of_no_team:
+        return [f"({_OF_NO_TEAM} AND c.inbox_id <> ALL(%(team_inboxes)s::uuid[]))"]
+    present = question.present_teams
+    is_gone = question.team_id is not None and present is not None
+    return ["false"] if is_gone and question.team_id not in (present or ()) else []
+
+
 async def _rows(
     connection: Connection, where: str, parameters: dict[str, Any], *, order_by: str = "1"
 ) -> list[ConversationRow]:
     columns = ", ".join(f"c.{x.strip()}" for x in _PLAIN)
     statement = (
-        f"SELECT {columns}, ({_UNREAD}), m.* FROM conversations c LEFT JOIN LATERAL"
+        f"SELECT {columns}, ({UNREAD}), m.* FROM conversations c LEFT JOIN LATERAL"
         f" (SELECT {MESSAGE} FROM messages WHERE account_id = c.account_id"
         "  AND conversation_id = c.conversation_id AND seq = c.last_seq) m ON true"
         f" WHERE c.account_id = %(account)s AND {where} ORDER BY {order_by}"
@@ -224,7 +239,7 @@ async def root_contact(connection: Connection, account_id: AccountId, contact_id
 
 # The messages that a contact has not read in their conversations, or an agent in those held.
 UNREAD_OF_HOLDER = (
-    f"SELECT coalesce(sum(({_UNREAD})), 0)::bigint FROM conversations c"
+    f"SELECT coalesce(sum(({UNREAD})), 0)::bigint FROM conversations c"
     " WHERE c.account_id = %(account)s"
     " AND (c.contact_id = %(holder)s::uuid OR c.agent_id = %(holder)s::uuid)"
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.store.tables.conversations import TEAM_UNREAD, filters, holder
+from services.store.tables.conversations import TEAM_UNREAD, UNREAD, filters, holder
 from services.store.tables.read import Row
 from shared.database import Connection
 from shared.queries import CountRow, Counts, GetCounts
@@ -15,28 +15,23 @@ MOST_COUNTED = 10_000
 
 _TALLIES = (
     b"SELECT inbox_id, nullif(team_id, '00000000-0000-0000-0000-000000000000'), status, is_held,"
-    b" conversations, unread FROM conversation_tallies WHERE account_id = %s ORDER BY 1, 2, 3, 4"
-)
-_MY_UNREAD = (
-    "(c.waiting_since > 0 AND c.phase = 'active' AND c.unanswered[cardinality(c.unanswered)] >"
-    " coalesce((SELECT r.read FROM receipts r WHERE r.account_id = c.account_id"
-    " AND r.conversation_id = c.conversation_id AND r.recipient_id = %(viewer)s), 0))"
+    b" conversations, unread, 0 FROM conversation_tallies WHERE account_id = %s ORDER BY 1, 2, 3, 4"
 )
 
 
 async def get_counts(connection: Connection, question: GetCounts) -> Counts:
     """How many; no row of what no conversation is in."""
+    where, parameters = ["true"], _viewer(question)
     if question.among is None:
         found = await connection.execute(_TALLIES, [question.account_id])
         rows = tuple([_row(row) for row in await found.fetchall()])
-        where: list[str] = []
-        parameters = _viewer(question)
     else:
-        where, parameters = await filters(connection, question.among)
-        parameters |= _viewer(question)
-        rows = await _grouped(connection, where, parameters, unread=TEAM_UNREAD)
+        where, among = await filters(connection, question.among)
+        parameters = among | parameters
+        rows = await _grouped(connection, where, parameters)
     where = [*where, "c.agent_id = %(holder)s::uuid"]
-    mine = await _grouped(connection, where, parameters, unread=_MY_UNREAD)
+    # The very test of the list, so that the number is its length.
+    mine = await _grouped(connection, where, parameters, unread=f"({UNREAD}) > 0")
     is_cut = any(
         sum(row.conversations for row in counted) > MOST_COUNTED
         for counted in ((rows, mine) if question.among is not None else (mine,))
@@ -53,11 +48,11 @@ def _viewer(question: GetCounts) -> dict[str, Any]:
 
 
 async def _grouped(
-    connection: Connection, where: list[str], parameters: dict[str, Any], *, unread: str
+    connection: Connection, where: list[str], parameters: dict[str, Any], *, unread: str = "false"
 ) -> tuple[CountRow, ...]:
     statement = (
         "SELECT c.inbox_id, c.team_id, c.status, c.agent_id IS NOT NULL, count(*),"
-        f" count(*) FILTER (WHERE {unread}) FROM (SELECT * FROM conversations c"
+        f" count(*) FILTER (WHERE {TEAM_UNREAD}), count(*) FILTER (WHERE {unread}) FROM (SELECT * FROM conversations c"
         f"  WHERE c.account_id = %(account)s AND {' AND '.join(where)} LIMIT {MOST_COUNTED + 1}) c"
         " GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
     )
@@ -72,5 +67,6 @@ def _row(row: Row) -> CountRow:
         status=row[2],
         is_held=row[3],
         conversations=row[4],
-        unread=row[5],
+        team_unread=row[5],
+        unread=row[6],
     )

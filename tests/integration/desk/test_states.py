@@ -105,7 +105,7 @@ async def test_every_state_reaches_both_sides_and_the_counts(scene: Scene) -> No
     await scene.told(scene.anns + scene.bens, _changed(asked - 1))
     for agent in (ann, scene.ben):
         counts = await scene.counts(agent, asked)
-        assert (counts["unassigned"]["conversations"], counts["all"]["unread"]) == (1, 1)
+        assert (counts["unassigned"]["conversations"], counts["all"]["team_unread"]) == (1, 1)
 
     await ann.call("PUT", f"/agents/{scene.office.ann_id}/availability", {"availability": "online"})
     await scene.told([scene.screen], _entry("conversation_changed", status="open"))
@@ -123,7 +123,7 @@ async def test_every_state_reaches_both_sides_and_the_counts(scene: Scene) -> No
     await scene.told([scene.screen, scene.anns[1]], is_read)
     await scene.told(scene.anns + scene.bens, _changed(given["position"]))
     counts = await scene.counts(scene.ben, given["position"])
-    assert (counts["all"]["unread"], counts["teams"][0]["unread"]) == (0, 0)
+    assert (counts["all"]["team_unread"], counts["teams"][0]["team_unread"]) == (0, 0)
 
     answered = (await scene.anns[0].post(conversation_id, "!", seen_up_to=asked))["position"]
     await scene.told([scene.screen, *scene.anns], _entry("message"))
@@ -139,7 +139,7 @@ async def test_every_state_reaches_both_sides_and_the_counts(scene: Scene) -> No
     await scene.told(scene.anns, _entry("conversation_left"))
     await scene.told(scene.bens, _changed(at - 1))
     counts = await scene.counts(scene.ben, at)
-    assert (counts["all"]["by_status"]["resolved"], counts["all"]["unread"]) == (1, 0)
+    assert (counts["all"]["by_status"]["resolved"], counts["all"]["team_unread"]) == (1, 0)
 
 
 async def test_what_a_colleague_reads_is_read_on_all_their_devices(scene: Scene) -> None:
@@ -155,7 +155,7 @@ async def test_what_a_colleague_reads_is_read_on_all_their_devices(scene: Scene)
     await scene.told([scene.bens[1]], _receipt("read", asked, ben_id))
     await scene.told(scene.anns, _changed(asked))
     counts = await scene.counts(scene.office.ann, asked + 1)
-    assert (counts["unassigned"]["conversations"], counts["all"]["unread"]) == (1, 0)
+    assert (counts["unassigned"]["conversations"], counts["all"]["team_unread"]) == (1, 0)
 
 
 async def test_what_a_removed_team_had_is_the_inboxes_teams(scene: Scene) -> None:
@@ -196,12 +196,14 @@ async def test_counts_are_for_the_desk(office: Office) -> None:
     await office.admin.made("/agents", {"name": "Z", "email": email, "password": "correct horse 9"})
     stranger = await office.anybody.sign_in(email, "correct horse 9")
     assert (await stranger.get(path, **at)).json["all"]["conversations"] == 0
-    assert (await office.ann.get(f"{path}?team={office.team_id}", **at)).json["all"]["unread"] == 1
+    assert (await office.ann.get(f"{path}?team={office.team_id}", **at)).json["all"][
+        "team_unread"
+    ] == 1
     inbox = office.inbox["inbox_id"]
     found = (await office.admin.get(f"{path}?inbox={inbox}&channel=web", **at)).json
-    assert (found["all"]["unread"], found["is_cut"], found["mine"]["conversations"]) == (
+    assert (found["all"]["team_unread"], found["is_cut"], found["mine"]["conversations"]) == (
         1,
         False,
         0,
     )
-    assert (await office.ann.get(f"{path}?team=none")).code == "bad_id"
+    assert (await office.ann.get(f"{path}?team=nobody")).code == "bad_id"

@@ -310,7 +310,7 @@ async def test_lists_page_by_cursor_and_filter(log: TestLog, asker: Asker) -> No
     assert await every(statuses=("open",), viewer_id=ANN, is_unread=True) == ids("w1")
     assert await every(labels=("nothing",)) == []
     counts = await asker.ask("counts", q.GetCounts(account_id=ACCOUNT, viewer_id=ANN), q.Counts)
-    rows = {x.status: (x.conversations, x.unread, x.is_held) for x in counts.rows}
+    rows = {x.status: (x.conversations, x.team_unread, x.is_held) for x in counts.rows}
     assert rows == {"queued": (6, 6, False), "open": (1, 1, True), "replied": (1, 0, False)}
     assert [(x.status, x.conversations, x.unread) for x in counts.mine] == [("open", 1, 1)]
     assert await every(is_team_unread=True) == ids("w2", "w1", "w6", "w5", "w4", "w3", "w0")
@@ -339,7 +339,10 @@ async def test_unread_is_counted_for_the_team_and_for_the_one_who_asks(
             assert sum(row.conversations for row in counts.rows) == 1
             assert not counts.is_cut
             found.add(
-                (sum(row.unread for row in counts.rows), sum(row.unread for row in counts.mine))
+                (
+                    sum(row.team_unread for row in counts.rows),
+                    sum(row.unread for row in counts.mine),
+                )
             )
         assert len(found) == 1
         return found.pop()
@@ -359,8 +362,8 @@ async def test_unread_is_counted_for_the_team_and_for_the_one_who_asks(
 
 @pytest.mark.usefixtures("store")
 async def test_agents_list_what_they_may_open(log: TestLog, asker: Asker) -> None:
-    """What another team has is listed to whoever holds it or held it last; what no team has, or one had that was removed,
-    by its inbox."""
+    """What another team has is listed to whoever holds it, and apart to whoever held it last; what no team has, or one had
+    that was removed, by its inbox."""
     names = ("theirs", "held", "left", "loose", "elsewhere", "orphan")
     for name in names:
         inbox_id = InboxId(identifier("foreign inbox")) if name == "elsewhere" else INBOX
@@ -387,7 +390,10 @@ async def test_agents_list_what_they_may_open(log: TestLog, asker: Asker) -> Non
     )
     page = await asker.ask("conversations", question, q.ConversationPage)
     found = {row.conversation_id for row in page.rows}
-    assert found == {conversation_id(name) for name in ("held", "left", "loose", "orphan", "v")}
+    assert found == {conversation_id(name) for name in ("held", "loose", "orphan", "v")}
+    left = q.ListConversations(account_id=ACCOUNT, previous_agent_id=ANN, at_least=last)
+    page = await asker.ask("conversations", left, q.ConversationPage)
+    assert [row.conversation_id for row in page.rows] == [conversation_id("left")]
     question = msgspec.structs.replace(question, team_id=TEAM, team_inboxes=(INBOX,))
     page = await asker.ask("conversations", question, q.ConversationPage)
     found = {row.conversation_id for row in page.rows}

@@ -21,6 +21,7 @@ def _row(team_id: TeamId | None, status: Status = "queued", **numbers: int) -> C
         status=status,
         is_held=status == "open",
         conversations=numbers.get("conversations", 1),
+        team_unread=numbers.get("team_unread", 0),
         unread=numbers.get("unread", 0),
     )
 
@@ -48,20 +49,20 @@ def _office(*, inbox_team: TeamId | None) -> Directory:
 
 def test_an_agent_counts_what_the_list_shows() -> None:
     """What their teams have, what no team has in an inbox that is open to them, and what they hold elsewhere; not what
-    another team has. Unread and unassigned are of the same."""
+    another team has. Unread and unassigned are of the same, and nobody's own unread is taken for the team's."""
     account = _office(inbox_team=None).accounts[ACCOUNT]
     counts = Counts(
         rows=(
-            _row(TEAM, conversations=3, unread=2),
-            _row(TEAM, "open", conversations=2, unread=1),
-            _row(None, conversations=4, unread=4),
-            _row(_OTHER, conversations=50, unread=50),
+            _row(TEAM, conversations=3, team_unread=2),
+            _row(TEAM, "open", conversations=2, team_unread=1),
+            _row(None, conversations=4, team_unread=4),
+            _row(_OTHER, conversations=50, team_unread=50),
         ),
-        mine=(_row(TEAM, "open", unread=1), _row(_OTHER, "open", unread=1)),
+        mine=(_row(TEAM, "open", unread=1), _row(_OTHER, "open", team_unread=1, unread=1)),
     )
     found = counted(account, counts, [TEAM])
-    assert (found.all.conversations, found.all.unread) == (10, 8)
-    assert (found.unassigned.conversations, found.unassigned.unread) == (7, 6)
+    assert (found.all.conversations, found.all.team_unread) == (10, 8)
+    assert (found.unassigned.conversations, found.unassigned.team_unread) == (7, 6)
     assert found.mine is not None
     assert (found.mine.conversations, found.mine.unread) == (2, 2)
     assert {x.team_id: x.conversations for x in found.teams} == {TEAM: 5, _OTHER: 1, None: 4}

@@ -26,24 +26,33 @@ class Conversations(msgspec.Struct, frozen=True):
 
 
 class Count(msgspec.Struct, frozen=True, kw_only=True):
-    """How many conversations, also in each status, and how many of them are unread."""
+    """How many conversations, also in each status. `team_unread`: of them somebody waits in, and no agent has read the
+    newest."""
 
     conversations: int
     by_status: dict[str, int]
+    team_unread: int
+
+
+class MyCount(Count, frozen=True, kw_only=True):
+    """What the asker holds. `unread`: in so many conversations there is something that the asker has not read."""
+
     unread: int
 
 
 class TeamCount(Count, frozen=True, kw_only=True):
-    """Those of one team; None: of no team."""
+    """Those of one team; None: of no team, for which filters say "none"."""
 
     team_id: str | None
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the asker may see. `mine` is None for API keys; `is_cut`: more than 10,000 match and were not counted further."""
+    """Each number is the length of a list, see `ConversationsApi.page`: `all`, `mine` and `unassigned` those of `view`,
+    each of `teams` that of `view="all", team=...`; `team_unread` with `team_unread="true"`, `unread` with `unread="true"`.
+    `mine` is None for API keys; `is_cut`: more than 10,000 match and were not counted further."""
 
     all: Count
-    mine: Count | None
+    mine: MyCount | None
     unassigned: Count
     teams: list[TeamCount]
     is_cut: bool = False
@@ -171,12 +180,13 @@ class ConversationsApi:
         )
 
     async def page(self, *, after: str = "", limit: int = 100, **filters: str) -> Conversations:
-        """A page. Filters as in the API: view, status, unread, label, team, agent, channel, since, until, order."""
+        """A page. Filters as in the API: view, status, unread, team_unread, label, team, agent, channel, since, until,
+        order."""
         query = {**filters, "after": after, "limit": str(limit)}
         return await self._rest.get("/conversations", Conversations, query=query)
 
     async def counts(self, **filters: str) -> Counts:
-        """How many there are, and how many nobody has read. Filters as in the API, like those of `page`."""
+        """How many there are, and how many are unread. Filters as in the API, like those of `page`."""
         return await self._rest.get("/conversations/counts", Counts, query=filters)
 
     async def get(self, conversation_id: str) -> Conversation:
