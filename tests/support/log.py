@@ -36,7 +36,7 @@ async def running(
         await asyncio.wait({task}, timeout=5)
 
 
-async def until(condition: Callable[[], bool], *, timeout_s: float = 10) -> None:
+async def until(condition: Callable[[], bool], *, timeout_s: float = 20) -> None:
     """Wait for a state; fails the test when it does not come."""
     end = time.monotonic() + timeout_s
     while not condition():
@@ -45,7 +45,7 @@ async def until(condition: Callable[[], bool], *, timeout_s: float = 10) -> None
 
 
 async def until_none(
-    look: Callable[[], Awaitable[Sequence[object]]], *, timeout_s: float = 10
+    look: Callable[[], Awaitable[Sequence[object]]], *, timeout_s: float = 20
 ) -> None:
     """Wait until what has to be asked for is gone."""
     end = time.monotonic() + timeout_s

@@ -79,7 +79,7 @@ def service(
         process.kill()
 
 
-def wait_ready(process: ServiceProcess, *, timeout_s: float = 20) -> None:
+def wait_ready(process: ServiceProcess, *, timeout_s: float = 40) -> None:
     """Until `/readyz` says yes."""
     end = time.monotonic() + timeout_s
     while (fault := process.why_not_ready()) is not None:
@@ -149,7 +149,7 @@ class TestLog:
         end_ns = self.now_ns + int(seconds * 1e9)
         await until(lambda: self.now_ns >= end_ns, timeout_s=seconds + 10)
 
-    async def until(self, count: int, *kinds: type, timeout_s: float = 15) -> Sequence[Event]:
+    async def until(self, count: int, *kinds: type, timeout_s: float = 30) -> Sequence[Event]:
         """Wait for that many events of these types."""
         await until(lambda: len(self.events(*kinds)) >= count, timeout_s=timeout_s)
         return [event for _, event in self.events(*kinds)]

@@ -51,7 +51,7 @@ async def test_small_groups_keep_the_order_of_a_key(bus: Bus, log: str) -> None:
                 commit.submit([numbered(log, f"k{number % 2}", number)])
                 for number in range(start, start + 6)
             ]
-            await asyncio.wait_for(asyncio.gather(*futures), 10)
+            await asyncio.wait_for(asyncio.gather(*futures), 30)
     numbers = [key_and_number(each)[1] for each in await whole_log(bus, log)]
     assert [n for n in numbers if n % 2] == [n for n in range(300) if n % 2]
     assert [n for n in numbers if not n % 2] == [n for n in range(300) if not n % 2]
@@ -106,7 +106,7 @@ async def test_a_full_queue_pushes_back(bus: Bus, log: str) -> None:
         with pytest.raises(Unavailable) as refused:
             commit.submit([numbered(log, "k", 100)])
         assert refused.value.code == "overloaded"
-        await asyncio.wait_for(asyncio.gather(*taken), 10)
+        await asyncio.wait_for(asyncio.gather(*taken), 30)
         assert commit.queued == commit.queued_bytes == commit.inflight == 0
     assert (await stream_state(bus, log)).last == 100
 

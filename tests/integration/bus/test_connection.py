@@ -70,7 +70,7 @@ async def test_handlers_run_beside_each_other_up_to_the_limit(bus: Bus, shard: s
     asked = [asyncio.create_task(bus.request(f"nd.q.{shard}.slow", b"")) for _ in range(7)]
     await until(lambda: running == 3)
     gate.set()
-    await asyncio.wait_for(asyncio.gather(*asked), 5)
+    await asyncio.wait_for(asyncio.gather(*asked), 20)
     assert most == 3
 
 

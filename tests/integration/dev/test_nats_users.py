@@ -54,7 +54,7 @@ async def test_a_service_writes_its_own_families_only(
     for family in sorted(_ALL):
         await client.publish(f"nd.ev.{shard}.{family}", b"fact")
     await client.flush()
-    await asyncio.wait_for(is_complete.wait(), 5)
+    await asyncio.wait_for(is_complete.wait(), 20)
     await operator.flush()
     await client.close()
     await operator.close()
@@ -93,7 +93,7 @@ async def test_every_service_can_open_and_read_the_log(
         fenced = FencedWriter(operator, shard, f"nd.ev.{shard}.routing")
         (position,) = await fenced.append([b"fact"], expected=0)
         await fenced.close()
-        found = await read_to_end(Reader(bus, shard, Start()), timeout_s=5)
+        found = await read_to_end(Reader(bus, shard, Start()), timeout_s=20)
         assert found == [await event_at(bus, shard, position)]
     finally:
         await bus.close()

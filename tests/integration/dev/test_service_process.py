@@ -69,7 +69,7 @@ def test_a_killed_service_is_told_of_and_started_again(
     told = service.watch()
     assert told is not None
     assert "exit code -9" in told
-    assert wait_until(lambda: service.watch() == "store started again", timeout_s=5)
+    assert wait_until(lambda: service.watch() == "store started again", timeout_s=20)
     assert service.pid not in (None, first)
     assert _is_ready(service)
 

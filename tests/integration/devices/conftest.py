@@ -13,7 +13,7 @@ from tests.support.gateway_world import Desk, World, open_desk, open_world
 from tests.support.services import service
 from tests.support.surroundings import OwnSurroundings
 
-WAIT_S = 1.0
+WAIT_S = 2.0
 
 
 class Two(msgspec.Struct, frozen=True, kw_only=True):

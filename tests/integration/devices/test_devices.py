@@ -14,6 +14,9 @@ from tests.support.gateway_world import Desk, Device, Frame, device_id
 from tests.support.log import until
 from tests.support.services import wait_ready
 
+QUIET_S = WAIT_S + 1
+"""After this the lock has moved if it moves."""
+
 
 class Pair:
     """An agent's loud device (it holds the lock) and their quiet one on another gateway, and a visitor who writes."""
@@ -90,7 +93,7 @@ async def test_an_answer_keeps_the_lock(pair: Pair) -> None:
         await pair.loud.say(op="received", up_to=position)
         assert _entry(pair.loud, position)["alert"]
         assert not _entry(pair.quiet, position)["alert"]
-    await pair.desk.log.pass_time(2 * WAIT_S)
+    await pair.desk.log.pass_time(QUIET_S)
     assert [move.why for move in pair.moves()] == ["connected"]
     assert _alerts(pair.quiet) == _alerts(pair.loud) == []
 
@@ -107,7 +110,7 @@ async def test_the_lock_moves_from_a_holder_that_sleeps(pair: Pair) -> None:
     assert alert["fence"] == 2
     await pair.quiet.say(op="received", up_to=position, alerted=position)
     await pair.loud.say(op="received", up_to=position, alerted=0)
-    await pair.desk.log.pass_time(2 * WAIT_S)
+    await pair.desk.log.pass_time(QUIET_S)
     assert len(pair.moves()) == 2
     assert _alerts(pair.loud) == []
     # A gateway that is slow to read may take the silent acknowledgement for a late answer, and tell once more.
@@ -120,7 +123,7 @@ async def test_nobody_answers(pair: Pair) -> None:
     await pair.moved(2)
     await pair.loud.leave()
     pair.loud = await pair.desk.agent(pair.desk.bob, device=pair.loud_id)
-    await pair.desk.log.pass_time(3 * WAIT_S)
+    await pair.desk.log.pass_time(QUIET_S + WAIT_S)
     assert len(pair.moves()) == 2
 
 
@@ -132,12 +135,12 @@ async def test_one_device_that_is_slow_is_told_again(desk: Desk, two: Two) -> No
     phone = await desk.agent(desk.bob, url=two.other_url)
     position = (await visitor.post(conversation_id, "hello?"))["position"]
     await phone.until(_brings(position))
-    await desk.log.pass_time(2 * WAIT_S)
+    await desk.log.pass_time(QUIET_S)
     await phone.say(op="received", up_to=position, alerted=0)
     alert = await phone.until(_alert(position))
     assert alert["alert_until"] > _entry(phone, position)["alert_until"]
     await phone.say(op="received", up_to=position, alerted=position)
-    await desk.log.pass_time(2 * WAIT_S)
+    await desk.log.pass_time(QUIET_S)
     assert _alerts(phone) == [position]
 
 
@@ -160,7 +163,7 @@ async def test_what_is_read_on_one_device_is_quiet_on_all(pair: Pair) -> None:
     )
     assert welcome["unread"] == 0
     await again.op("receipts")
-    await pair.desk.log.pass_time(2 * WAIT_S)
+    await pair.desk.log.pass_time(QUIET_S)
     assert "unanswered" not in {move.why for move in pair.moves()}
 
 
@@ -190,7 +193,7 @@ async def test_presence_that_dies_judges_later(pair: Pair) -> None:
     presence = pair.two.presence
     await pair.write()
     presence.kill(signal.SIGKILL)
-    await pair.desk.log.pass_time(2 * WAIT_S)
+    await pair.desk.log.pass_time(QUIET_S)
     assert len(pair.moves()) == 1
     presence.start()
     wait_ready(presence)

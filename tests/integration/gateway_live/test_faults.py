@@ -67,8 +67,8 @@ async def test_silence_before_hello_closes(desk: Desk) -> None:
     silent, half = await desk.device(), await desk.device()
     assert half.socket._writer.transport is not None
     half.socket._writer.transport.write(b"\x81\xfe\x10\x00abcd half a frame")
-    assert await silent.closed(timeout_s=8) == 3502
-    assert await half.closed(timeout_s=8) == 3502
+    assert await silent.closed(timeout_s=20) == 3502
+    assert await half.closed(timeout_s=20) == 3502
 
 
 async def test_tokens_that_are_not_ours_are_refused(desk: Desk) -> None:
@@ -128,8 +128,9 @@ async def test_the_same_device_replaces_its_older_connection(desk: Desk) -> None
 async def test_an_expired_token_ends_the_session(desk: Desk) -> None:
     """A session does not outlive its token while a fresh one can be had."""
     device = await desk.device()
-    await device.hello(desk.agent_token(desk.ann, life_s=2))
-    assert await device.closed(timeout_s=6) == 3009
+    # Whole seconds are cut off; on a slow machine the hello itself takes one.
+    await device.hello(desk.agent_token(desk.ann, life_s=4))
+    assert await device.closed(timeout_s=15) == 3009
 
 
 async def test_refused_frames_are_answered_and_too_many_close(desk: Desk) -> None:
@@ -173,7 +174,7 @@ async def test_half_a_surrogate_pair_is_refused(desk: Desk) -> None:
         f'"message_id":"{clock.new_id()}","text":"\\ud800"}}'
     )
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             answer = await device.answer(9)
     except AssertionError:
         assert device.close_code == 3500
@@ -203,7 +204,8 @@ async def test_who_reads_what_is_not_theirs_is_slowed_down(desk: Desk) -> None:
     visitor = await desk.visitor(contact_id)
     for _ in range(400):
         await visitor.say(op="read", conversation_id=conversation_id, up_to=1)
-    for _ in range(400):
+    # So many that a machine which takes half a minute for them has not granted them all by then.
+    for _ in range(800):
         await visitor.say(op="read", conversation_id=clock.new_id(), up_to=1)
         await visitor.say(op="read", conversation_id=conversation_id, up_to=1)
     first = await visitor.op("err", timeout_s=30)
@@ -234,7 +236,7 @@ async def test_hello_may_be_said_again(desk: Desk) -> None:
     """A fresh token on an open session takes the place of the old one, which then may run out."""
     device_id = clock.new_id()
     device = await desk.device()
-    await device.hello(desk.agent_token(desk.ann, life_s=3), device=device_id)
+    await device.hello(desk.agent_token(desk.ann, life_s=4), device=device_id)
     await device.say(
         op="hello", token=desk.agent_token(desk.ann), device=device_id, resume=device.cursor
     )

@@ -135,7 +135,7 @@ async def test_opening_and_closing_without_end_is_refused(desk: Desk) -> None:
     """Each is told to colleagues, so there is a limit, and the answer says to come again later."""
     _, conversation_id = await desk.conversation()
     ann = await desk.agent(desk.ann)
-    for number in range(80):
+    for number in range(200):
         await looks(ann, conversation_id, is_looking=number % 2 == 0)
     refused = await ann.op("err")
     assert (refused["code"], refused["retry"]) == ("rate_limited", True)

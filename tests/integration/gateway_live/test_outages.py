@@ -111,14 +111,15 @@ async def test_sessions_outlive_postgresql(
             contact_id, conversation_id = await desk.conversation()
             writing, expiring = await desk.visitor(contact_id), await desk.device()
             await writing.post(conversation_id, "before")
-            await expiring.hello(desk.visitor_token(contact_id, life_s=4), resume=writing.cursor)
             await writing.until_texts(1)
+            # It must not run out before the gateway knows that PostgreSQL is away, which it asks every 2 s.
+            await expiring.hello(desk.visitor_token(contact_id, life_s=7), resume=writing.cursor)
             fresh_postgres.kill()
             for number in range(5):
                 answer = await writing.post(conversation_id, f"during {number}")
                 assert answer["op"] == "ok", answer
             with pytest.raises(TimeoutError):
-                await expiring.closed(timeout_s=6)
+                await expiring.closed(timeout_s=8)
             fresh_postgres.start()
             assert await writing.until_texts(6, timeout_s=30) == [
                 "before",
@@ -152,7 +153,7 @@ async def test_a_drain_loses_nothing_that_was_accepted(own_desk: Desk) -> None:
     accepted = {a["position"] for a in answers if a["op"] == "ok"}
     await until(lambda: accepted <= stored_texts(desk))
     assert all(a["retry"] for a in answers if a["op"] == "err")
-    assert len(accepted) > 50
+    assert len(accepted) > 25
 
 
 async def test_a_killed_gateway_is_forgotten_by_its_clients_cursor(own_desk: Desk) -> None:
@@ -239,7 +240,7 @@ async def test_a_client_that_never_reads_is_cut_off(own_desk: Desk) -> None:
         assert answer["op"] == "ok", answer
     assert len(await reading.until_texts(180)) == 180
     closed = 0.0
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not closed:
             closed = await _metric(desk.world.gateway, r'closes_total\{code="3008"\}')
     assert closed == 1

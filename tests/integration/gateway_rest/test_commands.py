@@ -10,7 +10,7 @@ from tests.support.rest import PASSWORD, Api, Office, operator
 
 
 async def _until_signed_in(anybody: Api, email: str, password: str) -> Api:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             body = {"email": email, "password": password}
             answer = await anybody.post("/auth/login", body)

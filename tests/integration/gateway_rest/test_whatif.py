@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import msgspec
 
 from tests.support.gateway_world import World
-from tests.support.rest import Office, operator
+from tests.support.rest import Api, Office, make_account, operator
 
 
 async def test_the_log_is_folded_under_another_policy(
-    office: Office, world: World, tmp_path: Path
+    anybody: Api, world: World, tmp_path: Path
 ) -> None:
     """Figures for both courses; a policy that can't be obeyed is refused with every place."""
+    # An account of its own: what other tests left waiting may well go another way under another policy.
+    office = Office(anybody, *await asyncio.to_thread(make_account, world))
+    await office.furnish()
     visitor, _ = await office.arrive()
     conversation_id, started = await office.start(visitor)
     path = f"/conversations/{conversation_id}"
@@ -24,7 +28,7 @@ async def test_the_log_is_folded_under_another_policy(
     done = operator(world, "whatif", *arguments, "--json")
     assert done.returncode == 0, done.stderr
     found = msgspec.json.decode(done.stdout)
-    assert found["now"]["unowned"] >= 1
+    assert found["now"]["unowned"] == 1
     assert found["other"]["unowned"] == found["now"]["unowned"]
     assert found["names"][office.ann_id] == "Ann"
     assert operator(world, "whatif", *arguments).stdout.endswith("waits with another owner\n")

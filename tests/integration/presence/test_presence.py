@@ -21,8 +21,8 @@ from tests.support.beats import ask, gateway
 from tests.support.services import Surroundings, TestLog, service, wait_ready
 
 SHORT = {
-    "NIGHTDESK_PRESENCE_LEASE_S": "0.6",
-    "NIGHTDESK_PRESENCE_GRACE_S": "0.4",
+    "NIGHTDESK_PRESENCE_LEASE_S": "1.2",
+    "NIGHTDESK_PRESENCE_GRACE_S": "0.8",
     "NIGHTDESK_PRESENCE_PRIMARY_PAUSE_S": "0.1",
 }
 
@@ -78,7 +78,7 @@ async def test_silence_judges_nobody(log: TestLog, around: Surroundings) -> None
         process.kill()
         process.start()
         wait_ready(process)
-        await log.pass_time(1.3)  # Longer than lease and grace.
+        await log.pass_time(2.5)  # Longer than lease and grace.
         async with gateway(log, "g9") as door:
             await door.open("ann", "phone")
             gone = await log.until(1, AgentOffline)
@@ -92,13 +92,14 @@ async def test_two_writers_agree_on_whom_a_takeover_pardons(
     """Right after a takeover the old writer, now the standby, waits for the new one's leases as well: were its own
     older ones to count, it would take over again, and the new one in its turn, and nobody were ever offline."""
     await _configured(log)
-    quick = SHORT | {"NIGHTDESK_PRESENCE_LEASE_S": "2.5", "NIGHTDESK_PRESENCE_OVERDUE_S": "1"}
-    # Both look at everybody twice a second, so one of them may see a lease end half a second before the other.
+    quick = SHORT | {"NIGHTDESK_PRESENCE_LEASE_S": "4", "NIGHTDESK_PRESENCE_OVERDUE_S": "2"}
+    # Both look at everybody twice a second, so one of them may see a lease end half a second before the other,
+    # and on a busy machine later still.
     with service("presence", around, settings=quick):
         async with gateway(log) as door:
             phone = await door.open("ann", "phone")
             await log.until(1, AgentOnline)
-            await log.pass_time(2.5)  # The first one's own lease from its start.
+            await log.pass_time(4.0)  # The first one's own lease from its start.
             with service("presence", around, settings=quick):
                 await log.until(2, WriterStarted)
                 await door.close(phone)
