@@ -7,15 +7,12 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
-from itertools import chain
 
 from prove import bugs, ledger, plan, points
 from prove.campaign import SILENCE_S, Campaign, Settings
 from prove.scenarios import stories
 from prove.site import Extent, Site, open_site
 
-_ROUNDS = 3
-"""How often each crash point is tried."""
 _NEVER = ("mail", "jumps of the servers' own clocks")
 
 
@@ -62,7 +59,7 @@ def _wanted(seed: int, seconds: float) -> tuple[Settings, Extent]:
 
 def _faults(seed: int, site: Site) -> Iterator[plan.Fault]:
     if _is_set("POINTS"):
-        return chain.from_iterable(points.traps(seed + turn) for turn in range(_ROUNDS))
+        return points.traps(seed, site.sprung)
     return plan.faults(
         seed,
         plan.Extent(

@@ -30,6 +30,7 @@ _LOOK_S = 0.25
 _LONGEST = 3
 _TAKEOVER_S = 1.5
 _START_S = 20.0
+_STOP_S = 8.0
 _FROZEN_S = 6.0
 _THAW_S = 0.7
 _MOST_MB = 400
@@ -195,19 +196,21 @@ class Campaign:
     def _set_traps(self, fault: Fault) -> None:
         for name, trap in fault.traps.items():
             self._site.set_trap(name, trap)
+        self._until(lambda: not self._site.starting(fault.traps), _START_S)
         others = [name for name in fault.victims if name not in fault.traps]
         if others:
             # Whoever has the trap shall be the one that leads.
-            self._until(lambda: not self._site.starting(fault.traps), _START_S)
             self._tend_for(_TAKEOVER_S)
         for name in others:
             self._site.kill(name)
 
     def _spring(self, fault: Fault) -> None:
-        """People write until all have died or frozen at their point, then nobody says anything more."""
-        end = time.monotonic() + fault.for_s
-        while self._site.armed and time.monotonic() < end:
-            self._tend_for(0.02)
+        """People write until all have died or frozen at their point, then nobody says anything more. Whoever did not come
+        there is told to stop, as there are points that only an orderly end comes by."""
+        self._tend_until_sprung(fault.for_s)
+        if self._site.armed and not self._site.frozen:
+            self._site.ask_to_stop()
+            self._tend_until_sprung(_STOP_S)
         if self._site.frozen:
             self._tend_for(_FROZEN_S)
         self.crowd.silence()
@@ -216,6 +219,11 @@ class Campaign:
             self._site.thaw(name)
             self._tend_for(_THAW_S)
         self._site.disarm()
+
+    def _tend_until_sprung(self, timeout_s: float) -> None:
+        end = time.monotonic() + timeout_s
+        while self._site.armed and time.monotonic() < end:
+            self._tend_for(0.02)
 
     def _listen(self, fault: Fault) -> None:
         """In silence everything accepted must reach the screens that are on, by itself."""

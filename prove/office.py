@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 
-from nightdesk_client import NightdeskClientError, Staff
+import jwt
+
+from nightdesk_client import NightdeskClientError, Staff, Visitor
 from prove.people import Hours, Place
 
 _PAUSE_S = (0.3, 1.5)
 _AGAIN_S = 1.0
+_VOUCHED_S = 300
 
 
 class Office:
@@ -53,11 +57,19 @@ class Office:
             await self._chance.choice(deeds)(staff)
 
     async def _key(self, staff: Staff) -> None:
-        made = await staff.account.create_api_key(f"key {self._count}", key=f"key-{self._count}")
+        """A program gets a key, uses it, and loses it. It is asked for twice, as after a lost answer."""
+        name, key = f"key {self._count}", f"key-{self._count}"
+        await staff.account.create_api_key(name, key=key)
+        made = await staff.account.create_api_key(name, key=key)
+        if made.api_key is not None:
+            gateway = self._chance.choice(self._place.gateways)
+            async with Staff.with_key(gateway, made.api_key) as robot:
+                await robot.conversations.page(limit=1)
+        await staff.account.api_keys()
         await staff.account.remove_api_key(made.api_key_id)
 
     async def _agent(self, staff: Staff) -> None:
-        """Somebody who is hired, gets another password, and leaves."""
+        """Somebody who is hired, gets another password and another address, and leaves."""
         name = f"temporary-{self._count}"
         made = await staff.account.create_agent(
             key=name,
@@ -68,11 +80,20 @@ class Office:
             capacity=1,
         )
         changed = await staff.account.change_agent(made, password=f"{self._password}-2")
-        await staff.account.remove_agent(changed.agent_id)
+        moved = await staff.account.change_agent(changed, email=f"{name}-2@prove.example")
+        await staff.account.remove_agent(moved.agent_id)
 
     async def _secret(self, staff: Staff) -> None:
+        """The site gets another secret, and a customer whom it vouches for looks in."""
         inboxes = await staff.account.inboxes()
-        await staff.account.replace_identity_secret(inboxes[0].inbox_id)
+        inbox = inboxes[0]
+        made = await staff.account.replace_identity_secret(inbox.inbox_id)
+        now = int(time.time())
+        claims = {"sub": f"customer-{self._count}", "iat": now, "exp": now + _VOUCHED_S}
+        token = jwt.encode(claims, made.secret, algorithm="HS256")
+        gateway = self._chance.choice(self._place.gateways)
+        async with Visitor.arrive(gateway, inbox.inbox_key, identity_token=token) as customer:
+            await customer.token()
 
     async def _label(self, staff: Staff) -> None:
         await staff.account.create_label(f"label {self._count % 20}")

@@ -279,7 +279,7 @@ class AgentPerson(Person):
                 continue
 
     async def _chore(self, client: Client, held: Sequence[str]) -> None:
-        match self.chance.randrange(8):
+        match self.chance.randrange(9):
             case 0:
                 await client.account.set_availability(self.id, "online")
             case 1:
@@ -295,7 +295,9 @@ class AgentPerson(Person):
                 client.looking(self.chance.choice(held), is_looking=self.chance.random() < 0.5)
             case 6 if held:
                 await client.conversations.explain(self.chance.choice(held))
-            case 7 if self.devices[0].screen.shown:
+            case 7 if held:
+                await client.conversations.place(self.chance.choice(held))
+            case 8 if self.devices[0].screen.shown:
                 shown = self.chance.choice(self.devices[0].screen.shown[-_RECENT:])
                 await client.conversations.timeline(shown.message_id)
 

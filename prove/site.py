@@ -258,6 +258,11 @@ class Site:
         self._traps[name] = point
         self._start(name)
 
+    def ask_to_stop(self) -> None:
+        """SIGTERM to whoever has not come to its crash point."""
+        for name in self.armed:
+            self._services[name].ask_to_stop()
+
     def disarm(self) -> None:
         """Whoever never came to the crash point is started again without."""
         self._traps.clear()
@@ -382,7 +387,8 @@ class Site:
         self.network.close()
 
     def _note_death(self, name: str) -> None:
-        if name in self._armed:
+        # Told to stop, it may have come to its end without coming to its crash point.
+        if name in self._armed and self._services[name].exit_code == -signal.SIGKILL:
             self._note_sprung(name)
         self.deaths[name] = self.deaths.get(name, 0) + 1
         said = self.log_tail(name, lines=1)

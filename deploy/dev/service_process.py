@@ -107,6 +107,11 @@ class ServiceProcess:
         self.start()
         return f"{self.name} started again"
 
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs and before its first start; negative: the signal that killed it."""
+        return self._process.exit_code if self._process else None
+
     def ask_to_stop(self) -> None:
         """SIGTERM: it drains and ends."""
         if self._process:

@@ -181,6 +181,10 @@ class AccountApi:
         """For a program of yours; the key is shown this once."""
         return await self._rest.post("/api_keys", {"name": name}, ApiKeyRecord, key=key)
 
+    async def api_keys(self) -> list[ApiKeyRecord]:
+        """Every key that is good, without the keys themselves."""
+        return (await self._rest.get("/api_keys", _Listed[ApiKeyRecord])).data
+
     async def remove_api_key(self, api_key_id: str) -> None:
         """The key is worth nothing from now on."""
         await self._rest.delete(f"/api_keys/{api_key_id}")

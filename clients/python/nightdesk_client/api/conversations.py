@@ -58,6 +58,17 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     is_cut: bool = False
 
 
+class QueuePlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a conversation stands. `place`: 1 is next, None in no queue; `expected_s`: None is not known."""
+
+    conversation_id: str
+    state: str
+    place: int | None = None
+    expected_s: int | None = None
+    is_open: bool | None = None
+    opens_at: str | None = None
+
+
 class Messages(msgspec.Struct, frozen=True):
     """Messages in ascending `seq`. `more`: there are more in the direction asked."""
 
@@ -292,6 +303,10 @@ class ConversationsApi:
     async def timeline(self, message_id: str) -> Timeline:
         """Every step of a message with its time, position and reason."""
         return await self._rest.get(f"/messages/{message_id}/timeline", Timeline)
+
+    async def place(self, conversation_id: str) -> QueuePlace:
+        """Its place in the queue, for whoever waits."""
+        return await self._rest.get(f"/conversations/{conversation_id}/queue", QueuePlace)
 
     async def explain(self, conversation_id: str) -> Explained:
         """Why this owner, why not the others, what it waits for."""
