@@ -13,6 +13,7 @@ import psycopg
 
 from services.store import metrics
 from services.store.config import Config
+from services.store.handlers.pages import Pages
 from services.store.handlers.progress import Progress
 from services.store.tables import conversations, counts, inbox, messages
 from shared.bus import Bus, CoreMessage, Subscription, stream_state
@@ -95,7 +96,9 @@ class Questions:
     ) -> None:
         self._bus = bus
         self._pool = pools.questions
-        self._pages = pools.pages
+        self._pages = Pages(
+            pools.pages, shard=shard, connections=config.query_connections, progress=progress
+        )
         self._shard = shard
         self._config = config
         self._progress = progress
@@ -164,14 +167,7 @@ class Questions:
 
     async def _page(self, question: ReadInbox) -> Answer:
         """One statement that says itself of which checkpoint it is."""
-        async with borrow(self._pages) as connection:
-            crashpoint("store.question.page")
-            found = await inbox.read_inbox(
-                connection, question, self._shard, end=self._progress.position
-            )
-        if found is None:
-            raise Unavailable("the store has not begun yet")
-        position, epoch, page = found
+        position, epoch, page = await self._pages.read(question)
         return Answer(status="ok", checkpoint=position, epoch=epoch, result=msgspec.Raw(pack(page)))
 
     async def _once(self, ask: Ask, question: Any) -> Answer:

@@ -67,7 +67,7 @@ int8send(e.position) || int8send(e.prev) || int8send(e.at_ns) || int8send(m.seq)
 # Everything that a page needs, as one statement: one snapshot, one round trip, one row. Its fixed limits let the
 # planner see that a page is small whatever is asked for; each lateral is looked up row by row, or the planner would
 # begin with everybody's receipts.
-_PAGE = f"""
+PAGE = f"""
 WITH page AS MATERIALIZED (SELECT * FROM (SELECT position, prev, at_ns, kind, conversation_id, about_id, from_seq, to_seq
 FROM entries WHERE owner_id = %(holder)s::uuid AND account_id = %(account)s AND position > %(after)s
 ORDER BY position LIMIT {_MOST_ENTRIES}) first LIMIT %(limit)s),
@@ -127,7 +127,12 @@ def _numbered(statement: str) -> bytes:
 def _planned_at(doublings: int) -> bytes:
     """A plan that was made when there was little is a bad one later, and nobody analyses tables within their first
     minute: the statement is another one, and planned anew, whenever the log has doubled."""
-    return b"/* %d */" % doublings + _numbered(_PAGE)
+    return b"/* %d */" % doublings + _numbered(PAGE)
+
+
+def limit_of(question: ReadInbox) -> int:
+    """How many entries a page may have."""
+    return min(max(question.limit, 1), _MOST_ENTRIES)
 
 
 async def read_inbox(
@@ -135,7 +140,6 @@ async def read_inbox(
 ) -> tuple[Position, str, InboxPage] | None:
     """Checkpoint, epoch and the entries after a position. An inbox that nobody ever got an entry in is empty, not
     absent; None: the store has not begun yet. `end`: about where the log ends."""
-    limit = min(max(question.limit, 1), _MOST_ENTRIES)
     cursor = psycopg.AsyncRawCursor(connection)
     cursor.format = Format.BINARY
     await cursor.execute(
@@ -145,7 +149,7 @@ async def read_inbox(
             question.owner_id,
             question.account_id,
             Int8(question.after),
-            Int8(limit),
+            Int8(limit_of(question)),
             Int8(question.unheard_since_ns),
             shard,
             question.counts_unread,
@@ -153,8 +157,11 @@ async def read_inbox(
         prepare=True,
     )
     row = await cursor.fetchone()
-    if row is None:
-        return None
+    return None if row is None else page_of(row, question)
+
+
+def page_of(row: Row, question: ReadInbox) -> tuple[Position, str, InboxPage]:
+    """Checkpoint, epoch and page of a row of `PAGE`."""
     checkpoint, epoch, last, head, unread, lines, held, *rest = row
     others, conversations, notes, given, receipts, unheard = rest
     found = _Found(
