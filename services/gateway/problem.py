@@ -40,7 +40,7 @@ STATUSES: dict[str, tuple[int, str]] = {
     "last_admin": (409, "The last administrator has to stay"),
     "in_use": (409, "Something else still needs it"),
     "crossed": (409, "Something newer stands in the conversation"),
-    "stale_revision": (409, "The message has this revision already"),
+    "stale_revision": (412, "The message has this revision already"),
     "version_mismatch": (412, "It was changed since it was read"),
     "too_large": (413, "Too large"),
     "unsupported_media_type": (415, "The body must be application/json"),

@@ -10,6 +10,7 @@ from services.gateway.admission import Draft, clean_text
 from services.gateway.crossing import check_strict
 from services.gateway.reopening import is_open_now, judged_anew
 from services.gateway.rest.explain import names_of
+from services.gateway.rest.revisions import check_taken, stale
 from services.gateway.rest.route import (
     DESK,
     EVERYONE,
@@ -161,7 +162,7 @@ def checked_position(position: int, *, pointer: str) -> Position:
 
 
 async def edit(call: Call[EditMessage, None]) -> Reply:
-    """The author replaces the text; of two edits the higher revision stays."""
+    """The author replaces the text; of two edits the higher revision stays, of one revision the first in the log."""
     row = await _own(call)
     if not _is_author(call, row):
         raise forbidden("only its author changes a message")
@@ -182,7 +183,9 @@ async def edit(call: Call[EditMessage, None]) -> Reply:
         author=call.who.author,
         body=sealed,
     )
-    return await _append(call, row, event)
+    reply = await _append(call, row, event)
+    await check_taken(call, event, reply.position or 0)
+    return reply
 
 
 async def _edited_before(call: Call[EditMessage, None], row: MessageRow) -> Reply:
@@ -190,9 +193,7 @@ async def _edited_before(call: Call[EditMessage, None], row: MessageRow) -> Repl
     await call.parts.views.cover(call.account_id, [row])
     view = call.parts.views.message(row, call.who)
     if view.text != call.body.text or view.revision != call.body.revision:
-        raise Rejected(
-            "stale_revision", f"the message is at revision {row.revision}", pointer="/revision"
-        )
+        raise stale(row)
     return Reply(body=Posted(message_id=row.message_id, position=row.position, repeated=True))
 
 

@@ -72,7 +72,7 @@ async def test_only_the_author_edits_and_a_supervisor_may_retract(office: Office
     shown = (await office.ann.get(path, **at)).json["data"][-1]
     assert (shown["text"], shown["revision"]) == ("typo", 2)
     lower = await visitor.patch(f"/messages/{message_id}", _edit("older", 1), **at)
-    assert (lower.status, lower.code) == (409, "stale_revision")
+    assert (lower.status, lower.code) == (412, "stale_revision")
     repeat = await visitor.patch(f"/messages/{message_id}", _edit("typo", 2), **at)
     assert repeat.json["repeated"]
     assert (await office.ann.delete(f"/messages/{message_id}")).status == 403
