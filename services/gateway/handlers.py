@@ -19,6 +19,7 @@ import structlog
 from services.gateway import metrics
 from services.gateway.access import Facts
 from services.gateway.admission import Draft, Posted
+from services.gateway.choices import of_frame
 from services.gateway.crossing import check_strict
 from services.gateway.live import Live
 from services.gateway.looking_relay import only_agents
@@ -44,8 +45,8 @@ _PINGS = (b"{}", b"{ }")
 _MOST_ID = 2**53
 _TYPING_GAP_S = 0.5
 _TAGS = {kind: str(kind.__struct_config__.tag) for kind in get_args(ClientFrame)}
-_OPS = frozenset(_TAGS.values())
-_FRAMES_OK = {op: tally(metrics.FRAMES, op, "ok") for op in _OPS}
+_KINDS = {tag: kind for kind, tag in _TAGS.items()}
+_FRAMES_OK = {op: tally(metrics.FRAMES, op, "ok") for op in _KINDS}
 _OK_SENT = tally(metrics.SENT, "ok")
 
 
@@ -202,12 +203,15 @@ class Handlers:
             metrics.FRAMES.labels("", "bad_frame").inc()
             session.close(3500)
             return
-        if head.op not in _OPS:
-            refusal = Rejected("unknown_op", "this op is not known")
-            self._answer_error(session, "", refusal, head.id)
+        kind = _KINDS.get(head.op)
+        if kind is None:
+            text = f"this op is not known; it is one of {', '.join(sorted(_KINDS))}"
+            self._answer_error(session, "", Rejected("unknown_op", text), head.id)
             return
-        text = str(error)[:300] if isinstance(error, msgspec.ValidationError) else "not valid"
-        self._answer_error(session, head.op, Rejected("invalid", text), head.id)
+        refusal = Rejected("invalid", "not valid JSON in UTF-8")
+        if isinstance(error, msgspec.ValidationError):
+            refusal = of_frame(error, kind)
+        self._answer_error(session, head.op, refusal, head.id)
 
     def _answer_error(
         self, session: Session, op: str, error: NightdeskError, frame_id: int | None
@@ -237,7 +241,7 @@ class Handlers:
 
     async def _send(self, session: Session, principal: Principal, frame: Send) -> None:
         if not 0 <= frame.id < _MOST_ID:
-            raise Rejected("invalid", "id is not a number that JSON can hold")
+            raise Rejected("invalid", f"id must be a number from 0 to {_MOST_ID - 1}")
         self._charge(principal)
         while session.in_flight >= self._parts.config.sends_in_flight:
             # The client isn't read on until one of its sends is answered: it waits, nobody else does.
@@ -369,9 +373,12 @@ class Handlers:
         if session.window is None or session.mode == "deaf":
             raise Unavailable("your place in the inbox is not known now", code="not_ready")
         if not 0 <= frame.up_to <= session.position:
-            raise Rejected("invalid", "up_to lies beyond what this device was given")
+            text = (
+                f"up_to must be from 0 to {session.position}, the last that this device was given"
+            )
+            raise Rejected("invalid", text)
         if frame.alerted is not None and frame.alerted < 0:
-            raise Rejected("invalid", "alerted must not be negative")
+            raise Rejected("invalid", "alerted must be a position, or 0")
         session.window.acked(frame.up_to, clock.monotonic_s())
         if principal.kind == "agent":
             self._live.alerts.acked(session, frame.up_to, frame.alerted)
@@ -395,7 +402,7 @@ class Handlers:
         conversation_id = ConversationId(canonical(frame.conversation_id, what="conversation_id"))
         facts = await self._seen_by(principal, conversation_id)
         if frame.up_to < 0:
-            raise Rejected("invalid", "up_to must not be negative")
+            raise Rejected("invalid", "up_to must be a position, or 0")
         stored = max(
             self._live.delivery.known(principal.account_id), session.position, facts.last_entry
         )

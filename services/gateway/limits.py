@@ -97,7 +97,7 @@ class Limiter:
         wait_s = self._kinds[kind].take(key, now_s)
         if wait_s:
             raise Unavailable(
-                "too many requests; wait as long as Retry-After says",
+                f"too many requests; the next is taken in {wait_s:.1f} s",
                 code="rate_limited",
                 retry_after_s=wait_s,
             )

@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 from multidict import MultiMapping
 
-from services.gateway.rest.choices import with_choices
+from services.gateway.choices import with_choices
 from shared.codec import from_json
 from shared.errors import Rejected
 from shared.ids import Position

@@ -134,15 +134,21 @@ async def test_an_expired_token_ends_the_session(desk: Desk) -> None:
 
 
 async def test_refused_frames_are_answered_and_too_many_close(desk: Desk) -> None:
-    """A frame that does not fit is answered with its id; who goes on with them is closed with 3505."""
+    """A frame that does not fit is answered with its id and what would fit; who goes on with them is closed with 3505."""
     device = await desk.agent(desk.ann)
     await device.say(op="dance", id=77)
     refused = await device.answer(77)
     assert (refused["op"], refused["code"], refused["retry"]) == ("err", "unknown_op", False)
+    assert "hello, looking, read, received, send, typing" in refused["message"]
     await device.say(op="send", id=78, conversation_id="x", message_id="y", text="z")
     assert (await device.answer(78))["code"] == "bad_id"
     await device.say(op="send", id=79, text="z")
     assert (await device.answer(79))["code"] == "invalid"
+    await device.say(op="send", id=-1, conversation_id="x", message_id="y", text="z")
+    assert "from 0 to 9007199254740991" in (await device.answer(-1))["message"]
+    await device.say(op="received", up_to=2**40)
+    beyond = await device.until(lambda frame: "up_to" in frame.get("message", ""))
+    assert f"from 0 to {device.frames[0]['position']}" in beyond["message"]
     for number in range(100, 130):
         await device.say(op="dance", id=number)
     assert await device.closed() == 3505

@@ -1,4 +1,4 @@
-"""What could have stood where a client wrote a word that is none of the choices."""
+"""What could have stood where a client wrote a word that is none of the choices, or a field that is not there."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from msgspec import inspect
 
 from shared.errors import Rejected
 
+_MOST_CHARS = 300
 _STEP = re.compile(r"\.([^.\[]+)|\[([^\]]*)\]")
 _AT = re.compile(r"^(Invalid enum value [^`]*?)( - at `\$([^`]*)`)?$")
 
@@ -25,6 +27,14 @@ def with_choices(refusal: Rejected, kind: Any) -> Rejected:
         return refusal
     text = f"{found[1]}; it is one of {', '.join(words)}{found[2] or ''}"
     return Rejected(refusal.code, text, pointer=refusal.pointer)
+
+
+def of_frame(fault: msgspec.ValidationError, kind: type[msgspec.Struct]) -> Rejected:
+    """What is wrong with a frame of a kind, and what may stand there."""
+    text = with_choices(Rejected("invalid", str(fault)[:_MOST_CHARS]), kind).message
+    if "unknown field" in text:
+        text = f"{text}; there are {', '.join(kind.__struct_fields__)}"
+    return Rejected("invalid", text)
 
 
 def _words(kind: Any, steps: Sequence[str]) -> set[str]:
