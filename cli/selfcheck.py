@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.gateway import Gateway, gateway_options
-from cli.stage import Credentials, Stage, build, clear
+from cli.stage import Cast, Credentials, Stage, build, clear
 from nightdesk_client import (
     Agent,
     Bookmark,
@@ -115,7 +115,7 @@ async def _check(gateway: Gateway, steps: _Steps) -> None:
     async with Staff.sign_in(gateway.url, gateway.email, gateway.password) as admin:
         async with steps.step("an agent, a team and an inbox are made"):
             run = f"self-check-{uuid.uuid4().hex[:8]}"
-            stage = await build(admin, run=run, agents=1, capacity=0)
+            stage = await build(admin, run=run, cast=Cast(agents=1, capacity=0))
         try:
             await _real_way(gateway.url, stage, steps)
         except BaseException:

@@ -36,18 +36,28 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     agents: list[Credentials]
 
 
-async def build(admin: Staff, *, run: str, agents: int, capacity: int) -> Stage:
+class Cast(msgspec.Struct, frozen=True, kw_only=True):
+    """Who comes in a run, and by which channel. Of `refused` channels the agents take nothing: customers who wait for
+    just anybody are not theirs."""
+
+    agents: int
+    capacity: int
+    channel: str = "web"
+    refused: frozenset[str] = frozenset()
+
+
+async def build(admin: Staff, *, run: str, cast: Cast) -> Stage:
     """Make everything; `run` is its name (lower-case words and dashes). Raises `ApiError`."""
     password = secrets.token_urlsafe(16)
     makers = [
-        _make_agent(admin, run=run, number=number, capacity=capacity, password=password)
-        for number in range(1, agents + 1)
+        _make_agent(admin, run=run, number=number, cast=cast, password=password)
+        for number in range(1, cast.agents + 1)
     ]
     made = await asyncio.gather(*makers)
     members = {agent.agent_id: 0 for agent in made}
     team = await admin.account.create_team(key=_key(run, "team"), name=_title(run), members=members)
     inbox = await admin.account.create_inbox(
-        key=_key(run, "inbox"), name=_title(run), channel="web", team_id=team.team_id
+        key=_key(run, "inbox"), name=_title(run), channel=cast.channel, team_id=team.team_id
     )
     return Stage(
         team_id=team.team_id, inbox_id=inbox.inbox_id, inbox_key=inbox.inbox_key, agents=made
@@ -63,7 +73,7 @@ async def clear(admin: Staff, stage: Stage) -> None:
 
 
 async def _make_agent(
-    admin: Staff, *, run: str, number: int, capacity: int, password: str
+    admin: Staff, *, run: str, number: int, cast: Cast, password: str
 ) -> Credentials:
     email = f"{run}-{number:03d}@tools.example"
     made = await admin.account.create_agent(
@@ -72,7 +82,8 @@ async def _make_agent(
         email=email,
         password=password,
         role="agent",
-        capacity=capacity,
+        capacity=cast.capacity,
+        channel_capacity=dict.fromkeys(cast.refused, 0),
         skills={"lang:zh": 3, "lang:en": 3},
     )
     return Credentials(agent_id=made.agent_id, email=email, password=password)

@@ -24,12 +24,16 @@ from cli.replay.play import Play
 from cli.replay.pulse import Pulse, Stalled
 from cli.replay.transcripts import Transcript
 from cli.replay.visitors import Door
-from cli.stage import Stage, build, clear
+from cli.stage import Cast, Stage, build, clear
 from nightdesk_client import Options, Staff
 
 _AT_NIGHT = 48
 _SIGN_INS = 4
 _AUDITS = 16
+_CHANNEL = "replay"
+"""Of a run's inbox: its agents take nothing that came by another one."""
+_MOST_CHANNELS = 20
+"""That an agent may have a limit for."""
 
 T = TypeVar("T")
 
@@ -86,12 +90,13 @@ class Run:
                 settings.url, settings.email, settings.password, options=Options(http=http)
             )
             admin = await stack.enter_async_context(signing_in)
-            stage = await build(
-                admin,
-                run=f"replay-{uuid.uuid4().hex[:8]}",
+            cast = Cast(
                 agents=settings.agents,
                 capacity=settings.capacity,
+                channel=_CHANNEL,
+                refused=await _channels_of_others(admin),
             )
+            stage = await build(admin, run=f"replay-{uuid.uuid4().hex[:8]}", cast=cast)
             self._prepare(stage, http)
             try:
                 await self._watched(self._night_and_day(http))
@@ -187,6 +192,18 @@ class Run:
         plays = self._plays.values()
         devices = sum(device.repeats for play in plays for device in play.visitor.devices)
         return devices + sum(desk.repeats for desk in self._desks) + sum(p.repeats for p in plays)
+
+
+async def _channels_of_others(admin: Staff) -> frozenset[str]:
+    """By which customers come, or came who wait for just anybody."""
+    found = {inbox.channel for inbox in await admin.account.inboxes()}
+    after = ""
+    while True:
+        page = await admin.conversations.page(after=after, view="unassigned", team="none")
+        found.update(waiting.channel for waiting in page.data)
+        after = page.page.next or ""
+        if not after:
+            return frozenset(sorted(found - {_CHANNEL, ""})[:_MOST_CHANNELS])
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, None]], *, at_once: int) -> None:
