@@ -11,55 +11,32 @@ from collections.abc import Collection, Iterator, Sequence
 import msgspec
 from cryptography.exceptions import InvalidTag
 
+from services.gateway.pieces import (
+    ALERT,
+    AT,
+    AUTHOR,
+    DEVICE,
+    END,
+    HELD,
+    ITS_AT,
+    ITS_POSITION,
+    ITS_TALK,
+    MESSAGE,
+    POSITION,
+    PREV,
+    QUIET,
+    SEEN,
+    SEQ,
+    TALK,
+    TEXT,
+    TYPE,
+)
 from services.gateway.tokens import Principal
 from services.gateway.views import Views, at
 from shared.codec import to_json
 from shared.crypto import HEAD_BYTES, Opener
 from shared.ids import ConversationId, Position
 from shared.packed import Line, entry_of, id_text, told
-from shared.wire.views import AuthorView, EntryView, MessageView
-
-_SAMPLE = EntryView(
-    position=1111,
-    prev=2222,
-    at="@at",
-    kind="message",
-    conversation_id="@talk",
-    message=MessageView(
-        conversation_id="@talk",
-        message_id="@message",
-        seq=3333,
-        position=1111,
-        at="@at",
-        author=AuthorView(kind="visitor", id="@author"),
-        content_type="@type",
-        text="@text",
-        device_id="@device",
-        seen_up_to=4444,
-    ),
-)
-_QUIET = b'"alert":false,"alert_until":null'
-_VALUES = (
-    *(b"1111", b"2222", b"@at", b"@talk", _QUIET, b"true", b"@talk", b"@message", b"3333", b"1111"),
-    *(b"@at", to_json(AuthorView(kind="visitor", id="@author")), b'"@type"', b'"@text"'),
-    *(b'"@device"', b"4444"),
-)
-
-
-def _pieces() -> Iterator[bytes]:
-    """What stands before each value of an entry, and after the last."""
-    rest = to_json(_SAMPLE)
-    for value in _VALUES:
-        before, found, rest = rest.partition(value)
-        assert found, "the order of the views has changed"
-        yield before
-    yield rest
-
-
-# fmt: off
-(_POSITION, _PREV, _AT, _TALK, _ALERT, _HELD, _ITS_TALK, _MESSAGE, _SEQ, _ITS_POSITION,
- _ITS_AT, _AUTHOR, _TYPE, _TEXT, _DEVICE, _SEEN, _END) = _pieces()
-# fmt: on
 
 
 class Rights(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +86,7 @@ class Writing:
         self._held = held
         self._rights = rights
         until = rights.until
-        self._mark = _QUIET if until is None else b'"alert":true,"alert_until":' + to_json(until)
+        self._mark = QUIET if until is None else b'"alert":true,"alert_until":' + to_json(until)
 
     def write(self, lines: Sequence[Line]) -> Iterator[tuple[Position, bytes]]:
         """Each entry as JSON, with its position."""
@@ -143,10 +120,10 @@ class Writing:
             number = b"%d" % position
             # fmt: off
             yield position, b"".join((
-                _POSITION, number, _PREV, b"%d" % prev, _AT, time,
-                talk.alert if is_alert else talk.quiet, message_id, _SEQ, b"%d" % seq,
-                _ITS_POSITION, number, _ITS_AT, time, who.begin, text, who.end,
-                b"0" if is_visitor else b"%d" % seen, _END,
+                POSITION, number, PREV, b"%d" % prev, AT, time,
+                talk.alert if is_alert else talk.quiet, message_id, SEQ, b"%d" % seq,
+                ITS_POSITION, number, ITS_AT, time, who.begin, text, who.end,
+                b"0" if is_visitor else b"%d" % seen, END,
             ))
             # fmt: on
 
@@ -162,17 +139,17 @@ class Writing:
             is_common=is_message and not (its.revision or its.flags or its.clash_of),
             is_own=is_own,
             may_alert=is_message and not is_own,
-            begin=_AUTHOR + author + _TYPE + to_json(its.content_type) + _TEXT,
-            end=_DEVICE + device + _SEEN,
+            begin=AUTHOR + author + TYPE + to_json(its.content_type) + TEXT,
+            end=DEVICE + device + SEEN,
         )
 
     def _enter(self, talk_id: bytes) -> _Talk:
         """A conversation."""
         is_held = talk_id in self._held
         name = id_text(talk_id).encode()
-        rest = _HELD + (b"true" if is_held else b"false") + _ITS_TALK + name + _MESSAGE
-        begin = _TALK + name + _ALERT
-        return _Talk(is_held=is_held, quiet=begin + _QUIET + rest, alert=begin + self._mark + rest)
+        rest = HELD + (b"true" if is_held else b"false") + ITS_TALK + name + MESSAGE
+        begin = TALK + name + ALERT
+        return _Talk(is_held=is_held, quiet=begin + QUIET + rest, alert=begin + self._mark + rest)
 
     def _opener(self, head: bytes) -> Opener:
         return self._views.opener(self._viewer.account_id, head)
@@ -187,4 +164,4 @@ class Writing:
         viewer = self._viewer
         entry = entry_of(line, owner_id=viewer.id, account_id=viewer.account_id, held=self._held)
         encoded = to_json(self._views.entry(entry, viewer))
-        return encoded.replace(_QUIET, self._mark, 1) if is_alert else encoded
+        return encoded.replace(QUIET, self._mark, 1) if is_alert else encoded

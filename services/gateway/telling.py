@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.gateway import metrics
+from services.gateway import metrics, pieces
 from services.gateway.cursors import Cursors
 from services.gateway.handing import AlertTimes
 from services.gateway.primaries import Primaries
@@ -24,18 +24,22 @@ from shared.labelled import tally
 from shared.planted import planted
 from shared.queries import Entry, MessageRow
 
-_ENTRY = (
-    b'{"position":%d,"prev":%d,"at":"%b","kind":"message","conversation_id":"%b",%b,"held":%b,'
-    b'"message":%b%b%b,"note":null,"conversation":null,"from_seq":0,"to_seq":0,"messages":[],"more":false}'
+_HEAD = (
+    *(pieces.POSITION, b"%d", pieces.PREV, b"%d", pieces.AT, b"%b", pieces.TALK, b"%b"),
+    *(pieces.ALERT, b"%b", pieces.HELD, b"%b", pieces.ITS_TALK, b"%b%b%b"),
 )
-_MESSAGE = (
-    b'{"conversation_id":"%b","message_id":"%b","seq":%d,"position":%d,"at":"%b","author":%b,'
-    b'"content_type":%b,"text":%b,"revision":0,"device_id":'
+_ENTRY = b"".join(_HEAD)
+"""Position, the one before, time, conversation, alert, held, then the message: `_MESSAGE`, device, `_REST`."""
+_SAID = (
+    *(b"%b", pieces.MESSAGE, b"%b", pieces.SEQ, b"%d", pieces.ITS_POSITION, b"%d", pieces.ITS_AT),
+    *(b"%b", pieces.AUTHOR, b"%b", pieces.TYPE, b"%b", pieces.TEXT, b"%b", pieces.DEVICE),
 )
-_REST = b',"seen_up_to":%d,"automatic":%b,"crossed":%b,"retracted":false,"unreadable":false,"state":null}'
+_MESSAGE = b"".join(_SAID)
+_REST = pieces.SEEN + b"%d" + pieces.END.replace(b"false", b"%b", 2)
+"""What was seen, whether automatic, whether crossed, and the end of the entry."""
+assert b'"automatic":%b,"crossed":%b,' in _REST, "the order of the views has changed"
 _MS = 1_000_000
 _TEXT = b'"text"'
-_QUIET = b'"alert":false,"alert_until":null'
 _MARK = b'"alert":true,"alert_until":"%b"'
 _YES_NO = (b"false", b"true")
 _ENTRIES_SENT = tally(metrics.SENT, "entries")
@@ -125,12 +129,12 @@ class Telling:
             heard = self._unheard.heard(AgentId(owner_id))
             is_told = self._primaries.is_heard(owner_id, session.device_id)
             told = session.device_id if is_told else None
-            mark = self._mark_agent if is_told else _QUIET
+            mark = self._mark_agent if is_told else pieces.QUIET
         own: list[Entry] = []
         wanted: list[Entry] = []
         encoded: list[bytes] = []
         for row in rows:
-            alert = _QUIET
+            alert = pieces.QUIET
             if row.message is not None and row.message.author.id == owner_id:
                 own.append(row)
             elif row.held and row.position > heard and row.at_ns // _MS >= self._floor_ms:
