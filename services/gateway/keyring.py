@@ -30,7 +30,10 @@ class Keys:
         if not self.ring.has(account_id):
             await self._shared_load(account_id)
             if not self.ring.has(account_id):
-                raise Unavailable("the account has no keys yet", code="no_keys")
+                raise Unavailable(
+                    "the account has no keys: they are not there yet, or were erased",
+                    code="no_keys",
+                )
 
     async def cover(self, account_id: AccountId, blobs: Iterable[bytes]) -> None:
         """Read keys again if one of these texts was sealed with an unknown one. Raises `Unavailable`."""

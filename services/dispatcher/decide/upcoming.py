@@ -116,7 +116,9 @@ def _pace(floor: Floor, track: Track) -> Iterator[Next]:
 
 def _hours(sheet: Sheet, track: Track, policy: PolicySaved) -> Iterator[Next]:
     now_ns = sheet.moment.now_ns
-    if policy.hours is None or not track.conversation.unanswered:
+    conversation = track.conversation
+    # What was put away waits for its time or for the visitor, not for the team.
+    if policy.hours is None or not conversation.unanswered or conversation.phase == "snoozed":
         return
     turns_ns = next_turn_ns(policy.hours, now_ns)
     if turns_ns is None:

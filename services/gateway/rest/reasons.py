@@ -307,13 +307,21 @@ def _obstacle(told: Standing, names: Names) -> str:
     if all(each.rule == "outside_hours" for each in able):
         return " " + _sentence(f"{names.team(told.team_id)} is closed.")
     away = [each for each in able if each.rule in ("offline", "not_available")]
-    if len(away) == len(able):
-        return (
-            f" All {len(able)} who could take it are away. It is number {told.place} in the line."
-        )
-    busy = len(able) - len(away)
-    away_text = f", the other {len(away)} away" if away else ""
-    return f" {busy} of {len(able)} who could take it {'is' if busy == 1 else 'are'} busy{away_text}. It is number {told.place} in the line."
+    return f" {_hindered(len(able), len(away))}. It is number {told.place} in the line."
+
+
+def _hindered(able: int, away: int) -> str:
+    """What keeps those who could take it, all of whom are busy or away."""
+    busy = able - away
+    if busy and away:
+        parts = f"{busy} {_be(busy)} busy and {away} {_be(away)} away"
+        return f"Of {able} who could take it, {parts}"
+    who = {1: "The only one who could take it is", 2: "Both who could take it are"}
+    return f"{who.get(able, f'All {able} who could take it are')} {'away' if away else 'busy'}"
+
+
+def _be(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _missed(inside: Sequence[Verdict]) -> str:

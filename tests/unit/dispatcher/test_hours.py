@@ -168,7 +168,8 @@ def test_a_move_by_hand_is_to_that_team_alone() -> None:
 
 
 def test_the_story_of_a_night_names_the_opening() -> None:
-    """Who is not asked and why, when the team is back, when the night team will be asked."""
+    """Who is not asked and why, when the team is back, when the night team will be asked; what was put away waits for
+    neither."""
     step = FallbackTeam(team_id=NIGHT, after_s=3600)
     simulation = _office("2026-03-27T20:00:00+01:00", fallback_teams=(step,))
     simulation.tell(desk.online("ann"), desk.online("nell"))
@@ -186,6 +187,13 @@ def test_the_story_of_a_night_names_the_opening() -> None:
         ("opens", desk.TEAM),
     ]
     assert told.nexts[1].at_ns == _ns("2026-03-30T09:00:00+02:00")
+    wakes_ns = _ns("2026-04-02T12:00:00+02:00")
+    seen = simulation.position
+    simulation.tell(desk.snoozed("c", "ann", seen_up_to=seen, until_ns=wakes_ns))
+    told = explain(
+        simulation.world, desk.ACCOUNT, desk.conversation_id("c"), now_ns=simulation.now_ns
+    )
+    assert [each.what for each in told.nexts] == ["wake"]
 
 
 def test_openings_and_closings_are_found() -> None:

@@ -77,11 +77,15 @@ def _waits(*verdicts: Verdict, **fields: Any) -> Standing:
             _waits(
                 Verdict(agent_id=ANN, rule="offline"), Verdict(agent_id=BOB, rule="not_available")
             ),
-            "All 2 who could take it are away. It is number 4 in the line.",
+            "Both who could take it are away. It is number 4 in the line.",
+        ),
+        (
+            _waits(Verdict(agent_id=ANN, rule="at_capacity"), place=2),
+            "The only one who could take it is busy. It is number 2 in the line.",
         ),
         (
             _waits(Verdict(agent_id=ANN, rule="offline"), Verdict(agent_id=BOB, rule="pace")),
-            "1 of 2 who could take it is busy, the other 1 away.",
+            "Of 2 who could take it, 1 is busy and 1 is away.",
         ),
         (_waits(Verdict(agent_id=ANN, rule="manual"), strategy="manual"), "Agents claim"),
         (_waits(Verdict(agent_id=ANN, rule="at_capacity"), kept_for=ANN), "kept for Ann"),
