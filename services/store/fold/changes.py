@@ -30,9 +30,16 @@ class Changes:
         self.last: Position = 0
         self.message_ids: dict[MessageKey, tuple[Position, bytes]] = {}
         self.messages: dict[MessageKey, MessageRow] = {}
+        self.encoded: dict[MessageKey, MessageRow] = {}
+        """Messages whose rows were made already: a later event of the batch that changes one is an edit of it."""
+        self.encoded_ids: list[MessageKey] = []
+        self.untold: set[AccountId] = set()
+        """Whose entries about messages were made into rows and are not held for a hint."""
         self.edited: dict[MessageKey, MessageRow] = {}
         self.notes: list[NoteRow] = []
         self.entries: list[tuple[AccountId, Entry]] = []
+        self.told: list[tuple[AccountId, Entry]] = []
+        """Entries whose rows were made already, those about messages left out."""
         self.conversations: dict[ConversationKey, Folded] = {}
         self.contacts: dict[ContactKey, ContactRow] = {}
         self.holdings: dict[HoldingKey, Holding] = {}
@@ -48,6 +55,18 @@ class Changes:
         """Inboxes that hold more unacknowledged entries in memory than they need to."""
         self.repeats = 0
         self.clashes: list[Record] = []
+
+    def begin_again(self) -> None:
+        """After all rows of which the batch only has more were made: let go of them, but for what later events of the
+        batch may change and what a hint tells also of who is far behind."""
+        self.encoded.update(self.messages)
+        self.encoded_ids.extend(self.message_ids)
+        self.untold.update({account_id for account_id, _ in self.entries})
+        self.messages = {}
+        self.message_ids = {}
+        self.notes = []
+        self.told += [x for x in self.entries if x[1].kind != "message"]
+        self.entries = []
 
     def list_changed(self, folded: Folded) -> None:
         """Note that lists which are no inbox look different now."""
@@ -94,6 +113,7 @@ def note_owner(owners: dict[str, Owner], owner_id: str, account_id: AccountId) -
 def forget(state: State, committed: Changes, *, ids: int = 0) -> None:
     """Drop from memory what is only held while it is not in the tables: texts of messages, what a crowded inbox was
     given, and MessageIDs but for the last `ids`. A text that a later batch replaced stays until that batch is committed."""
+    state.committed_ids.extend(committed.encoded_ids)
     state.committed_ids.extend(committed.message_ids)
     while len(state.committed_ids) > ids:
         state.message_ids.pop(state.committed_ids.popleft(), None)
@@ -101,7 +121,7 @@ def forget(state: State, committed: Changes, *, ids: int = 0) -> None:
         owner = state.owners.get(owner_id)
         if owner is not None:
             _forget_recent(owner, committed.last)
-    for rows in (committed.messages, committed.edited):
+    for rows in (committed.encoded, committed.messages, committed.edited):
         for message_key, row in rows.items():
             if state.messages.get(message_key) is row:
                 del state.messages[message_key]

@@ -22,8 +22,10 @@ from services.store.tables.load import load
 from services.store.tables.statement import Records, write_at_once
 from services.store.tables.write import (
     Draft,
+    Growing,
     Piece,
-    fold_drafts,
+    added_drafts,
+    changed_drafts,
     log_drafts,
     make_partitions,
     tally_draft,
@@ -41,6 +43,8 @@ from shared.queries import MessageRow
 REFUSED = "refused_by_database"
 _NO_ROW = (ValueError, struct.error, OverflowError, UnicodeError)
 _ROUNDS = 20
+_ENCODED_EVENTS = 256
+"""Of a large batch: what they are made of is still in the processor's cache then."""
 _BREATH = 32
 """Events folded before the loop may send more of the batch that commits meanwhile; PostgreSQL would idle else."""
 
@@ -89,6 +93,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     `asks_for_ids`: read which MessageIDs are known. Usually not done: repeats are rare, the key of `message_ids` finds
     those that are not remembered, and then the batch is done again.
     `statement_entries`: so many events at most are written by one statement instead of COPY.
+    `is_large`: many events are known to come, so rows are made as they come.
     """
 
     shard: str
@@ -96,6 +101,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     is_log_written: bool = True
     asks_for_ids: bool = True
     statement_entries: int = 0
+    is_large: bool = False
 
 
 class Folding:
@@ -106,26 +112,57 @@ class Folding:
         self._state = state
         self._terms = terms
         self._entries: list[tuple[Delivery, Record]] = []
+        """Those of which no rows were made."""
+        self._first: Delivery | None = None
+        self._last: Delivery | None = None
+        self._folded = 0
+        """How many of these are folded."""
+        self._growing = Growing()
         self._changes = Changes()
-
-    @property
-    def count(self) -> int:
+        self.count = 0
         """Events folded so far."""
-        return len(self._entries)
 
     async def add(self, deliveries: list[Delivery]) -> None:
         """Fold these too. Raises `Poisoned`, `Unavailable`; then the state is of no use any more."""
+        self._first = self._first or deliveries[0]
+        self._last = deliveries[-1]
+        self.count += len(deliveries)
         records = [_record(delivery, self._terms.poison) for delivery in deliveries]
         self._entries += zip(deliveries, records, strict=True)
         with self._poisoned():
             for stretch in stretches(records):
                 await self._load(stretch)
-                await _fold(self._state, self._changes, stretch)
+                await self._fold(stretch)
+
+    async def _fold(self, stretch: list[Record]) -> None:
+        for begin in range(0, len(stretch), _BREATH):
+            part = stretch[begin : begin + _BREATH]
+            for record in part:
+                fold(self._state, self._changes, record)
+            self._folded += len(part)
+            if self._terms.is_large and self._folded >= _ENCODED_EVENTS:
+                self._encode_added()
+            await asyncio.sleep(0)
+
+    def _encode_added(self) -> None:
+        """Make the rows that replace none of what was folded since the last time."""
+        entries = self._entries[: self._folded]
+        self._growing.add(self._added(entries))
+        self._changes.begin_again()
+        del self._entries[: self._folded]
+        self._folded = 0
+
+    def _added(self, entries: list[tuple[Delivery, Record]]) -> list[Draft]:
+        drafts = added_drafts(self._changes)
+        if self._terms.is_log_written:
+            drafts += log_drafts(self._terms.shard, entries, self._changes)
+        return drafts
 
     @property
     def is_small(self) -> bool:
         """Whether one statement can write it."""
-        return self.count <= self._terms.statement_entries and not self._changes.edited
+        is_few = self.count <= self._terms.statement_entries
+        return is_few and not self._terms.is_large and not self._changes.edited
 
     async def finish(self) -> Prepared:
         """The rows of all that was folded. Raises `Poisoned`."""
@@ -133,19 +170,27 @@ class Folding:
             return self.finish_small()
         self._changes.count()
         with self._poisoned():
-            pieces = await _pieces(self._drafts())
-        return self._prepared(pieces, [])
+            if self._terms.is_large:
+                self._encode_added()
+                added = self._growing.pieces()
+            else:
+                added = await _pieces(self._added(self._entries))
+            changed = await _pieces(changed_drafts(self._changes))
+        return self._prepared([*added, *changed], [])
 
     def finish_small(self) -> Prepared:
         """The same for one statement."""
         self._changes.count()
         with self._poisoned():
-            drafts = [*self._drafts(), tally_draft(self._changes)]
+            added, changed = self._added(self._entries), changed_drafts(self._changes)
+            drafts = [*added, *changed, tally_draft(self._changes)]
             records = [draft.records() for draft in drafts if draft.rows]
         return self._prepared([], records)
 
     def _prepared(self, pieces: list[Piece], records: list[Records]) -> Prepared:
-        first, last = self._entries[0][0], self._entries[-1][0]
+        first, last = self._first, self._last
+        assert first is not None
+        assert last is not None
         return Prepared(
             first=first.position,
             last=last.position,
@@ -159,12 +204,6 @@ class Folding:
             changes=self._changes,
             knows_ids=self._terms.asks_for_ids,
         )
-
-    def _drafts(self) -> list[Draft]:
-        drafts = fold_drafts(self._changes)
-        if self._terms.is_log_written:
-            drafts += log_drafts(self._terms.shard, self._entries, self._changes)
-        return [draft for draft in drafts if draft.rows]
 
     async def _load(self, stretch: list[Record]) -> None:
         asked = Needs()
@@ -186,7 +225,8 @@ class Folding:
         try:
             yield
         except (*_NO_ROW, psycopg.DataError) as err:
-            raise Poisoned(self._entries[-1][0].position, self.count) from err
+            assert self._last is not None
+            raise Poisoned(self._last.position, self.count) from err
 
 
 async def prepare(
@@ -198,16 +238,11 @@ async def prepare(
     return await folding.finish()
 
 
-async def _fold(state: State, changes: Changes, stretch: list[Record]) -> None:
-    for begin in range(0, len(stretch), _BREATH):
-        for record in stretch[begin : begin + _BREATH]:
-            fold(state, changes, record)
-        await asyncio.sleep(0)
-
-
 async def _pieces(drafts: list[Draft]) -> list[Piece]:
     pieces = []
     for draft in drafts:
+        if not draft.rows:
+            continue
         chunks = []
         for chunk in draft.chunks():
             chunks.append(chunk)

@@ -104,11 +104,13 @@ class Hints:
                 bucket = buckets[number] = _Bucket()
             return bucket
 
-        entries = changes.entries
+        entries = changes.told + changes.entries
+        untold = set(changes.untold)
         if is_behind:
-            for account_id in {account_id for account_id, _ in entries}:
-                of(account_id).is_incomplete = True
+            untold.update({account_id for account_id, _ in entries})
             entries = [x for x in entries if x[1].kind != "message"]
+        for account_id in untold:
+            of(account_id).is_incomplete = True
         forgotten = 1 if planted("hint_left_out") else 0
         for account_id, entry in (await self._with_ranges(entries))[forgotten:]:
             of(account_id).entries.append(entry)

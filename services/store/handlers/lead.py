@@ -131,6 +131,7 @@ class Lead:
                 statement_entries=0
                 if planted("checkpoint_without_compare")
                 else self._place.config.statement_entries,
+                is_large=self._is_behind,
             )
             self._folding = Folding(self._loader, self._state, terms)
         self._is_changing = True

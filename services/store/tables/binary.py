@@ -46,15 +46,18 @@ class Form:
         self.int2 = self._of(_INT2_OID, 2)
         self.time = self._of(_TIME_OID, 8)
         self.bool = self._of(_BOOL_OID, 1)
-        self._bytea = self._of(_BYTEA_OID, 0)
+        self.bytea = self._of(_BYTEA_OID, 0)
+        """To be added to the size: what stands before the content."""
         self._text = self._of(_TEXT_OID, 0)
         self._uuid = self._mark(self._of(_UUID_OID, 16))
         self.no_uuid = self._mark(self._of(_UUID_OID, -1))
         self.no_text = self._mark(self._of(_TEXT_OID, -1))
-        self.uuid = lru_cache(maxsize=131072)(self._some_uuid)
+        self.uuid = lru_cache(maxsize=65536)(self._some_uuid)
+        # Ids of messages come once and never again: they would push those out that come back.
+        self.fresh = lru_cache(maxsize=1024)(self._some_uuid)
         self.pair = lru_cache(maxsize=65536)(self._pair)
         self.word = lru_cache(maxsize=65536)(self.text)
-        self.words = lru_cache(maxsize=4096)(self._words)
+        self.words = lru_cache(maxsize=65536)(self._words)
 
     def _of(self, oid: int, length: int) -> int:
         return (oid << 32) | (length & 0xFFFFFFFF) if self.is_typed else length
@@ -63,10 +66,12 @@ class Form:
         """Before the columns of a row."""
         return self._head(columns)
 
-    def numbers(self, codes: str) -> Callable[..., bytes]:
-        """A function that packs marks and values in turn; codes as those of `struct`."""
+    def numbers(self, codes: str, *, has_blob: bool = False) -> Callable[..., bytes]:
+        """A function that packs marks and values in turn; codes as those of `struct`. `has_blob`: and what stands before
+        a bytea column that follows."""
         mark = "q" if self.is_typed else "i"
-        return struct.Struct(">" + "".join([mark + code for code in codes])).pack
+        last = mark if has_blob else ""
+        return struct.Struct(">" + "".join([mark + code for code in codes]) + last).pack
 
     def _some_uuid(self, identifier: str) -> bytes:
         return self._uuid + raw_uuid(identifier)
@@ -76,7 +81,7 @@ class Form:
 
     def blob_mark(self, size: int) -> bytes:
         """Before the content of a bytea column."""
-        return self._mark(self._bytea + size)
+        return self._mark(self.bytea + size)
 
     def text(self, value: str) -> bytes:
         """A text column. ValueError for NUL, which PostgreSQL can't hold."""

@@ -26,15 +26,15 @@ def _table(name: str, columns: str, parts: int, *key: tuple[str, str]) -> Table:
 EVENTS = _table(
     "truth.events",
     "shard position at at_ns family account_id conversation_id message_id subject payload digest",
-    10,
+    9,
 )
-MESSAGE_IDS = _table("message_ids", "account_id message_id position fingerprint", 5)
+MESSAGE_IDS = _table("message_ids", "account_id message_id position fingerprint", 4)
 MESSAGES = _table(
     "messages",
     "account_id conversation_id message_id device_id seq position at_ns seen_up_to revision"
     " automatic crossed retracted unreadable id_clash author_kind author_id content_type body"
     " clash_of",
-    11,
+    9,
 )
 NOTES = _table(
     "notes", "account_id conversation_id note_id position at_ns author_kind author_id body", 8
@@ -42,7 +42,7 @@ NOTES = _table(
 ENTRIES = _table(
     "entries",
     "owner_id account_id conversation_id about_id position prev at_ns from_seq to_seq bucket kind",
-    6,
+    4,
 )
 CONVERSATIONS = _table(
     "conversations",

@@ -7,7 +7,7 @@ the innermost loop of the store.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from services.store.fold.records import Broken, Record
@@ -37,7 +37,8 @@ from services.store.tables.layout import (
     TALLIES,
 )
 from shared.bus import Delivery, digest
-from shared.ids import AccountId, DeviceId, Position
+from shared.events import MessagePosted
+from shared.ids import AccountId, ConversationId, DeviceId, Position
 from shared.queries import ContactRow, Entry, MessageRow, NoteRow, ReceiptRow
 from shared.subjects import bucket_of
 
@@ -58,6 +59,10 @@ class Rows:
         self._int8 = form.numbers("q")
         self._two = form.numbers("qq")
         self._three = form.numbers("qqq")
+        self._int8_blob = form.numbers("q", has_blob=True)
+        self._begin_id = lru_cache(maxsize=4096)(self._id_begun)
+        self._begin_message = lru_cache(maxsize=65536)(self._message_begun)
+        self._begin_entry = lru_cache(maxsize=65536)(self._entry_begun)
         self._five = form.numbers("qqqqq")
         self._twelve = form.numbers("q" * 12)
         self._entry_numbers = form.numbers("qqqqqh")
@@ -66,17 +71,10 @@ class Rows:
         self._holding = form.numbers("q?")
         self._contact_numbers = form.numbers("?qq")
         self._digest = form.blob_mark(16)
-        self._id = lru_cache(maxsize=131072)(self._some_id)
 
     def events(self, shard: str, entries: Sequence[tuple[Delivery, Record]]) -> list[bytes]:
         """Ids that are no UUIDs are left out of their columns: the payload has them."""
-        form, pack, word, mark, some_id = (
-            self.form,
-            self._three,
-            self.form.word,
-            self.form.blob_mark,
-            self._id,
-        )
+        form, pack, word, mark = self.form, self._three, self.form.word, self.form.blob_mark
         begin = form.head(len(EVENTS.columns)) + word(shard)
         int8, time, digest_mark = form.int8, form.time, self._digest
         encoded: list[bytes] = []
@@ -89,9 +87,7 @@ class Rows:
                 begin,
                 pack(int8, record.position, time, at_ns // 1000 - _PG_EPOCH_US, int8, at_ns),
                 word(record.family),
-                some_id(getattr(about, "account_id", None)),
-                some_id(getattr(about, "conversation_id", None)),
-                some_id(getattr(about, "message_id", None)),
+                *self._ids(about),
                 word(delivery.subject),
                 mark(len(payload)),
                 payload,
@@ -99,51 +95,75 @@ class Rows:
             )
         return encoded
 
-    def _some_id(self, identifier: str | None) -> bytes:
+    def _ids(self, about: object) -> tuple[bytes, bytes]:
+        """Of the account and the conversation, and of the message."""
+        form = self.form
+        if type(about) is MessagePosted:
+            try:
+                return form.pair(about.account_id, about.conversation_id), form.fresh(
+                    about.message_id
+                )
+            except ValueError:
+                pass
+        of = (getattr(about, name, None) for name in ("account_id", "conversation_id"))
+        message_id = self._id(getattr(about, "message_id", None), form.fresh)
+        return b"".join([self._id(x, form.uuid) for x in of]), message_id
+
+    def _id(self, identifier: str | None, encode: Callable[[str], bytes]) -> bytes:
         if not identifier:
             return self.form.no_uuid
         try:
-            return self.form.uuid(identifier)
+            return encode(identifier)
         except ValueError:
             return self.form.no_uuid
 
     def message_ids(
         self, found: Sequence[tuple[MessageKey, tuple[Position, bytes]]]
     ) -> list[bytes]:
-        form, pack, uuid, int8 = self.form, self._int8, self.form.uuid, self.form.int8
-        head = form.head(len(MESSAGE_IDS.columns))
+        pack, fresh, begin = self._int8_blob, self.form.fresh, self._begin_id
+        int8, blob = self.form.int8, self.form.bytea
         encoded: list[bytes] = []
         for (account_id, message_id), (position, fingerprint) in found:
             encoded += (
-                head,
-                uuid(account_id) + uuid(message_id),
-                pack(int8, position),
-                form.blob_mark(len(fingerprint)),
+                begin(account_id),
+                fresh(message_id),
+                pack(int8, position, blob + len(fingerprint)),
                 fingerprint,
             )
         return encoded
 
+    def _id_begun(self, account_id: AccountId) -> bytes:
+        return self.form.head(len(MESSAGE_IDS.columns)) + self.form.uuid(account_id)
+
     def messages(self, found: Sequence[MessageRow]) -> list[bytes]:
-        form, pack, uuid, word = self.form, self._five, self.form.uuid, self.form.word
-        head, i, none = form.head(len(MESSAGES.columns)), form.int8, form.no_uuid
+        form, pack, begin = self.form, self._five, self._begin_message
+        i, none, mark, fresh, words = (
+            form.int8,
+            form.no_uuid,
+            form.blob_mark,
+            form.fresh,
+            form.words,
+        )
         encoded: list[bytes] = []
         for x in found:
             body = x.body
             author = x.author
+            device_id, clash_of = x.device_id, x.clash_of
             encoded += (
-                head,
-                form.pair(x.account_id, x.conversation_id),
-                uuid(x.message_id),
-                none if x.device_id is None else uuid(x.device_id),
+                begin(x.account_id, x.conversation_id),
+                fresh(x.message_id),
+                none if device_id is None else form.uuid(device_id),
                 pack(i, x.seq, i, x.position, i, x.at_ns, i, x.seen_up_to, i, x.revision),
                 self._flags(x),
-                word(author.kind),
-                word(author.id) + word(x.content_type),
-                form.blob_mark(len(body)),
+                words(author.kind, author.id, x.content_type),
+                mark(len(body)),
                 body,
-                none if x.clash_of is None else uuid(x.clash_of),
+                none if clash_of is None else fresh(clash_of),
             )
         return encoded
+
+    def _message_begun(self, account_id: AccountId, conversation_id: ConversationId) -> bytes:
+        return self.form.head(len(MESSAGES.columns)) + self.form.pair(account_id, conversation_id)
 
     def _flags(self, x: MessageRow) -> bytes:
         if not (x.automatic or x.crossed or x.retracted or x.unreadable or x.id_clash):
@@ -171,28 +191,32 @@ class Rows:
         return encoded
 
     def entries(self, found: Sequence[tuple[AccountId, Entry]]) -> list[bytes]:
-        form, pack, uuid, pair = self.form, self._entry_numbers, self.form.uuid, self.form.pair
-        head, none, word, i = form.head(len(ENTRIES.columns)), form.no_uuid, form.word, form.int8
+        form, pack, begin, word = self.form, self._entry_numbers, self._begin_entry, self.form.word
+        i, int2 = form.int8, form.int2
         encoded: list[bytes] = []
         for account_id, x in found:
-            if x.message is not None:
-                about = uuid(x.message.message_id)
-            else:
-                about = none if x.note is None else uuid(x.note.note_id)
             # fmt: off
             numbers = pack(i, x.position, i, x.prev, i, x.at_ns, i, x.from_seq, i, x.to_seq,
-                           form.int2, bucket_of(account_id))
+                           int2, bucket_of(account_id))
             # fmt: on
-            owner = uuid(x.owner_id)
+            row = x.message
             encoded += (
-                head,
-                owner,
-                pair(account_id, x.conversation_id),
-                about,
+                begin(x.owner_id, account_id, x.conversation_id),
+                self._about_other(x) if row is None else form.fresh(row.message_id),
                 numbers,
                 word(x.kind),
             )
         return encoded
+
+    def _about_other(self, x: Entry) -> bytes:
+        return self.form.no_uuid if x.note is None else self.form.uuid(x.note.note_id)
+
+    def _entry_begun(
+        self, owner_id: str, account_id: AccountId, conversation_id: ConversationId
+    ) -> bytes:
+        form = self.form
+        head = form.head(len(ENTRIES.columns))
+        return head + form.uuid(owner_id) + form.pair(account_id, conversation_id)
 
     def conversations(self, found: Sequence[Folded]) -> list[bytes]:
         form, uuid = self.form, self.form.uuid
@@ -324,7 +348,7 @@ class Rows:
                 self._two(i, record.position, i, record.at_ns),
                 form.text(delivery.subject),
                 form.text(reason),
-                self._id(getattr(about, "account_id", None)),
+                self._id(getattr(about, "account_id", None), form.uuid),
                 form.blob_mark(len(delivery.payload)),
                 delivery.payload,
             )

@@ -36,6 +36,31 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     keys: list[UuidArray | list[str]]
 
 
+class Growing:
+    """Rows of tables that a large batch only adds to, encoded a few hundred events at a time: while what they are made
+    of is still in the processor's cache, and so that it need not be held until the end of the batch."""
+
+    def __init__(self) -> None:
+        self._chunks: dict[str, list[bytes]] = {}
+        self._tables: dict[str, Table] = {}
+
+    def add(self, drafts: Iterable[Draft]) -> None:
+        """Encode. ValueError or struct.error: a value that no row can hold."""
+        for draft in drafts:
+            if draft.rows:
+                name = draft.table.name
+                self._tables[name] = draft.table
+                parts = draft.encode(AS_COPY, draft.rows)
+                self._chunks.setdefault(name, [SIGNATURE]).append(b"".join(parts))
+
+    def pieces(self) -> list[Piece]:
+        """All of them, once."""
+        return [
+            Piece(table=self._tables[name], chunks=[*chunks, TRAILER], keys=[])
+            for name, chunks in self._chunks.items()
+        ]
+
+
 class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Rows for one table that are not encoded yet. `keys`: of those that may replace older rows."""
 
@@ -78,7 +103,11 @@ def log_drafts(
     drafts = []
     if changes.quarantined:
         by_position = {delivery.position: delivery for delivery, _ in entries}
-        aside = [(shard, by_position[x.position], x, why) for x, why in changes.quarantined]
+        aside = [
+            (shard, by_position[x.position], x, why)
+            for x, why in changes.quarantined
+            if x.position in by_position
+        ]
         drafts.append(Draft(table=layout.QUARANTINE, rows=aside, encode=Rows.quarantine))
     drafts.append(
         Draft(
@@ -88,16 +117,23 @@ def log_drafts(
     return drafts
 
 
-def fold_drafts(changes: Changes) -> list[Draft]:
-    """Rows of the projections. To be encoded before the state goes on changing."""
-    messages, conversations = list(changes.messages.values()), changes.conversations
+def added_drafts(changes: Changes) -> list[Draft]:
+    """Rows of the projections that replace none."""
     of = Draft
     ids = list(changes.message_ids.items())
+    messages = list(changes.messages.values())
     return [
         of(table=layout.MESSAGE_IDS, rows=ids, encode=Rows.message_ids),
         of(table=layout.MESSAGES, rows=messages, encode=Rows.messages),
         of(table=layout.NOTES, rows=changes.notes, encode=Rows.notes),
         of(table=layout.ENTRIES, rows=changes.entries, encode=Rows.entries),
+    ]
+
+
+def changed_drafts(changes: Changes) -> list[Draft]:
+    """Rows of the projections that may replace older ones. To be encoded before the state goes on changing."""
+    conversations = changes.conversations
+    return [
         _replacing(layout.CONVERSATIONS, conversations, conversations.values(), Rows.conversations),
         _replacing(layout.CONTACTS, changes.contacts, changes.contacts.values(), Rows.contacts),
         _replacing(layout.HOLDINGS, changes.holdings, changes.holdings.items(), Rows.holdings),

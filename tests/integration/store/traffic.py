@@ -45,6 +45,20 @@ def posted(
     )
 
 
+def edited(
+    name: str, message: str, body: bytes, *, revision: int = 1, author: Author | None = None
+) -> Event:
+    """Another text for a message."""
+    return e.MessageEdited(
+        account_id=ACCOUNT,
+        conversation_id=conversation_id(name),
+        message_id=MessageId(identifier(f"message {message}")),
+        revision=revision,
+        author=author or visitor(name),
+        body=body,
+    )
+
+
 def assigned(name: str, agent: str) -> Event:
     """The conversation has an owner."""
     return e.ConversationAssigned(
@@ -133,14 +147,7 @@ def _one(draw: random.Random, names: list[str], number: int) -> tuple[Family, Ev
         case 6:
             return "conversation", noted(name, f"n{draw.randrange(number + 1)}")
         case 7:
-            edit = e.MessageEdited(
-                account_id=ACCOUNT,
-                conversation_id=conversation_id(name),
-                message_id=MessageId(identifier(f"message {message}")),
-                revision=draw.randrange(1, 4),
-                author=author,
-                body=b"edited",
-            )
+            edit = edited(name, message, b"edited", revision=draw.randrange(1, 4), author=author)
             return "message", edit
         case 8:
             status = e.StatusChanged(
