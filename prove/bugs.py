@@ -142,6 +142,11 @@ _QUIET = (
 )
 _CALM = (_do("kill", "presence-1", is_silent=False), _do("kill", "presence-2"))
 
+# Long enough for devices to come, go and be moved while nothing is wrong with who alerts.
+_LONG_CALM = tuple(
+    msgspec.structs.replace(_do("kill", f"dispatcher-{1 + n % 2}"), after_s=12.0) for n in range(5)
+)
+
 _POWER = (
     _do("power", "nats", is_silent=False),
     _do("power", "postgres", is_silent=False),
@@ -153,6 +158,7 @@ _STALL = (*_JUMP[:1], *_PAUSED_ROUTING[:2], *_NO_TABLES, _STALE_STORE[0])
 BUGS = (
     Bug(name="", what="control: no bug", faults=(*_GATEWAYS[:1], *_LOG[1:2], *_HINTS[:1])),
     Bug(name="", what="control: clocks, pauses, tables away", faults=_STALL),
+    Bug(name="", what="control: who is alerted", faults=_LONG_CALM),
     Bug(name="", what="control: power loss", faults=_POWER, needs_power=True),
     Bug(
         name="lazy_sync",
@@ -191,6 +197,16 @@ BUGS = (
     Bug(name="left_not_told", what="nobody is told what they lost", faults=_CALM + _ROUTING),
     Bug(name="readable_fingerprint", what="a fingerprint that tells the text", faults=_CALM),
     Bug(name="conversation_forgotten", what="a conversation nobody queued", faults=_CALM),
+    Bug(
+        name="everybody_rings",
+        what="every device of an agent alerts",
+        faults=_LONG_CALM,
+    ),
+    Bug(
+        name="move_untold",
+        what="who gets the alert lock is not told",
+        faults=_LONG_CALM,
+    ),
     Bug(
         name="lease_in_the_dark",
         what="leases judged while the tables are away",

@@ -12,6 +12,7 @@ import msgspec
 
 from deploy.dev.errors import StackError
 from deploy.dev.run_directory import ROOT
+from prove.alerts import YOUNG_S, hear, unheard
 from prove.checker import Circumstances, Findings, judge, missing
 from prove.crowd import LEASE_S, Crowd
 from prove.diary import Said
@@ -36,6 +37,11 @@ _THAW_S = 0.7
 _MOST_MB = 400
 # A dispatcher may have looked at what the store had said just before it fell silent.
 _KNOWN_AFTER_S = 4.0
+# The lock moves after 5 s, over a gateway that may have to be asked first; then once more.
+ALERT_S = 20.0
+_ALERTING = ("gateway", "presence", "nats")
+_SETTLED_S = 20.0
+_UNSURE_S = 130.0
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +95,8 @@ class Campaign:
         self._began = time.monotonic()
         self._log: list[LogEntry] = []
         self._dark: list[tuple[float, float]] = []
+        self._troubled: list[tuple[float, float]] = []
+        self._unsure_until_s = 0.0
         self._result = Result(seed=settings.seed)
         houses = [Place(gateways=tuple(site.gateways), house=email) for email in site.houses]
         self.crowd = Crowd(
@@ -138,11 +146,22 @@ class Campaign:
         if fault.deed in ("away", "pause") and "postgres" in fault.victims:
             self._dark.append((began_s + _KNOWN_AFTER_S, time.time()))
         self._end(fault)
+        self._note_trouble(fault, began_s)
         self._weigh()
         if fault.is_silent:
             self._result.silences += 1
             self._listen(fault)
             self.crowd.begin()
+
+    def _note_trouble(self, fault: Fault, began_s: float) -> None:
+        """Who is alerted is decided by gateways and presence, and told over the log's servers."""
+        now_s = time.time()
+        hit = any(name.startswith(_ALERTING) for name in fault.victims)
+        if hit or fault.pairs or fault.deed in ("clock", "deaf"):
+            self._troubled.append((began_s, now_s + _SETTLED_S))
+        if fault.deed in ("clock", "deaf"):
+            # A right to alert runs out by the gateway's clock; and a device that never reads may hold the lock.
+            self._unsure_until_s = now_s + _UNSURE_S
 
     def _weigh(self) -> None:
         """A service that grows and grows has no limit to what it keeps."""
@@ -236,7 +255,24 @@ class Campaign:
         self._result.longest_recovery_s = max(self._result.longest_recovery_s, round(took_s, 1))
         for text in left:
             self._result.findings.add("stuck in silence", f"after {fault.name}: {text}")
+        self._hear(fault.name)
         self._tend_for(self._settings.silence_s - took_s)
+
+    def _hear(self, after: str) -> None:
+        """Of what came lately, somebody must have been alerted."""
+        since_s = time.time() - YOUNG_S
+        if time.time() < self._unsure_until_s:
+            return
+        self._until(lambda: not self._unheard(since_s), ALERT_S)
+        for text in self._unheard(since_s):
+            self._result.findings.add("not alerted", f"after {after}: {text}")
+
+    def _unheard(self, since_s: float) -> list[str]:
+        try:
+            self._read_log()
+        except Unreadable as err:
+            return [str(err)]
+        return unheard(self.crowd.diary, hear(self._log), since_s=since_s)
 
     def _wait_ready(self, after: str) -> None:
         """A service that is not ready long after everything is back is a finding, and the run goes on."""
@@ -267,6 +303,7 @@ class Campaign:
         self.crowd.come_back()
         self.crowd.add_fresh_devices()
         self._until(lambda: not self._left(), self._settings.drain_s)
+        self._hear("everything")
         # From the beginning: what was read before a fault need not be there any more.
         self._log.clear()
         tables = self._drained_tables()
@@ -276,6 +313,7 @@ class Campaign:
         circumstances = Circumstances(
             dark=tuple(self._dark),
             lease_s=LEASE_S,
+            troubled=tuple(self._troubled),
             is_prompt=self._site.broker.replicas == 1 and not self._site.sprung,
         )
         found = judge(diary, self._log, tables, circumstances)

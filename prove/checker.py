@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import msgspec
 
+from prove.alerts import hear, too_many
 from prove.diary import Diary, Screen
 from prove.evidence import LogEntry, Tables
 from prove.folded import Folded, fold
@@ -51,6 +52,8 @@ PROMISES = (
     "refused yet stored",
     "turned away",
     "unknown",
+    "not alerted",
+    "alerted too often",
     "two owners",
     "limbo",
     "unexplained",
@@ -70,10 +73,12 @@ PROMISES = (
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     """What the run itself knows of its faults. `dark`: times (as the log's) in which the tables could not be asked.
     `lease_s`: what an owner has to acknowledge an assignment.
+    `troubled`: times in which processes that decide who is alerted were hit.
     `is_prompt`: nothing can have held an append up on its way, so that a decision on an old state is a fault."""
 
     dark: tuple[tuple[float, float], ...] = ()
     lease_s: float = 0.0
+    troubled: tuple[tuple[float, float], ...] = ()
     is_prompt: bool = False
 
 
@@ -118,6 +123,8 @@ def judge(
     _tables(findings, folded, tables, end=log[-1].position if log else 0)
     _judged(findings, folded, log, circumstances)
     _opaque(findings, diary, log)
+    for text in too_many(diary, hear(log), circumstances.troubled):
+        findings.add("alerted too often", text)
     return findings
 
 

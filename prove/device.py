@@ -7,10 +7,13 @@ that is restarted with its state on disk.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Literal
 
 from nightdesk_client import (
+    Alert,
     Bookmark,
     Client,
     Closed,
@@ -23,9 +26,11 @@ from nightdesk_client import (
     SendRefused,
     Unreachable,
 )
-from prove.diary import Diary, Said, Screen, Shown, now_s
+from prove.diary import Diary, Ring, Said, Screen, Shown, now_s
 
 Opening = Callable[[str, Options], AbstractAsyncContextManager[Client]]
+Reads = Literal["all", "called", "nothing"]
+"""What is marked as read: a mark of every device at once would answer for the one that did not ring."""
 _LEAVE_S = 10.0
 _AGAIN_S = 0.5
 
@@ -36,6 +41,7 @@ class Device:
     def __init__(self, diary: Diary, screen: Screen, opening: Opening) -> None:
         self.screen = screen
         self.client: Client | None = None
+        self.reads: Reads = "all"
         self.on_shown: Callable[[Shown], None] = lambda _shown: None
         self._diary = diary
         self._opening = opening
@@ -112,7 +118,7 @@ class Device:
                 return
 
     async def _live_once(self, url: str) -> None:
-        options = Options(bookmark=self._bookmark, outbox=self._outbox)
+        options = Options(bookmark=self._bookmark, outbox=self._outbox, on_alert=self._ring)
         screen = self.screen
         try:
             async with self._opening(url, options) as client:
@@ -171,6 +177,9 @@ class Device:
         elif item.kind == "message" and item.message is not None:
             self._show(client, item)
 
+    def _ring(self, alert: Alert) -> None:
+        self.screen.rings.append(Ring(position=alert.position, at_s=time.time()))
+
     def _show(self, client: Client, entry: Entry) -> None:
         message = entry.message
         if message is None:
@@ -189,7 +198,8 @@ class Device:
         is_first = shown.message_id not in self.screen.ids
         self.screen.shown.append(shown)
         self.screen.ids.add(shown.message_id)
-        if shown.author != self.screen.owner:
+        is_looked_at = self.reads == "all" or (self.reads == "called" and entry.alert)
+        if shown.author != self.screen.owner and is_looked_at:
             client.read(shown.conversation_id, entry.position)
         if is_first:
             self.on_shown(shown)

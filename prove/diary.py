@@ -41,9 +41,16 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     at_s: float
 
 
+class Ring(msgspec.Struct, frozen=True, kw_only=True):
+    """A device made itself heard for what stands at `position`; `at_s` by the clock of the log."""
+
+    position: int
+    at_s: float
+
+
 class Screen(msgspec.Struct, kw_only=True):
     """One device: everything it ever showed, and which conversations it believes to hold (agents only). `gaps`: entries
-    that came without the one before."""
+    that came without the one before. `rings`: when it made itself heard."""
 
     name: str
     owner: str
@@ -57,6 +64,7 @@ class Screen(msgspec.Struct, kw_only=True):
     is_open: bool = False
     ended: str = ""
     house: str = ""
+    rings: list[Ring] = []
 
 
 class Diary(msgspec.Struct, kw_only=True):

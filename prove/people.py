@@ -18,7 +18,7 @@ from nightdesk_client import (
     Visitor,
     new_id,
 )
-from prove.device import Device, Opening
+from prove.device import Device, Opening, Reads
 from prove.diary import Diary, Said, Screen, Shown, now_s
 
 _WORDS = [
@@ -109,6 +109,10 @@ class Person:
             house=self._place.house,
         )
 
+    def reads(self, _device: str) -> Reads:
+        """What this person looks at there."""
+        return "all"
+
     async def add_device(self, name: str) -> Device:
         """One more device, without any memory, switched on."""
         screen = Screen(
@@ -118,6 +122,7 @@ class Person:
             house=self._place.house,
         )
         device = Device(self._diary, screen, self.opening)
+        device.reads = self.reads(name)
         self.devices.append(device)
         await device.be_at(self.gateway())
         return device
@@ -227,6 +232,10 @@ class AgentPerson(Person):
         desk = await self.add_device("desk")
         desk.on_shown = self._shown
         await self.add_device("phone")
+
+    def reads(self, device: str) -> Reads:
+        """They look at the desk when it calls; the phone is in a pocket."""
+        return "called" if device == "desk" else "nothing"
 
     def _shown(self, shown: Shown) -> None:
         """The desk shows something: now and then it is answered."""

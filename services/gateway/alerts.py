@@ -23,6 +23,7 @@ from shared import clock
 from shared.codec import to_json
 from shared.commands import AgentPresence, Waiting
 from shared.ids import AccountId, AgentId, Position
+from shared.planted import planted
 from shared.queries import Lock, ReceiptRow, UnheardRow
 from shared.wire.frames import Alert
 
@@ -139,6 +140,8 @@ class Alerts:
         self._tell_late(agent.agent_id)
 
     def _moved(self, lock: Lock) -> None:
+        if planted("move_untold"):
+            return
         for session in self._registry.of_owner(lock.agent_id):
             if session.device_id == lock.device_id and session.epoch:
                 self._tell_of(lock, session)

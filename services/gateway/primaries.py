@@ -12,6 +12,7 @@ from shared import clock
 from shared.commands import AgentPresence
 from shared.errors import Malformed, Unavailable
 from shared.ids import AccountId, AgentId
+from shared.planted import planted
 from shared.queries import Lock
 
 log = structlog.get_logger(__name__)
@@ -55,7 +56,9 @@ class Primaries:
     def is_heard(self, agent_id: str, device_id: str) -> bool:
         """Whether this device may alert."""
         known = self._known.get(agent_id)
-        return known is None or known.device_id is None or known.device_id == device_id
+        if known is None or known.device_id is None or planted("everybody_rings"):
+            return True
+        return known.device_id == device_id
 
     def ask(self, account_id: AccountId, *, is_urgent: bool = False) -> None:
         """Have presence asked about an account, at most every few seconds unless something was surely missed."""

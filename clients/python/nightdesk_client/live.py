@@ -87,19 +87,22 @@ class Live:
         """Connect again and again. Raises `SessionRefused` or `SignedOut`."""
         while True:
             after_s: float | None = None
+            is_crowded = False
             try:
                 await self._session()
             except _Lost as lost:
                 after_s = lost.after_s
-            except _LOSSES:
-                after_s = None
+            except _LOSSES as err:
+                is_crowded = isinstance(err, TimeoutError)
             finally:
                 self.opened.clear()
                 self._ws = None
                 self._outgoing.on_lost()
             if self._bye_s is not None:
                 after_s, self._bye_s = self._bye_s + random.uniform(0, 1), None  # noqa: S311
-            await asyncio.sleep(self._backoff.next_s() if after_s is None else after_s)
+            if after_s is None:
+                after_s = self._backoff.next_s(is_crowded=is_crowded)
+            await asyncio.sleep(after_s)
 
     async def flush(self, *, timeout_s: float) -> None:
         """Write what is ready to be written (acknowledgements, read marks) before the client goes."""

@@ -66,10 +66,18 @@ def test_memory_of_shown_messages_is_bounded() -> None:
 def test_back_off_grows_and_ends_at_its_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first wait is below a second, later ones below 20 s, and success begins anew."""
     monkeypatch.setattr("nightdesk_client.backoff.random.uniform", lambda _low, high: high)
-    backoff = Backoff()
-    assert [backoff.next_s() for _ in range(7)] == [1, 2, 4, 8, 16, 20, 20]
+    now_s = 100.0
+    backoff = Backoff(now_s=lambda: now_s)
+    assert [backoff.next_s() for _ in range(5)] == [1, 2, 4, 5, 5]
+    assert backoff.next_s(is_crowded=True) == 20
+    now_s += 59
+    assert backoff.next_s() == 5
+    now_s += 2
+    assert backoff.next_s() == 20
     backoff.reset()
-    assert backoff.next_s() == 1
+    assert [backoff.next_s() for _ in range(2)] == [1, 2]
+    crowded = Backoff(now_s=lambda: now_s)
+    assert [crowded.next_s(is_crowded=True) for _ in range(6)] == [1, 2, 4, 8, 16, 20]
 
 
 def test_ids_are_uuid7_and_increase() -> None:

@@ -13,6 +13,7 @@ from prove.diary import Diary, Said, Screen, Shown
 from prove.evidence import LogEntry, StoredConversation, StoredMessage, Tables
 
 CONVERSATION, VISITOR, AGENT = "c1", "v1", "a1"
+AUTHOR = {"kind": "visitor", "id": VISITOR}
 PROMPT = Circumstances(lease_s=12, is_prompt=True, dark=((1000.0, 1010.0),))
 
 
@@ -22,10 +23,10 @@ class World:
     def __init__(self) -> None:
         self.log = [
             self.entry(1, "conversation", type="conversation_started"),
-            self.entry(2, "message", type="message_posted", message_id="m1"),
+            self.entry(2, "message", type="message_posted", message_id="m1", author=AUTHOR),
             self.entry(3, "routing", type="writer_started", writer="w1"),
             self.decided(4, "conversation_assigned", looked_at=3, agent_id=AGENT, winner={"x": 1}),
-            self.entry(5, "message", type="message_posted", message_id="m2"),
+            self.entry(5, "message", type="message_posted", message_id="m2", author=AUTHOR),
             self.entry(6, "receipt", type="received", recipient={"id": AGENT}, up_to=5),
         ]
         self.diary = Diary(contacts={CONVERSATION: VISITOR})
