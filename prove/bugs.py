@@ -12,7 +12,7 @@ import msgspec
 from deploy.dev.errors import StackError
 from prove.campaign import Campaign, Settings
 from prove.evidence import Unreadable
-from prove.plan import Deed, Fault
+from prove.plan import ASLEEP_S, Deed, Fault
 from prove.site import Extent, open_site
 
 _SECONDS = 150.0
@@ -147,6 +147,10 @@ _LONG_CALM = tuple(
     msgspec.structs.replace(_do("kill", f"dispatcher-{1 + n % 2}"), after_s=12.0) for n in range(5)
 )
 
+_ASLEEP = tuple(
+    msgspec.structs.replace(_do("asleep", for_s=ASLEEP_S), after_s=12.0) for _ in range(3)
+)
+
 _POWER = (
     _do("power", "nats", is_silent=False),
     _do("power", "postgres", is_silent=False),
@@ -158,7 +162,7 @@ _STALL = (*_JUMP[:1], *_PAUSED_ROUTING[:2], *_NO_TABLES, _STALE_STORE[0])
 BUGS = (
     Bug(name="", what="control: no bug", faults=(*_GATEWAYS[:1], *_LOG[1:2], *_HINTS[:1])),
     Bug(name="", what="control: clocks, pauses, tables away", faults=_STALL),
-    Bug(name="", what="control: who is alerted", faults=_LONG_CALM),
+    Bug(name="", what="control: who is alerted", faults=(*_LONG_CALM[:2], *_ASLEEP)),
     Bug(name="", what="control: power loss", faults=_POWER, needs_power=True),
     Bug(
         name="lazy_sync",
@@ -205,7 +209,7 @@ BUGS = (
     Bug(
         name="move_untold",
         what="who gets the alert lock is not told",
-        faults=_LONG_CALM,
+        faults=_ASLEEP,
     ),
     Bug(
         name="lease_in_the_dark",

@@ -109,7 +109,9 @@ class Campaign:
         self.crowd.open()
         try:
             self.crowd.begin()
-            while time.monotonic() - began < self._settings.seconds:
+            # On a busy machine it takes a while until everybody has arrived.
+            opened = time.monotonic()
+            while time.monotonic() - opened < self._settings.seconds:
                 fault = next(faults, None)
                 if fault is None or self._is_decided():
                     break
@@ -135,7 +137,7 @@ class Campaign:
         self._tend_for(fault.after_s)
         self._tell(fault.name)
         self._result.faults += 1
-        if fault.is_silent and fault.deed != "trap":
+        if fault.is_silent and fault.deed not in ("trap", "asleep"):
             self.crowd.silence()
         self._make(fault)
         began_s = time.time()
@@ -143,6 +145,8 @@ class Campaign:
             self._spring(fault)
         else:
             self._tend_for(fault.for_s)
+        if fault.deed == "asleep":
+            self.crowd.silence()
         if fault.deed in ("away", "pause") and "postgres" in fault.victims:
             self._dark.append((began_s + _KNOWN_AFTER_S, time.time()))
         self._end(fault)
@@ -150,6 +154,11 @@ class Campaign:
         self._weigh()
         if fault.is_silent:
             self._result.silences += 1
+            if fault.deed == "asleep":
+                self._wait_ready(fault.name)
+                self._hear(fault.name)
+                self.crowd.wake_desks()
+                self._until(self.crowd.are_desks_on, _START_S)
             self._listen(fault)
             self.crowd.begin()
 
@@ -193,6 +202,8 @@ class Campaign:
                 self._each(fault, lambda name: self._site.jump(name, fault.by_s))
             case "deaf":
                 self.crowd.deafen(DEAF_DEVICES)
+            case "asleep":
+                self.crowd.leave_desks()
 
     def _end(self, fault: Fault) -> None:
         match fault.deed:

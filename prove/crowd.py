@@ -99,6 +99,19 @@ class Crowd:
         """They go, without a word."""
         self._call(self._disconnect_deaf())
 
+    def leave_desks(self) -> None:
+        """Every agent switches the desk off, wherever it is just now; the phone stays as it is."""
+        self._call(self._leave_desks())
+
+    def wake_desks(self) -> None:
+        """They are on again."""
+        self._call(self._wake_desks())
+
+    def are_desks_on(self) -> bool:
+        """Whether all of them are connected."""
+        clients = [agent.devices[0].client for agent in self._agents]
+        return all(client is not None and client.is_open for client in clients)
+
     def close(self) -> None:
         """Everybody goes."""
         if not self._thread.is_alive():
@@ -218,6 +231,18 @@ class Crowd:
         for device in self._deaf:
             device.close()
         self._deaf.clear()
+
+    async def _leave_desks(self) -> None:
+        for agent in self._agents:
+            agent.is_at_desk = False
+        await asyncio.gather(*(agent.devices[0].be_at("") for agent in self._agents))
+
+    async def _wake_desks(self) -> None:
+        for agent in self._agents:
+            agent.is_at_desk = True
+        await asyncio.gather(
+            *(agent.devices[0].come_back(agent.gateway()) for agent in self._agents)
+        )
 
     async def _leave(self) -> None:
         await self._disconnect_deaf()

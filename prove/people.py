@@ -85,6 +85,7 @@ class Person:
         self.id = ""
         self.opening: Opening = _nowhere
         self.devices: list[Device] = []
+        self.is_at_desk = True
         self.chance = random.Random(seed)
         self._diary = diary
         self._place = place
@@ -140,6 +141,8 @@ class Person:
             deed = self.chance.random()
             if deed < 0.5 and device.client is not None:
                 device.client.cut(after_next_send=self.chance.random() < 0.5)
+            elif not self.is_at_desk and is_steady:
+                continue
             elif deed < 0.8 or is_steady:
                 await device.be_at(self.gateway())
             else:
@@ -253,7 +256,7 @@ class AgentPerson(Person):
             await queue.get()
             await asyncio.sleep(self.chance.uniform(0.05, 1.0))
             await self._hours.wait()
-            if conversation_id in self.devices[0].screen.held:
+            if self.is_at_desk and conversation_id in self.devices[0].screen.held:
                 await self.devices[0].say(self.message(conversation_id))
 
     async def pass_on(self) -> None:

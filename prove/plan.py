@@ -11,7 +11,9 @@ from typing import Literal
 
 import msgspec
 
-Deed = Literal["kill", "pause", "away", "choke", "power", "trap", "part", "fill", "clock", "deaf"]
+Deed = Literal[
+    "kill", "pause", "away", "choke", "power", "trap", "part", "fill", "clock", "deaf", "asleep"
+]
 
 
 Pair = tuple[str, str]
@@ -29,6 +31,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     fill: their disks are full; then there is room again and they are started anew, as somebody on call would.
     clock: their clocks are `by_s` ahead, then right again.
     deaf: that many devices connect and never read what they are sent.
+    asleep: every agent's desk is switched off in the midst of what visitors write, then nobody writes any more.
     """
 
     deed: Deed
@@ -63,6 +66,8 @@ THREE = ("nats-1", "nats-2", "nats-3")
 PEOPLE = "people"
 DEAF_DEVICES = 30
 MINUTE_S = 60.0
+ASLEEP_S = 3.0
+"""Shorter than the lock waits for its holder: whoever writes in time is told to nobody before it has moved."""
 _JUMPS = (90.0, -90.0, 600.0, -600.0, 86_400.0, -86_400.0)
 _PAUSES_A_ROUND = 6
 _CUTS_A_ROUND = 4
@@ -105,7 +110,7 @@ def _turn(chance: random.Random, deed: Deed, victims: tuple[str, ...], extent: E
         victims=victims,
         after_s=_calm(chance),
         for_s=_length(chance, deed, victims, extent),
-        is_silent=chance.random() < 0.5,
+        is_silent=chance.random() < 0.5 or deed == "asleep",
     )
 
 
@@ -137,6 +142,7 @@ def _others(chance: random.Random, extent: Extent) -> Iterator[Turn]:
     yield "away", extent.nats
     yield "pause", extent.servers
     yield "deaf", ()
+    yield "asleep", ()
     if extent.has_power:
         for victims in (*((name,) for name in extent.servers), extent.nats, extent.servers):
             yield "power", victims
@@ -198,6 +204,8 @@ def _length(chance: random.Random, deed: Deed, victims: tuple[str, ...], extent:
             return MINUTE_S
         case "away" | "deaf":
             return round(chance.uniform(8, 20), 2)
+        case "asleep":
+            return ASLEEP_S
         case "fill":
             return round(chance.uniform(4, 10), 2)
         case _:

@@ -25,7 +25,8 @@ def test_a_round_has_every_kind_of_fault_and_every_process() -> None:
     faults = _first(7, WHOLE)
     deeds = {fault.deed for fault in faults}
     assert deeds == {
-        "kill", "pause", "choke", "away", "power", "part", "fill", "clock", "deaf"
+        "kill", "pause", "choke", "away", "power", "part", "fill", "clock", "deaf",
+        "asleep",
     }  # fmt: skip
     killed = {fault.victims for fault in faults if fault.deed == "kill"}
     assert {(name,) for name in (*plan.PROCESSES, *WHOLE.servers)} <= killed
