@@ -3,9 +3,13 @@ are over, and on top what waits for the agents who come back. The rows are those
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import psycopg
 
-from shared.ids import AccountId, AgentId, ContactId, ConversationId, MessageId
+from shared.ids import AccountId, AgentId, ContactId, ConversationId, InboxId, MessageId
 
 SHARD = "0"
 AGENTS = 20
@@ -17,6 +21,8 @@ _PER_TALK = 50
 _BLOCK = 1000
 """Conversations that go on at the same time."""
 _STEP = 500_000
+_AT_ONCE = 2
+"""Tables that are filled at the same time: one alone keeps one core busy."""
 
 
 def _id(kind: str, number: int) -> str:
@@ -26,6 +32,9 @@ def _id(kind: str, number: int) -> str:
 
 ACCOUNT = AccountId(_id("a", 0))
 LABEL = "refund"
+RARE_INBOX = InboxId(_id("f", 1))
+RARE_CHANNEL = "email"
+"""What few conversations have, as few as have the label."""
 
 
 def agent(number: int) -> AgentId:
@@ -74,14 +83,21 @@ _A = _sql_id("a", "0")
 _B, _C = _sql_id("b", "talk"), _sql_id("c", "talk")
 _D, _E = _sql_id("d", "position"), _sql_id("e", f"talk %% {AGENTS}")
 _IS_VISITOR = "(is_live OR seq %% 2 = 1)"
-_BODY = "decode(repeat(md5(position::text), 10), 'hex')"
+
+
+def _sealed(size: int) -> str:
+    """So many bytes that nobody opens, other ones at each position."""
+    return f"int8send(position) || '\\x{'5e' * (size - 8)}'::bytea"
+
+
+_BODY = _sealed(160)
 _STATEMENTS = (
     _TURNS + "INSERT INTO truth.events (shard, position, at, at_ns, family, subject, account_id,"
     " conversation_id, message_id, payload, digest)"
     f" SELECT '{SHARD}', position, now(), at_ns, 'message', 'nd.ev.{SHARD}.message', {_A}, {_C}, {_D},"
-    " decode(repeat(md5(position::text), 24), 'hex'), decode(md5(position::text), 'hex') FROM turns",
+    f" {_sealed(384)}, {_sealed(16)} FROM turns",
     _TURNS + "INSERT INTO truth.message_ids (account_id, message_id, position, fingerprint)"
-    f" SELECT {_A}, {_D}, position, decode(repeat(md5(position::text), 2), 'hex') FROM turns",
+    f" SELECT {_A}, {_D}, position, {_sealed(32)} FROM turns",
     _TURNS
     + "INSERT INTO projection.messages (account_id, conversation_id, message_id, seq, position,"
     " at_ns, seen_up_to, revision, automatic, crossed, retracted, unreadable, id_clash, author_kind,"
@@ -99,14 +115,15 @@ INSERT INTO projection.conversations (account_id, conversation_id, inbox_id, con
     language, priority, status, phase, team_id, agent_id, previous_agent_id, last_answer_agent_id,
     started, assigned, snoozed_until_ns, waiting_since, last_message, last_entry, last_answer, rating,
     last_seq, version, created_ns, updated_ns, labels, unanswered, unanswered_ns)
-SELECT {_A}, {_C}, {_sql_id("f", "0")}, {_B}, 'web', '', 'normal',
+SELECT {_A}, {_C}, CASE WHEN is_rare THEN {_sql_id("f", "1")} ELSE {_sql_id("f", "0")} END, {_B},
+    CASE WHEN is_rare THEN '{RARE_CHANNEL}' ELSE 'web' END, '', 'normal',
     CASE WHEN is_live THEN 'open' ELSE 'resolved' END, CASE WHEN is_live THEN 'active' ELSE 'resolved' END,
     {_sql_id("9", "talk %% 5")}, CASE WHEN is_live THEN {_E} END, CASE WHEN is_live THEN NULL ELSE {_E} END,
     NULL, first, 0, 0, CASE WHEN is_live THEN first ELSE 0 END, last, last, 0, 0, {_PER_TALK}, last,
     1700000000000000000 + first * 1000000, 1700000000000000000 + last * 1000000,
-    CASE WHEN is_live AND talk %% {AGENTS} = 0 THEN ARRAY['{LABEL}'] ELSE '{{}}'::text[] END,
+    CASE WHEN is_rare THEN ARRAY['{LABEL}'] ELSE '{{}}'::text[] END,
     '{{}}', '{{}}'
-FROM (SELECT talk, talk >= %(over_talks)s AS is_live,
+FROM (SELECT talk, talk >= %(over_talks)s AND talk %% {AGENTS} = 0 AS is_rare, talk >= %(over_talks)s AS is_live,
         CASE WHEN talk >= %(over_talks)s THEN %(over)s + talk - %(over_talks)s + 1
             ELSE talk / %(block)s * %(block_messages)s + talk %% %(block)s + 1 END AS first,
         CASE WHEN talk >= %(over_talks)s THEN %(over)s + talk - %(over_talks)s + 1 + %(live_talks)s * {_PER_TALK - 1}
@@ -142,11 +159,21 @@ WHERE i.indrelid IN ('truth.events'::regclass, 'truth.message_ids'::regclass, 'p
 """
 
 
+# Nobody will need these rows after a power loss: written once instead of twice, and no checkpoints meanwhile. Nor does
+# anything change any more that would have to be cleaned up while answers are timed.
+_UNLOGGED = """
+SELECT format('ALTER TABLE %s SET UNLOGGED, SET (autovacuum_enabled = off)', c.oid::regclass)
+FROM pg_class c WHERE c.relkind = 'r' AND (c.oid IN (SELECT inhrelid FROM pg_inherits
+    WHERE inhparent = 'truth.events'::regclass) OR c.oid IN ('truth.message_ids'::regclass,
+    'projection.messages'::regclass, 'projection.entries'::regclass, 'projection.conversations'::regclass))
+"""
+
+
 def fill(url: str, total: int) -> int:
     """Make about `total` stored messages; how many they are. Indexes are built when the rows are there, as a restored
     database has them: to visit their pages row by row takes most of an hour for ten million."""
     done = over(total)
-    values = {
+    values: dict[str, int | str] = {
         "over": done,
         "over_talks": done // _PER_TALK,
         "live_talks": AGENTS * TALKS_EACH,
@@ -155,17 +182,15 @@ def fill(url: str, total: int) -> int:
         "shard": SHARD,
         "total": done + LIVE,
     }
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("SET synchronous_commit = off")
+    with _connected(url) as connection:
         connection.execute("SELECT truth.make_events_partition(now())")
+        for make in connection.execute(_UNLOGGED).fetchall():
+            connection.execute(make[0].encode())
         indexes = connection.execute(_INDEXES).fetchall()
         for drop, _ in indexes:
             connection.execute(drop.encode())
-        for first in range(1, done + LIVE + 1, _STEP):
-            step = {**values, "first": first, "last": min(done + LIVE, first + _STEP - 1)}
-            for statement in _STATEMENTS:
-                connection.execute(statement.encode(), step)
-        connection.execute("SET maintenance_work_mem = '256MB'")
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            list(threads.map(lambda statement: _insert(url, statement, values), _STATEMENTS))
         for _, make in indexes:
             connection.execute(make.encode())
         connection.execute(_CONVERSATIONS.encode(), values)
@@ -173,3 +198,19 @@ def fill(url: str, total: int) -> int:
             connection.execute(statement.encode(), values if "%(" in statement else None)
         connection.execute("VACUUM ANALYZE")
     return done + LIVE
+
+
+def _connected(url: str) -> psycopg.Connection[tuple[Any, ...]]:
+    connection = psycopg.connect(url, autocommit=True)
+    connection.execute("SET synchronous_commit = off")
+    connection.execute("SET work_mem = '256MB'")
+    connection.execute("SET maintenance_work_mem = '512MB'")
+    return connection
+
+
+def _insert(url: str, statement: str, values: Mapping[str, int | str]) -> None:
+    total = int(values["total"])
+    with _connected(url) as connection:
+        for first in range(1, total + 1, _STEP):
+            last = min(total, first + _STEP - 1)
+            connection.execute(statement.encode(), {**values, "first": first, "last": last})

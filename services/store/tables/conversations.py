@@ -111,7 +111,15 @@ async def list_conversations(
         where.append(f"{column} {sign}= %(number)s")
         parameters |= {"number": number, "last_id": last_id}
     order_by = f"{column} {'DESC' if is_falling else ''}, c.conversation_id LIMIT {limit + 1}"
-    rows = await _rows(connection, " AND ".join(where), parameters, order_by=order_by)
+    # Of an inbox or a channel there may be few conversations or nearly all: planned for the one that is asked for.
+    is_planned_anew = question.inbox_id is not None or question.channel != ""
+    rows = await _rows(
+        connection,
+        " AND ".join(where),
+        parameters,
+        order_by=order_by,
+        prepare=False if is_planned_anew else None,
+    )
     page, is_cut = cut(
         rows, limit, lambda x: 1400 + len(x.last_message.body if x.last_message else b"")
     )
@@ -201,7 +209,12 @@ def _of_teams(question: ListConversations) -> list[str]:
 
 
 async def _rows(
-    connection: Connection, where: str, parameters: dict[str, Any], *, order_by: str = "1"
+    connection: Connection,
+    where: str,
+    parameters: dict[str, Any],
+    *,
+    order_by: str = "1",
+    prepare: bool | None = None,
 ) -> list[ConversationRow]:
     columns = ", ".join(f"c.{x.strip()}" for x in _PLAIN)
     statement = (
@@ -210,7 +223,7 @@ async def _rows(
         "  AND conversation_id = c.conversation_id AND seq = c.last_seq) m ON true"
         f" WHERE c.account_id = %(account)s AND {where} ORDER BY {order_by}"
     )
-    found = await connection.execute(statement.encode(), parameters)
+    found = await connection.execute(statement.encode(), parameters, prepare=prepare)
     return [_full(row) for row in await found.fetchall()]
 
 
