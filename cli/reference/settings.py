@@ -17,7 +17,7 @@ from shared.config import Shared, variable_of
 from shared.config import table as settings_of
 
 _ROOT = Path(__file__).resolve().parents[2]
-_TIMEOUT_S = 30
+_TIMEOUT_S = 120
 
 _INTRO = """Every setting is an environment variable, read once at the start.
 A variable with `_FILE` added to its name gives a file that holds the value; use it for secrets.
