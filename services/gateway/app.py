@@ -204,6 +204,8 @@ async def _listen(
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if config.reuse_port:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # What it accepts inherits it; a call for each connection is one more in a storm.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         listener.bind((config.host, config.port))
         loop = asyncio.get_running_loop()
         return await loop.create_server(entrance, sock=listener, backlog=4_096, ssl=context)

@@ -7,7 +7,6 @@ Never: two frames of one connection at the same time; more of them kept than a h
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import cast
@@ -47,7 +46,7 @@ class Entrance:
 
     def turn(self) -> None:
         """Hang up on those who opened a connection and did not say in time what they want."""
-        now_s = asyncio.get_running_loop().time()
+        now_s = clock.monotonic_s()
         while self.strangers:
             caller, since_s = next(iter(self.strangers.items()))
             if now_s - since_s <= HEAD_TIMEOUT_S:
@@ -95,10 +94,7 @@ class Caller(asyncio.Protocol):
         # uvloop's transports are no subclasses of asyncio's.
         transport = cast("asyncio.Transport", transport)
         self._transport = transport
-        self._entrance.strangers[self] = asyncio.get_running_loop().time()
-        wire = transport.get_extra_info("socket")
-        if wire is not None:
-            wire.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._entrance.strangers[self] = clock.monotonic_s()
         # A full frame leaves at once, and the client reads it while the next one is made.
         transport.set_write_buffer_limits(high=_LEAVES_AT_ONCE_BYTES)
 

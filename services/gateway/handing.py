@@ -4,7 +4,6 @@ An agent's device may alert for a few seconds only (`alert_wait_s`): then the lo
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import heapq
 from collections.abc import Iterable, Sequence
@@ -88,7 +87,7 @@ class Handing:
         self._send(session, encoded, current=current, may_linger=may_linger)
         owed = [view.position for view in fresh if not _is_own_words(view, principal)]
         positions = [view.position for view in fresh]
-        window.sent(positions, asyncio.get_running_loop().time(), owed=owed)
+        window.sent(positions, clock.monotonic_s(), owed=owed)
         session.position = fresh[-1].position
         labelled(metrics.ENTRIES, way).inc(len(fresh))
 
@@ -119,7 +118,7 @@ class Handing:
         is_visitor = principal.kind == "visitor"
         own = {each.position for each in writing.shown if each.is_own} if is_visitor else ()
         owed = [position for position in positions if position not in own]
-        window.sent(positions, asyncio.get_running_loop().time(), owed=owed)
+        window.sent(positions, clock.monotonic_s(), owed=owed)
         session.position = positions[-1]
         labelled(metrics.ENTRIES, way).inc(len(positions))
         if principal.kind == "agent":

@@ -108,7 +108,7 @@ class Handlers:
 
     def came(self, transport: asyncio.Transport, *, origin: str | None) -> Session:
         """A connection became a WebSocket."""
-        now_s = asyncio.get_running_loop().time()
+        now_s = clock.monotonic_s()
         session = Session(next(self._numbers), transport, self._live.outgoing, now_s=now_s)
         session.origin = origin
         self._live.registry.add(session)

@@ -124,12 +124,13 @@ class Views:
         """The readable text of a ciphertext; None for an empty or unreadable one."""
         if not blob:
             return None
-        with contextlib.suppress(Malformed, UnicodeDecodeError, ValueError):
+        try:
             opened = self._keys.ring.open(account_id, blob, of=of, part=part, revision=revision)
             return opened.decode("utf-8")
-        metrics.UNDECRYPTABLE.inc()
-        log.error("text_undecryptable", account_id=account_id, of=of, part=part)
-        return None
+        except (Malformed, ValueError):
+            metrics.UNDECRYPTABLE.inc()
+            log.error("text_undecryptable", account_id=account_id, of=of, part=part)  # noqa: TRY400 - the traceback says nothing more
+            return None
 
     def agent_name(self, account_id: AccountId, agent_id: str) -> str | None:
         """An agent's name; None for one that was removed."""

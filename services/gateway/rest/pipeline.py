@@ -22,6 +22,7 @@ from shared.clock import monotonic_s, new_id
 from shared.codec import to_json
 from shared.errors import NightdeskError, Rejected, Unavailable
 from shared.ids import Position
+from shared.labelled import labelled
 from shared.runtime import contained
 from shared.wire.bodies import Wished
 
@@ -144,10 +145,11 @@ class Endpoint:
 
     def _answer(self, reply: Reply) -> web.Response:
         status = reply.status or self._route.status
-        response = web.Response(status=status)
-        if reply.body is not None:
-            response.body = to_json(reply.body)
-            response.content_type = "application/json"
+        if reply.body is None:
+            response = web.Response(status=status)
+        else:
+            made = to_json(reply.body)
+            response = web.Response(status=status, body=made, content_type="application/json")
         if reply.position is not None:
             self._door.reached.note(reply.position)
             response.headers[decoding.POSITION_HEADER] = str(reply.position)
@@ -210,5 +212,5 @@ async def _answered(request: web.Request, handler: Next, request_id: str) -> web
 def _count(request: web.Request, status: int, seconds: float) -> None:
     resource = request.match_info.route.resource
     name = resource.canonical if resource is not None else "none"
-    metrics.REQUESTS.labels(f"{request.method} {name}" if resource else name, str(status)).inc()
-    metrics.REQUEST_SECONDS.labels(name).observe(seconds)
+    labelled(metrics.REQUESTS, f"{request.method} {name}" if resource else name, str(status)).inc()
+    labelled(metrics.REQUEST_SECONDS, name).observe(seconds)

@@ -51,7 +51,9 @@ def install(application: web.Application, parts: Parts) -> None:
     """Mount REST at `PREFIX`."""
     door = open_door(parts)
     mounted = web.Application(middlewares=[answers(door)])
-    for route in ROUTES:
+    # Paths are tried in this order, and most requests bring a message.
+    others = [route for route in ROUTES if route not in messages.ROUTES]
+    for route in (*messages.ROUTES, *others):
         mounted.router.add_route(route.method, route.path, Endpoint(route, door).handle)
     documents = Documents(ROUTES)
     documents.add_to(mounted)
