@@ -34,6 +34,11 @@ class Ahead:
         self._prepared = events
 
     @property
+    def is_prepared(self) -> bool:
+        """Whether there is something that other events may cross."""
+        return bool(self._prepared)
+
+    @property
     def can_carry(self) -> bool:
         """Whether a round can be decided on top: not while something flies that may be handed out once it lies, because
         nothing is decided about it meanwhile and the younger would go first."""

@@ -45,6 +45,8 @@ from shared.planted import planted
 
 log = structlog.get_logger(__name__)
 _MEASURE_S = 5.0
+_COUNT_S = 0.2
+"""Walks over every queue; asked after every message it was more than the message."""
 _WAITED = {priority: metrics.WAITED.labels(priority) for priority in get_args(Priority)}
 
 
@@ -83,7 +85,7 @@ class Desk:
         self._ahead = Ahead()
         self._config = config
         self._watch = Watch(reconnects=bus.reconnects)
-        self._measured_s = float("-inf")
+        self._counted_s = self._measured_s = float("-inf")
         self.is_ready = False
         """Whether the log's end was reached."""
 
@@ -115,8 +117,6 @@ class Desk:
             for name, count in Counter(type(event).__name__ for event in events).items():
                 metrics.DECIDED.labels(name).inc(count)
         else:
-            metrics.WAITING.set(self.world.waiting())
-            metrics.LIMBO.set(self.world.limbo())
             self._measure(monotonic_s())
         return events
 
@@ -171,7 +171,11 @@ class Desk:
         self._watch.hear(hint.to, monotonic_s())
 
     def _measure(self, now_s: float) -> None:
-        """How evenly the work lies, seldom: it looks at every team."""
+        """What waits, and how evenly the work lies; the second seldom, because it looks at every team."""
+        if now_s - self._counted_s >= _COUNT_S:
+            self._counted_s = now_s
+            metrics.WAITING.set(self.world.waiting())
+            metrics.LIMBO.set(self.world.limbo())
         if now_s - self._measured_s < _MEASURE_S:
             return
         self._measured_s = now_s
@@ -238,6 +242,6 @@ class Desk:
         touched = self.world.evolve(event, delivery.position, delivery.at_ns)
         if isinstance(event, RoutingEvent) and event.writer == self._family.writer:
             self._ahead.landed(self.world.lapsed(event))
-        elif touched is not UNTOUCHED:
+        elif touched is not UNTOUCHED and self._ahead.is_prepared:
             self._ahead.cross(touched, self.world.owners(event.account_id, touched))
         return True

@@ -14,6 +14,8 @@ from shared.events import Scored
 from shared.ids import AgentId, ConversationId, Position
 
 _RUNNERS_UP = 3
+_PREVIOUS = ("previous_agent", 0.0)
+_ANY = ("previous_agent", 1.0)
 _Head = tuple[int, Position, ConversationId, int, Pool]
 
 
@@ -32,7 +34,8 @@ def hand_out(sheet: Sheet) -> bool:
         roster = sheet.roster(pool)
         if not roster.candidates:
             continue
-        _try(sheet, pool, roster, sheet.floor.office.tracks[conversation_id])
+        track = sheet.floor.office.tracks[conversation_id]
+        _try(sheet, roster, track, queue_place=pool.ahead_of(rank) + place + 1)
         following = _head(pool, rank, place + 1, handled)
         if following is not None:
             heappush(heads, following)
@@ -63,7 +66,7 @@ def _head(pool: Pool, rank: int, place: int, handled: Container[ConversationId])
     return None
 
 
-def _try(sheet: Sheet, pool: Pool, roster: Roster, track: Track) -> None:
+def _try(sheet: Sheet, roster: Roster, track: Track, *, queue_place: int) -> None:
     floor = sheet.floor
     policy, _ = floor.account.policy_of(track.conversation.inbox_id)
     barred = sheet.barred(track)
@@ -77,12 +80,12 @@ def _try(sheet: Sheet, pool: Pool, roster: Roster, track: Track) -> None:
     ranked = _ranked(roster, previous, barred)
     if not ranked:
         return
-    score = [_told(roster, candidate, is_previous=candidate is previous) for candidate in ranked]
+    score = [_told(roster, each, is_previous=each is previous) for each in ranked]
     choice = Choice(
         winner=score[0],
         runners_up=tuple(score[1:]),
         excluded=sheet.excluded(track, roster),
-        queue_place=sheet.place(pool, track),
+        queue_place=queue_place,
     )
     sheet.assign(track, score[0].agent_id, trigger=track.released_by, choice=choice)
 
@@ -115,7 +118,7 @@ def scored(candidate: Candidate, names: tuple[str, str, str, str], *, is_previou
     """The candidate's score in named parts."""
     a, b, c, d, agent_id = candidate
     parts = (
-        ("previous_agent", 0.0 if is_previous else 1.0),
+        _PREVIOUS if is_previous else _ANY,
         (names[0], float(a)),
         (names[1], float(b)),
         (names[2], float(c)),

@@ -3,8 +3,6 @@ forgets none. What then happens is decided in `affairs`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from services.dispatcher.decide.settings import Settings
 from services.dispatcher.decide.state import Agent, Office, Track, asked_teams
 from shared.directory import Account
@@ -26,7 +24,8 @@ def next_due_ns(
     `now_ns` only drops pardons, patience and hours that are over: others are candidates now, there is nothing to append.
     """
     policy, _ = account.policy_of(track.conversation.inbox_id)
-    dues = [*_owner_dues(track, office, account, policy), *_wait_dues(track, policy, account)]
+    dues = _owner_dues(track, office, account, policy)
+    dues += _wait_dues(track, policy, account)
     if track.requests or (track.answerer is not None and track.conversation.agent_id is None):
         dues.append(NOW)
     if is_orphaned(track, account):
@@ -179,34 +178,30 @@ def counted_ns(policy: PolicySaved, began_ns: int, seconds: int) -> int | None:
     return began_ns + seconds * SECOND_NS
 
 
-def _owner_dues(
-    track: Track, office: Office, account: Account, policy: PolicySaved
-) -> Iterator[int]:
+def _owner_dues(track: Track, office: Office, account: Account, policy: PolicySaved) -> list[int]:
     conversation = track.conversation
     if conversation.agent_id is None or conversation.phase == "resolved":
-        return
+        return []
+    dues = (lease_due_ns(track, office), return_due_ns(track, office, policy))
+    found = [due_ns for due_ns in dues if due_ns is not None]
     if conversation.agent_id not in account.agents:
-        yield NOW
-    for due_ns in (lease_due_ns(track, office), return_due_ns(track, office, policy)):
-        if due_ns is not None:
-            yield due_ns
+        found.append(NOW)
+    return found
 
 
-def _wait_dues(track: Track, policy: PolicySaved, account: Account) -> Iterator[int]:
+def _wait_dues(track: Track, policy: PolicySaved, account: Account) -> list[int]:
     wake_ns = wake_due_ns(track)
-    if wake_ns is not None:
-        yield wake_ns
+    found = [] if wake_ns is None else [wake_ns]
     if policy.fallback_teams:
-        found = fallback(track, policy, account)
-        if found is not None:
-            yield found[0]
-    if not (policy.first_response_s or policy.next_response_s or policy.resolution_s):
-        return
-    for due_ns in (
-        missed_due_ns(track, policy),
-        reassignment_due_ns(track, policy),
-        escalation_due_ns(track, policy),
-        resolution_due_ns(track, policy),
-    ):
-        if due_ns is not None:
-            yield due_ns
+        step = fallback(track, policy, account)
+        if step is not None:
+            found.append(step[0])
+    if policy.first_response_s or policy.next_response_s or policy.resolution_s:
+        dues = (
+            missed_due_ns(track, policy),
+            reassignment_due_ns(track, policy),
+            escalation_due_ns(track, policy),
+            resolution_due_ns(track, policy),
+        )
+        found += [due_ns for due_ns in dues if due_ns is not None]
+    return found

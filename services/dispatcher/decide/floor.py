@@ -363,9 +363,11 @@ class Floor:
         )
 
     def _move_in_line(self, conversation_id: ConversationId, before: _View, after: _View) -> None:
+        if before.pool is None and after.pool is None:
+            return
         old: Item = (before.since, conversation_id)
         new: Item = (after.since, conversation_id)
-        if (before.pool, before.rank, before.since) != (after.pool, after.rank, after.since):
+        if before.pool != after.pool or before.rank != after.rank or before.since != after.since:
             if before.pool is not None:
                 self.pools[before.pool].lines[before.rank].discard(old)
             if after.pool is not None:
@@ -387,8 +389,9 @@ class Floor:
             holding.fill(after.channel, 1 if after.is_held else 0)
             if after.unacknowledged:
                 holding.unacknowledged[conversation_id] = after.unacknowledged
-        for owner in {before.owner, after.owner} - {None}:
-            self.place_agent(owner)  # type: ignore[arg-type]
+            self.place_agent(after.owner)
+        if before.owner is not None and before.owner != after.owner:
+            self.place_agent(before.owner)
 
 
 def _full(profile: AgentSaved, holding: Holding, extra: Sequence[str]) -> frozenset[str]:

@@ -11,7 +11,6 @@ from services.dispatcher.decide import pace
 from services.dispatcher.decide.archive import previous_agent
 from services.dispatcher.decide.state import (
     NEVER,
-    Agent,
     Handling,
     Office,
     Request,
@@ -73,7 +72,7 @@ def evolve(
         case events.MessagePosted():
             if repeats.is_repeat(state.repeats, event, at_ns):
                 return UNTOUCHED
-            return _fact(office, event, position, at_ns)
+            return _posted(office, event, position, at_ns)
         case events.NoteAdded() | events.Rated():
             _fact(office, event, position, at_ns)
             return UNTOUCHED
@@ -157,6 +156,21 @@ def _judged(office: Office, event: events.ConditionsJudged) -> Touched:
     return Touched(conversations=(event.conversation_id,))
 
 
+def _posted(office: Office, event: events.MessagePosted, position: Position, at_ns: int) -> Touched:
+    track = office.tracks.get(event.conversation_id)
+    if track is None:
+        return UNTOUCHED
+    conversation = track.conversation
+    is_one_more = conversation.unanswered and conversation.phase == "active" and track.opened
+    if not is_one_more or event.author.kind != "visitor":
+        return _fact(office, event, position, at_ns)
+    # It waits already, and since when has not changed: nothing that is decided hangs on how many messages wait. Most
+    # messages are such ones.
+    conversations.post(conversation, event, position)
+    _keep_times(track, position, at_ns)
+    return UNTOUCHED
+
+
 def _fact(office: Office, event: ConversationFact, position: Position, at_ns: int) -> Touched:
     track = office.tracks.get(event.conversation_id)
     if track is None:
@@ -169,7 +183,7 @@ def _fact(office: Office, event: ConversationFact, position: Position, at_ns: in
     if owner is not None and conversation.agent_id != owner:
         _land(office, owner, assigned)
     if owner is not None and conversation.phase != phase:
-        office.agents.setdefault(owner, Agent()).idle_since = position
+        office.agent(owner).idle_since = position
     _open(track, position, at_ns)
     if conversation.phase == "resolved":
         if owner is not None and phase != "resolved":
@@ -253,7 +267,7 @@ def _received(office: Office, event: events.Received, at_ns: int) -> Touched:
     if event.recipient.kind != "agent":
         return UNTOUCHED
     agent_id = AgentId(event.recipient.id)
-    agent = office.agents.setdefault(agent_id, Agent())
+    agent = office.agent(agent_id)
     if event.up_to <= agent.received:
         return UNTOUCHED
     pace.acknowledge(agent, event.up_to, at_ns)
@@ -266,7 +280,7 @@ def _presence(
     position: Position,
     at_ns: int,
 ) -> Touched:
-    agent = office.agents.setdefault(event.agent_id, Agent())
+    agent = office.agent(event.agent_id)
     match event:
         case events.AgentOnline():
             agent.devices[event.device_id] = position
@@ -286,7 +300,7 @@ def _presence(
 def _assigned(
     office: Office, event: events.ConversationAssigned, position: Position, at_ns: int
 ) -> Touched:
-    agent = office.agents.setdefault(event.agent_id, Agent())
+    agent = office.agent(event.agent_id)
     agent.last_assigned = position
     agent.idle_since = position
     track = office.tracks.get(event.conversation_id)
@@ -297,7 +311,7 @@ def _assigned(
     if event.lease_s:
         pace.given(agent, position, at_ns)
     if before is not None and before != event.agent_id:
-        office.agents.setdefault(before, Agent()).idle_since = position
+        office.agent(before).idle_since = position
     conversations.evolve(track.conversation, event, position)
     _keep_times(track, position, at_ns)
     _open(track, position, at_ns)
@@ -326,7 +340,7 @@ def _queued(
     _land(office, owner, track.conversation.assigned)
     if trigger == "lease_lapsed":
         if owner is not None:
-            pace.lapse(office.agents.setdefault(owner, Agent()), track.conversation.assigned)
+            pace.lapse(office.agent(owner), track.conversation.assigned)
         _bar(track, owner, at_ns, until=track.conversation.assigned)
     if event.why.requested_by and track.requests:
         request = track.requests.pop(0)
@@ -344,7 +358,7 @@ def _queued(
             track.fallen_to, track.fallen_since, track.fallen_past = (), track.since, 0
         track.fallen_to = (*track.fallen_to, event.team_id)
     if owner is not None:
-        office.agents.setdefault(owner, Agent()).idle_since = position
+        office.agent(owner).idle_since = position
     conversations.evolve(track.conversation, event, position)
     _keep_times(track, position, at_ns)
     _open(track, position, at_ns)

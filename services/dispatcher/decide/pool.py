@@ -116,15 +116,16 @@ class Roster:
 
     def best(self, count: int) -> list[Candidate]:
         """The first so many who are free."""
-        candidates, stood, shown = self.candidates, self.stood, self.shown
-        place = 0
-        while place < count and place < len(candidates):
-            agent_id = candidates[place][-1]
-            if stood[agent_id] is shown[agent_id]:
-                place += 1
+        stood, shown = self.stood, self.shown
+        while True:
+            found = self.candidates[:count]
+            for candidate in found:
+                agent_id = candidate[-1]
+                if stood[agent_id] is not shown[agent_id]:
+                    self.move(agent_id)
+                    break
             else:
-                self.move(agent_id)
-        return candidates[:count]
+                return found
 
     def find(self, agent_id: AgentId) -> Candidate | None:
         """The agent as a candidate, None unless they are free."""
@@ -169,10 +170,11 @@ class Pool:
 
     def place(self, rank: int, item: Item) -> int:
         """1 for the first of all."""
-        place = 1 + self.lines[rank].place(item)
-        for line in self.lines[:rank]:
-            place += len(line)
-        return place
+        return 1 + self.lines[rank].place(item) + self.ahead_of(rank)
+
+    def ahead_of(self, rank: int) -> int:
+        """How many wait in the lines before that of this rank."""
+        return sum([len(line) for line in self.lines[:rank]])
 
 
 Refusal = Literal["", "not_in_team", "missing_skill", "outside_hours"]

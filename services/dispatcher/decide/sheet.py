@@ -36,7 +36,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     position: Position
 
 
-class Choice(msgspec.Struct, frozen=True, kw_only=True):
+class Choice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How an owner was found, or who asked for the move."""
 
     requested_by: str = ""
@@ -44,6 +44,9 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     runners_up: tuple[Scored, ...] = ()
     excluded: dict[str, int] = {}
     queue_place: int = 0
+
+
+_NO_CHOICE = Choice()
 
 
 def bar_rule(track: Track) -> str:
@@ -118,7 +121,7 @@ class Sheet:
     ) -> None:
         """Draft an assignment and reserve the agent's capacity for it."""
         conversation = track.conversation
-        policy, _ = self.floor.account.policy_of(conversation.inbox_id)
+        policy, version = self.floor.account.policy_of(conversation.inbox_id)
         self.add(
             track,
             ConversationAssigned(
@@ -127,7 +130,7 @@ class Sheet:
                 conversation_id=conversation.conversation_id,
                 agent_id=agent_id,
                 team_id=team_of_agent(self.floor.account, track, agent_id),
-                why=self._explain(track, trigger, choice or Choice()),
+                why=self._explain(version, trigger, choice or _NO_CHOICE),
                 lease_s=policy.assignment_lease_s if has_lease else 0,
             ),
         )
@@ -149,6 +152,7 @@ class Sheet:
             pool = self.floor.pool_of(track)
             place, excluded = self.place(pool, track), self.excluded(track, self.roster(pool))
         choice = Choice(requested_by=requested_by, excluded=excluded, queue_place=place)
+        _, version = self.floor.account.policy_of(conversation.inbox_id)
         self.add(
             track,
             ConversationQueued(
@@ -157,7 +161,7 @@ class Sheet:
                 conversation_id=conversation.conversation_id,
                 team_id=team_id,
                 waiting_since=conversation.waiting_since,
-                why=self._explain(track, trigger, choice),
+                why=self._explain(version, trigger, choice),
             ),
         )
 
@@ -182,8 +186,7 @@ class Sheet:
             and roster.status(standing) in ("silent", "at_capacity", "pace", "channel_full")
         )
 
-    def _explain(self, track: Track, trigger: Trigger, choice: Choice) -> Explanation:
-        _, version = self.floor.account.policy_of(track.conversation.inbox_id)
+    def _explain(self, version: Position, trigger: Trigger, choice: Choice) -> Explanation:
         return Explanation(
             trigger=trigger,
             policy_version=version,
@@ -210,7 +213,7 @@ class Sheet:
     def excluded(self, track: Track, roster: Roster) -> dict[str, int]:
         """How many agents fell to each rule."""
         excluded = {rule: n for rule, n in roster.counts.items() if n}
-        barred = self.barred(track)
+        barred = self.barred(track) if track.barred_agent_id is not None else None
         if barred is not None and roster.find(barred) is not None:
             excluded[bar_rule(track)] = 1
         if self.is_kept(track, barred=barred):

@@ -141,6 +141,13 @@ class Office(msgspec.Struct, kw_only=True):
     known: Shelf = msgspec.field(default_factory=Shelf)
     names: dict[str, int] = {}
 
+    def agent(self, agent_id: AgentId) -> Agent:
+        """The agent, a fresh one if nothing was heard of them yet."""
+        found = self.agents.get(agent_id)
+        if found is None:
+            found = self.agents[agent_id] = Agent()
+        return found
+
     def contact_of(self, track: Track) -> ContactId:
         """The contact that the conversation belongs to by now."""
         return self.root_of(track.conversation.contact_id)
