@@ -14,20 +14,27 @@ import msgspec
 
 from bench.backlog import Backlog, Fact, Size
 from services.dispatcher.decide import Evidence, Settings, State, World, decide, faults
+from services.dispatcher.decide.settings import PLACED_AT_ONCE
 from shared import codec
 from shared.events import (
+    AgentOffline,
+    AgentOnline,
     ConversationAssigned,
+    Event,
     PolicySaved,
     RoutingEvent,
+    TeamRemoved,
 )
-from shared.ids import PolicyId, TeamId
+from shared.ids import AccountId, PolicyId, TeamId
 
 
 class Run:
     """A world that is fed encoded events, as the log would feed it, and counts its own time."""
 
     def __init__(self) -> None:
-        self.world = World(State(), Settings(burst=1_000_000, round_events=1000))
+        self.world = World(
+            State(), Settings(burst=1_000_000, round_events=1000, placed_at_once=PLACED_AT_ONCE)
+        )
         self.position = 0
         self.now_ns = time.time_ns()
         self.deciding_s = 0.0
@@ -65,29 +72,59 @@ class Run:
             self.encoding_s += time.process_time() - began
             self.folding_s += self.fold(payloads)
 
-    def saving(self, backlog: Backlog) -> Iterator[tuple[str, float]]:
-        """What a saved document costs while all of it waits: until decisions can be made again."""
+    def saving(self, backlog: Backlog) -> Iterator[tuple[str, float, float]]:
+        """What saved documents cost while all of it waits: seconds in all until decisions can be made again, and the
+        longest stretch of them in which the process does nothing else."""
         account = self.world.state.account(backlog.account_id)
         policy = PolicySaved(
             account_id=backlog.account_id, writer="", policy_id=PolicyId("p"), name="p"
         )
-        new_team = msgspec.structs.replace(next(iter(account.teams.values())), team_id=TeamId("t"))
-        for name, event in (
-            ("an agent saved", next(iter(account.agents.values()))),
-            ("a team saved", next(iter(account.teams.values()))),
-            ("an inbox saved", next(iter(account.inboxes.values()))),
-            ("a policy saved", policy),
-            ("a new team", new_team),
-        ):
-            cost_s = self.fold([codec.encode_event(event)])
+        some = next(iter(account.agents.values()))
+        team = next(iter(account.teams.values()))
+        replace = msgspec.structs.replace
+        ruled = [replace(each, policy_id=policy.policy_id) for each in account.inboxes.values()]
+        saved: tuple[tuple[str, list[Event]], ...] = (
+            ("an agent saved", [some]),
+            ("a team saved", [team]),
+            ("an inbox saved", [ruled[0]]),
+            ("every inbox saved", list(ruled)),
+            ("a policy that rules all inboxes", [policy]),
+            ("a new team", [replace(team, team_id=TeamId("t"))]),
+            ("a new language", [replace(some, skills={**some.skills, "lang:zh": 1})]),
+            ("a limited channel", [replace(some, channel_capacity={"web": 1})]),
+            ("a team removed", [_removed(backlog.account_id)]),
+        )
+        for name, documents in saved:
+            yield name, *self._behind(documents)
+
+    def _behind(self, documents: list[Event]) -> tuple[float, float]:
+        steps = [self.fold([codec.encode_event(event) for event in documents])]
+        while True:
             began = time.process_time()
-            found = decide(
-                self.world, self.now_ns, evidence=Evidence(stored=self.position), writer="bench"
-            )
-            cost_s += time.process_time() - began
+            evidence = Evidence(stored=self.position)
+            found = decide(self.world, self.now_ns, evidence=evidence, writer="bench")
+            steps.append(time.process_time() - began)
             if found:
-                raise AssertionError("nothing changed, so there is nothing to decide")
-            yield name, cost_s
+                raise AssertionError("nobody is here, so there is nothing to decide")
+            if not self.world.behind:
+                return sum(steps), max(steps)
+
+    def returning(self, backlog: Backlog) -> Iterator[tuple[str, float, float]]:
+        """Everybody leaves at once, and all that they hold goes back to the queues."""
+        self.feed(_leaving(backlog))
+        self.now_ns += 3600 * 1_000_000_000
+        longest_s, queued = 0.0, 0
+        began_s = time.process_time()
+        while True:
+            round_s = time.process_time()
+            evidence = Evidence(stored=self.position)
+            found = decide(self.world, self.now_ns, evidence=evidence, writer="bench")
+            longest_s = max(longest_s, time.process_time() - round_s)
+            if not found:
+                yield f"{queued:,} returns", time.process_time() - began_s, longest_s
+                return
+            queued += len(found)
+            self.fold([codec.encode_event(event) for event in found])
 
     def line(self, name: str, count: int) -> str:
         """What each of so many decisions cost, in parts."""
@@ -95,6 +132,27 @@ class Run:
         costs = " + ".join(f"{seconds / count * 1e6:.1f}" for seconds in parts)
         total = sum(parts) / count * 1e6
         return f"{name:<10}{total:10.1f} µs a decision: decide + encode + fold {costs} ({count:,})"
+
+
+def _told(name: str, cost_s: float, longest_s: float) -> str:
+    return f"{name:<33}{cost_s * 1000:8.1f} ms, at most {longest_s * 1000:5.1f} ms at a time"
+
+
+def _removed(account_id: AccountId) -> Event:
+    return TeamRemoved(account_id=account_id, writer="", team_id=TeamId("t"))
+
+
+def _leaving(backlog: Backlog) -> Iterator[Fact]:
+    for _, event in backlog.arriving_agents():
+        if isinstance(event, AgentOnline):
+            offline = AgentOffline(
+                account_id=event.account_id,
+                writer="",
+                agent_id=event.agent_id,
+                device_id=event.device_id,
+                why="disconnected",
+            )
+            yield "presence", offline
 
 
 def main() -> None:
@@ -111,11 +169,13 @@ def main() -> None:
     count, seconds = run.feed(backlog.arrivals())
     print(f"{'fold':<10}{seconds / count * 1e6:10.1f} µs an event ({count:,})")
     print(run.line("queue", len(run.decide_all())))
-    for name, cost_s in run.saving(backlog):
-        print(f"{name:<22}{cost_s * 1000:8.1f} ms until the next decision")
+    for name, cost_s, longest_s in run.saving(backlog):
+        print(_told(name, cost_s, longest_s))
     run.feed(backlog.arriving_agents())
     assigned = [e for e in run.decide_all() if isinstance(e, ConversationAssigned)]
     print(run.line("assign", len(assigned)))
+    for name, cost_s, longest_s in run.returning(backlog):
+        print(_told(name, cost_s, longest_s))
     began = time.process_time()
     packed = codec.pack(run.world.state)
     packing = time.process_time() - began

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from typing import get_args
@@ -23,6 +24,7 @@ from services.dispatcher.decide import (
     paces,
     spread,
 )
+from services.dispatcher.decide.settings import PLACED_AT_ONCE
 from services.dispatcher.evidence import Watch
 from shared import codec
 from shared.bus import Batch, Bus, CoreMessage, Delivery
@@ -75,7 +77,10 @@ class Desk:
         self, bus: Bus, family: FencedFamily, folded: Folded[State], config: Config
     ) -> None:
         settings = Settings(
-            burst=config.burst, pardon_s=config.pardon_s, round_events=config.round_events
+            burst=config.burst,
+            pardon_s=config.pardon_s,
+            round_events=config.round_events,
+            placed_at_once=PLACED_AT_ONCE,
         )
         self.world = World(folded.state, settings)
         self.act = Act(family)
@@ -113,6 +118,9 @@ class Desk:
         if not self._family.is_active:
             self._ahead.drop()
         events = self._ahead.take() or self._round(now_ns)
+        if self.world.behind:
+            # Through the loop: others get their turn between two shares of the work.
+            asyncio.get_running_loop().call_soon(self.act.wake)
         if events:
             for name, count in Counter(type(event).__name__ for event in events).items():
                 metrics.DECIDED.labels(name).inc(count)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Literal
 
+import msgspec
+
 from services.dispatcher.decide.due import SECOND_NS
 from services.dispatcher.decide.pool import PoolKey
 from services.dispatcher.decide.state import Track
@@ -39,14 +41,14 @@ class Supply:
         self._ageing_ns: dict[InboxId, int] = {}
         self._gates: dict[InboxId, _Gate | None] = {}
 
-    def asks_like(self, before: Supply) -> bool:
-        """Whether every conversation asks for what it asked for `before`, as far as that hangs on agents and teams."""
-        if self.limited != before.limited:
-            return False
-        return all(
-            _spoken(skills) == _spoken(self._skills_of(team_id))
-            for team_id, skills in before._skills.items()
-        )
+    def asks_other_than(self, before: Supply) -> tuple[set[str], set[str]]:
+        """The languages and channels whose conversations ask for something else than they asked for `before`, as far
+        as that hangs on what agents can do."""
+        languages: set[str] = set()
+        for team_id, skills in before._skills.items():
+            if team_id is None or team_id in self.account.teams:
+                languages |= _spoken(skills) ^ _spoken(self._skills_of(team_id))
+        return languages, set(self.limited ^ before.limited)
 
     def forget(self, inbox_ids: Collection[InboxId]) -> None:
         """The rules of these inboxes were saved."""
@@ -159,13 +161,41 @@ class Supply:
             yield Need(skill=spoken, level=1, by="language")
 
 
-def inbox_of(name: DemandClass) -> InboxId:
-    """The inbox of a class of conversations."""
-    return name[2]
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose conversations may ask for something else since documents were saved."""
+
+    inboxes: Collection[InboxId] = frozenset()
+    teams: Collection[TeamId] = frozenset()
+    languages: Collection[str] = frozenset()
+    channels: Collection[str] = frozenset()
+
+    def concerns_class(self, name: DemandClass) -> bool:
+        """Whether the conversations of a class are such."""
+        teams, _, inbox_id, language, channel, _, _ = name
+        return (
+            inbox_id in self.inboxes
+            or language in self.languages
+            or channel in self.channels
+            or any(team_id in self.teams for team_id in teams)
+        )
+
+    def concerns(self, track: Track) -> bool:
+        """Whether this one is, or may miss a team that came or went."""
+        conversation = track.conversation
+        return (
+            conversation.inbox_id in self.inboxes
+            or conversation.language in self.languages
+            or conversation.channel in self.channels
+            or conversation.team_id in self.teams
+            or track.wanted_team_id in self.teams
+            or any(team_id in self.teams for team_id in track.fallen_to)
+        )
 
 
 def _spoken(skills: frozenset[str]) -> set[str]:
-    return {skill for skill in skills if skill.startswith(LANGUAGE_SKILL)}
+    return {
+        skill.removeprefix(LANGUAGE_SKILL) for skill in skills if skill.startswith(LANGUAGE_SKILL)
+    }
 
 
 def _fits(rule: SkillRule, track: Track) -> bool:

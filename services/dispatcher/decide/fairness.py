@@ -25,7 +25,7 @@ def spread(world: World) -> Spread:
     """As of what is folded."""
     found: list[float] = []
     for account_id in world.state.offices:
-        floor = world.floor(account_id)
+        floor = world.standing_floor(account_id)
         for team in floor.account.teams.values():
             loads = _loads(floor, team)
             if len(loads) > 1:
@@ -49,7 +49,7 @@ def paces(world: World) -> Paces:
     counts = dict.fromkeys(get_args(Status), 0)
     windows: list[int] = []
     for account_id in world.state.offices:
-        floor = world.floor(account_id)
+        floor = world.standing_floor(account_id)
         for agent_id, standing in floor.standings.items():
             counts[standing.status] += 1
             if standing.status != "offline":

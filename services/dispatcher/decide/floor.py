@@ -3,14 +3,14 @@ piece by piece and can be rebuilt from it at any time with the same result."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
 from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
 
-from services.dispatcher.decide.demand import DemandClass, Supply, inbox_of
+from services.dispatcher.decide.demand import DemandClass, Supply, Turn
 from services.dispatcher.decide.due import next_due_ns
 from services.dispatcher.decide.line import Item, Line
 from services.dispatcher.decide.pace import is_silent, window_of
@@ -28,7 +28,7 @@ from services.dispatcher.decide.state import Agent, Office, Track, asked_teams
 from services.dispatcher.decide.talents import Talents
 from shared.directory import Account
 from shared.events import AgentSaved
-from shared.ids import AgentId, ConversationId, InboxId, Position
+from shared.ids import AgentId, ConversationId, Position
 
 
 class _View(msgspec.Struct, frozen=True, gc=False):
@@ -79,7 +79,8 @@ _LAST = 2**63
 
 class Floor:
     """See the module. `fresh`: waiting without a record of it. `ready`: conversations in which something is due.
-    `agenda`: when the next thing of each conversation falls due; the world keeps the heap over all accounts."""
+    `agenda`: when the next thing of each conversation falls due; the world keeps the heap over all accounts. `behind`:
+    conversations that stand as they did before a document was saved."""
 
     def __init__(self, office: Office, account: Account, settings: Settings, now_ns: int) -> None:
         self.office = office
@@ -89,6 +90,7 @@ class Floor:
         self.fresh = Line()
         self.ready: dict[ConversationId, None] = {}
         self.agenda: dict[ConversationId, int] = {}
+        self.behind: dict[ConversationId, None] = {}
         self.holdings: dict[AgentId, Holding] = {}
         self.standings: dict[AgentId, Standing] = {}
         self._shown: dict[AgentId, Standing] = {}
@@ -293,12 +295,11 @@ class Floor:
             self._rosters.setdefault(agent_id, []).append(roster)
         return roster
 
-    def restaff(self) -> bool:
-        """Agents or members of teams were saved: find out again who may take what; lines and holdings stay as they are.
-        False: what conversations ask for has changed too, so that all of it has to be made again."""
+    def restaff(self) -> Turn:
+        """Agents or teams were saved: find out again who may take what; lines and holdings stay as they are. Whose
+        conversations ask for something else by that."""
         supply = Supply(self.account)
-        if not supply.asks_like(self.supply):
-            return False
+        languages, channels = supply.asks_other_than(self.supply)
         self.supply, self._talents = supply, Talents(self.account)
         for agent_id in [each for each in self.standings if each not in self.account.agents]:
             del self.standings[agent_id]
@@ -308,20 +309,33 @@ class Floor:
         self._rosters = {}
         for agent_id in self.account.agents:
             self.place_agent(agent_id)
+        # A pool for which nobody waits is opened again when somebody does.
+        self.pools = {key: pool for key, pool in self.pools.items() if any(pool.lines)}
+        self._classes = {name: pool for name, pool in self._classes.items() if any(pool.lines)}
         for key, pool in self.pools.items():
-            pool.roster = self._staffed(key)
-        return True
+            if not self._is_gone(key):
+                pool.roster = self._staffed(key)
+        return Turn(languages=languages, channels=channels)
 
-    def reread(self, inbox_ids: Collection[InboxId]) -> list[Track]:
-        """The rules of inboxes were saved: forget what conversations of theirs ask for. Those are to be placed again."""
-        self.supply.forget(inbox_ids)
-        for name in [each for each in self._classes if inbox_of(each) in inbox_ids]:
+    def reread(self, turn: Turn) -> None:
+        """Forget what these conversations ask for; they are `behind` until they are placed again."""
+        self.supply.forget(turn.inboxes)
+        for name in [each for each in self._classes if turn.concerns_class(each)]:
             del self._classes[name]
-        return [
-            track
-            for track in self.office.tracks.values()
-            if track.conversation.inbox_id in inbox_ids
-        ]
+        self.behind |= {
+            conversation_id: None
+            for conversation_id, track in self.office.tracks.items()
+            if turn.concerns(track)
+        }
+
+    def caught_up(self) -> None:
+        """Nothing is behind any more, so nothing waits for a team that is gone."""
+        for key in [each for each in self.pools if self._is_gone(each)]:
+            del self.pools[key]
+
+    def _is_gone(self, key: PoolKey) -> bool:
+        teams = self.account.teams
+        return any(team_id is not None and team_id not in teams for team_id in key.teams)
 
     def _rank(self, track: Track, now_ns: int) -> tuple[int, int]:
         """Its priority with what it rose by waiting, and when it rises again (0: never)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from heapq import heapify, heappop
 
 from services.dispatcher.decide.affairs import decide_about
 from services.dispatcher.decide.assignment import hand_out, record_waiting
@@ -39,6 +40,8 @@ def decide(
     for account_id in order:
         if len(events) >= limit:
             break
+        if account_id in world.behind:
+            continue
         sheet = Sheet(
             world.floor(account_id),
             moment,
@@ -67,9 +70,12 @@ def _fill(world: World, account_id: AccountId, sheet: Sheet) -> bool:
     """Draft an account's events. False: there may be more than the share allows, or something is due but unclear."""
     floor = sheet.floor
     floor.age(sheet.moment.now_ns)
-    for conversation_id in sorted(floor.ready):
+    ready = list(floor.ready)
+    heapify(ready)
+    while ready:
         if sheet.is_full:
             return False
+        conversation_id = heappop(ready)
         if conversation_id in sheet.handled:
             continue
         track = floor.office.tracks[conversation_id]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
+from itertools import islice
 from typing import cast, get_args
 
+import msgspec
+
 from services.dispatcher.decide import archive, fold
+from services.dispatcher.decide.demand import Turn
 from services.dispatcher.decide.floor import Floor
 from services.dispatcher.decide.settings import Settings
 from services.dispatcher.decide.state import Office, State, Track
 from shared import directory
+from shared.directory import Account
 from shared.events import (
     AccountCreated,
     AccountEvent,
@@ -35,10 +40,11 @@ from shared.events import (
     Read,
     Received,
     RoutingEvent,
+    TeamRemoved,
     TeamSaved,
     WriterStarted,
 )
-from shared.ids import AccountId, AgentId, ConversationId, InboxId, Position
+from shared.ids import AccountId, AgentId, ConversationId, InboxId, Position, TeamId
 
 _SAVED = frozenset(get_args(AccountEvent))
 """Asked of every event first: a look into a set instead of a walk over a union."""
@@ -64,17 +70,19 @@ _APART: frozenset[type] = frozenset(
 class _Stale:
     """What was saved in an account since its floor was last in step."""
 
-    __slots__ = ("agents", "inboxes", "is_restaffed")
+    __slots__ = ("agents", "inboxes", "is_restaffed", "teams")
 
     def __init__(self) -> None:
         self.agents: dict[AgentId, None] = {}
         self.inboxes: dict[InboxId, None] = {}
+        self.teams: dict[TeamId, None] = {}
         self.is_restaffed = False
 
 
 class World:
     """`unsettled`: accounts in which something changed since they last had nothing to decide. `_stale`: documents that
-    were saved and not looked at yet."""
+    were saved and not looked at yet. `behind`: accounts with conversations that are not placed by them yet; nothing is
+    decided there meanwhile."""
 
     def __init__(self, state: State, settings: Settings) -> None:
         self.state = state
@@ -82,6 +90,7 @@ class World:
         self.unsettled: dict[AccountId, None] = dict.fromkeys(state.offices)
         self._floors: dict[AccountId, Floor] = {}
         self._stale: dict[AccountId, _Stale] = {}
+        self.behind: dict[AccountId, None] = {}
         self._alarms: list[tuple[int, AccountId, ConversationId]] = []
 
     def evolve(self, event: Event, position: Position, at_ns: int) -> fold.Touched | None:
@@ -119,6 +128,8 @@ class World:
                 stale.agents[event.agent_id] = None
             case TeamSaved() if is_known_team:
                 stale.is_restaffed = True
+            case TeamSaved() | TeamRemoved():
+                self._note_team(stale, account, event.team_id)
             case InboxSaved() | InboxRemoved():
                 stale.inboxes[event.inbox_id] = None
             case PolicySaved() | PolicyRemoved():
@@ -126,14 +137,22 @@ class World:
                     i for i, inbox in account.inboxes.items() if inbox.policy_id == event.policy_id
                 )
                 stale.inboxes.update(dict.fromkeys(ruled))
-            case _:
-                # Teams came or went, so any conversation may ask somebody else: everything derived is made again.
-                self._drop(account_id)
         return None
+
+    def _note_team(self, stale: _Stale, account: Account, team_id: TeamId) -> None:
+        """It came or went: whoever names it asks somebody else now."""
+        stale.is_restaffed = True
+        stale.teams[team_id] = None
+        for inbox_id, inbox in account.inboxes.items():
+            policy, _ = account.policy_of(inbox_id)
+            named = {inbox.team_id, *(step.team_id for step in policy.fallback_teams)}
+            if team_id in named:
+                stale.inboxes[inbox_id] = None
 
     def _drop(self, account_id: AccountId) -> None:
         self._floors.pop(account_id, None)
         self._stale.pop(account_id, None)
+        self.behind.pop(account_id, None)
 
     def _known_floor(self, account_id: AccountId) -> Floor | None:
         """The account's floor by the documents of now. However many were saved in a row, that is found out once."""
@@ -141,14 +160,26 @@ class World:
         stale = self._stale.pop(account_id, None)
         if floor is None or stale is None:
             return floor
-        if (stale.agents or stale.is_restaffed) and not floor.restaff():
-            del self._floors[account_id]
-            return None
+        turn = floor.restaff() if stale.agents or stale.is_restaffed else Turn()
         for agent_id in stale.agents:
             self._follow(account_id, floor, fold.Touched(agent_id=agent_id))
-        for track in floor.reread(stale.inboxes) if stale.inboxes else ():
-            self._place(account_id, floor, track)
+        turn = msgspec.structs.replace(turn, inboxes=stale.inboxes, teams=stale.teams)
+        if any((turn.inboxes, turn.teams, turn.languages, turn.channels)):
+            floor.reread(turn)
+            self.behind[account_id] = None
         return floor
+
+    def _catch_up(self, account_id: AccountId, floor: Floor, *, most: int = 0) -> None:
+        """Place what stands as before a document was saved, so many of them at most (0: all)."""
+        tracks = floor.office.tracks
+        for conversation_id in list(islice(floor.behind, most or None)):
+            del floor.behind[conversation_id]
+            track = tracks.get(conversation_id)
+            if track is not None:
+                self._place(account_id, floor, track)
+        if not floor.behind:
+            floor.caught_up()
+            self.behind.pop(account_id, None)
 
     def _place(self, account_id: AccountId, floor: Floor, track: Track) -> None:
         due_ns = floor.place(track, self.state.at_ns)
@@ -194,7 +225,14 @@ class World:
         self.state.at_ns = at_ns
 
     def floor(self, account_id: AccountId) -> Floor:
-        """The account's derived side, made now if it is missing."""
+        """The account's derived side, in step with the documents."""
+        floor = self.standing_floor(account_id)
+        if account_id in self.behind:
+            self._catch_up(account_id, floor)
+        return floor
+
+    def standing_floor(self, account_id: AccountId) -> Floor:
+        """The account's derived side, made now if it is missing; some of its conversations may be `behind`."""
         floor = self._known_floor(account_id)
         if floor is None:
             floor = self._floors[account_id] = Floor(
@@ -209,9 +247,15 @@ class World:
         return floor
 
     def ring(self, now_ns: int) -> None:
-        """Make ready what falls due by now. Floors are made first, else their agenda would be unknown."""
+        """Make ready what falls due by now. Floors are made first, else their agenda would be unknown; no more of one is
+        brought into step at once than the settings say."""
         for account_id in self.unsettled:
-            self.floor(account_id)
+            most = self.settings.placed_at_once
+            # To find out what is behind takes as long as a share of it: not both at once.
+            is_next = account_id in self.behind or not most
+            made = self.standing_floor(account_id)
+            if is_next and account_id in self.behind:
+                self._catch_up(account_id, made, most=most)
         while self._alarms and self._alarms[0][0] <= now_ns:
             due_ns, account_id, conversation_id = heappop(self._alarms)
             floor = self._floors.get(account_id)
@@ -229,7 +273,7 @@ class World:
 
     def schedule(self, account_id: AccountId, track: Track, now_ns: int) -> None:
         """Nothing can be done about this conversation now: find out when to look again."""
-        due_ns = self.floor(account_id).schedule(track, now_ns)
+        due_ns = self.standing_floor(account_id).schedule(track, now_ns)
         if due_ns is not None:
             alarm = (due_ns, account_id, track.conversation.conversation_id)
             heappush(self._alarms, alarm)

@@ -78,7 +78,7 @@ async def test_a_start_from_a_snapshot_goes_on_where_it_stopped(
                 await log.append("message", desk.wrote(name))
                 await log.until(turn + 1, ConversationAssigned)
                 process.ask_to_stop()
-                assert process.wait_stopped(10)
+                assert process.wait_stopped(30)
     texts = [path.read_text() for path in sorted(around.directory.glob("dispatcher-*.log"))]
     assert all('"snapshot_saved"' in text for text in texts)
     assert len(log.events(ConversationAssigned)) == 3

@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
-from services.dispatcher.decide import State, World
+from services.dispatcher.decide import Settings, State, World
 from services.dispatcher.decide.floor import Floor
-from shared.events import AccountEvent
-from shared.ids import AccountId
+from shared.events import AccountEvent, ConversationAssigned, Event, RoutingEvent
+from shared.ids import AccountId, TeamId
+from shared.policy.document import FallbackTeam
 from simulate.engine import Engine
 from simulate.life import Life
 from simulate.log import Entry
+from tests.support import desk
+from tests.unit.dispatcher.simulation import Simulation
 
 _EVENTS = 700
 
@@ -85,3 +88,48 @@ def test_what_is_kept_in_step_is_as_if_made_anew(seed: int) -> None:
         )
         assert mine == other
     assert kept, "every save made everything again"
+
+
+_SECOND = TeamId(desk.identifier("second team"))
+_FALLBACK = (FallbackTeam(team_id=_SECOND, after_s=60),)
+_SAVED = {
+    "rules": desk.policy(first_response_s=60, ageing_s=30),
+    "new team": desk.team("bob", team_id=_SECOND),
+    "team removed": desk.team_removed(desk.TEAM),
+    "language": desk.agent("ann", skills={"lang:zh": 3}),
+    "channel": desk.agent("ann", channels={"web": 1, "chat": 1, "widget": 1}),
+}
+
+
+@pytest.mark.parametrize("name", _SAVED)
+def test_looking_at_little_at_once_decides_the_same(name: str) -> None:
+    """A document that concerns many conversations is taken in by shares: until all are looked at nothing is decided,
+    then what would have been decided at once, also when something happens in between."""
+    whole, shares = _desk(0, _SAVED[name]), _desk(2, _SAVED[name])
+    assert shares.round() == []
+    assert shares.round() == []
+    assert shares.world.behind
+    for simulation in (whole, shares):
+        simulation.tell(desk.started("late", language="zh"), desk.wrote("late"))
+    while not (found := shares.round()):
+        assert shares.world.behind
+    assert [_told(event) for event in found] == [_told(event) for event in whole.round()]
+    floors = [each.world.floor(desk.ACCOUNT) for each in (whole, shares)]
+    assert _shape(floors[0], whole.now_ns) == _shape(floors[1], shares.now_ns)
+
+
+def _desk(placed_at_once: int, saved: Event) -> Simulation:
+    """Nine wait, somebody comes, and a document is saved."""
+    simulation = Simulation(Settings(placed_at_once=placed_at_once))
+    simulation.tell(desk.agent("ann"), desk.agent("bob"), desk.team("ann"), desk.inbox())
+    simulation.tell(desk.policy(language_skills=True, fallback_teams=_FALLBACK))
+    for number in range(9):
+        simulation.tell(desk.started(f"c{number}", language="zh"), desk.wrote(f"c{number}"))
+    simulation.settle()
+    simulation.tell(desk.online("ann"), saved)
+    return simulation
+
+
+def _told(event: RoutingEvent) -> tuple[str, str, str]:
+    agent_id = event.agent_id if isinstance(event, ConversationAssigned) else ""
+    return type(event).__name__, event.conversation_id, str(agent_id)
