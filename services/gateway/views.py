@@ -250,7 +250,7 @@ class Views:
             note=None if row.note is None or viewer.kind == "visitor" else self.note(row.note),
             conversation=None
             if row.conversation is None
-            else self.conversation(row.conversation, viewer),
+            else msgspec.structs.replace(self.conversation(row.conversation, viewer), unread=None),
             from_seq=row.from_seq,
             to_seq=row.to_seq,
             messages=[self.message(x, viewer) for x in row.messages],

@@ -83,7 +83,8 @@ class ReceiptView(_View, frozen=True, kw_only=True):
 
 class ConversationView(_View, frozen=True, kw_only=True):
     """A conversation. `waiting_since` is the position and `waiting_since_at` the time of the oldest unanswered
-    visitor message. `unread` counts for the asker. Visitors see no labels and no previous agent."""
+    visitor message. `unread` counts for the asker; in an inbox entry it is null, and `last_message` and `receipts` are left
+    out: an entry tells what changed, not how it all stands. Visitors see no labels and no previous agent."""
 
     conversation_id: str
     inbox_id: str
@@ -105,7 +106,7 @@ class ConversationView(_View, frozen=True, kw_only=True):
     created_at: str
     updated_at: str
     rating: int
-    unread: int
+    unread: int | None
     last_message: MessageView | None = None
     receipts: list[ReceiptView] = []
 

@@ -92,7 +92,7 @@ class Conversation(_In, frozen=True, kw_only=True):
     created_at: str = ""
     updated_at: str = ""
     rating: int = 0
-    unread: int = 0
+    unread: int | None = 0
     last_message: Message | None = None
     receipts: list[Receipt] = []
 

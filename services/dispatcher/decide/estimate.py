@@ -30,7 +30,7 @@ def estimate(
     place, expected_s = 0, None
     if track.is_waiting:
         pool = floor.pool_of(track)
-        place = pool.place(floor.rank(track), (track.since, conversation_id))
+        place = place_of(floor, track)
         expected_s = _expected_s(floor, pool, track, place)
     policy, _ = floor.account.policy_of(track.conversation.inbox_id)
     opens_ns = next_opening_ns(policy.hours, now_ns) if policy.hours is not None else None
@@ -45,6 +45,22 @@ def estimate(
         is_escalated=bool(since) and track.escalated == since,
         zone=policy.hours.zone if policy.hours is not None else "",
     )
+
+
+def place_of(floor: Floor, track: Track) -> int:
+    """1 for who is next. Before it stand those of its own line, and those of other lines whom the same agents may take:
+    who asks for another skill may still be who gets the agent that it waits for. What only others can take, or nobody
+    is picked for, does not keep it waiting."""
+    pool = floor.pool_of(track)
+    rank, item = floor.rank(track), (track.since, track.conversation.conversation_id)
+    place = pool.place(rank, item)
+    able = pool.roster.members.keys()
+    for other in floor.pools.values():
+        before = other.place(rank, item) - 1
+        is_other = other is not pool and other.key.strategy != "manual"
+        if before and is_other and not able.isdisjoint(other.roster.members):
+            place += before
+    return place
 
 
 def _expected_s(floor: Floor, pool: Pool, track: Track, place: int) -> int | None:

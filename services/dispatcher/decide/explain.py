@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.dispatcher.decide.archive import find, previous_agent
+from services.dispatcher.decide.estimate import place_of
 from services.dispatcher.decide.settings import Evidence
 from services.dispatcher.decide.sheet import Moment, Sheet
 from services.dispatcher.decide.state import Track, asked_teams, team_of
@@ -29,7 +30,6 @@ def explain(
     sheet = _sheet(world, account_id, now_ns)
     floor = sheet.floor
     policy, version = floor.account.policy_of(track.conversation.inbox_id)
-    pool = floor.pool_of(track)
     return Standing(
         position=position,
         now_ns=now_ns,
@@ -39,7 +39,7 @@ def explain(
         policy_id=policy.policy_id if version else None,
         policy_version=version,
         strategy=policy.strategy,
-        place=sheet.place(pool, track) if track.is_waiting else 0,
+        place=place_of(floor, track) if track.is_waiting else 0,
         kept_for=_kept_for(sheet, track),
         needs=_needs(sheet, track),
         verdicts=verdicts(sheet, track) if track.is_waiting else (),

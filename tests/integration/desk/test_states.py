@@ -112,6 +112,8 @@ async def test_every_state_reaches_both_sides_and_the_counts(scene: Scene) -> No
     await scene.told(scene.anns, _entry("conversation_assigned"))
     await scene.told(scene.bens, _changed(asked + 1))
     given = next(e for e in scene.anns[0].entries() if e["kind"] == "conversation_assigned")
+    # An entry does not count; who wants the number asks for it.
+    assert given["conversation"]["unread"] is None
     counts = await scene.counts(ann, given["position"])
     assert (counts["mine"]["by_status"]["open"], counts["mine"]["unread"]) == (1, 1)
     assert counts["unassigned"]["conversations"] == 0

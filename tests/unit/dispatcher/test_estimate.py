@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from services.dispatcher.decide import estimate
+from services.dispatcher.decide import estimate, explain
 from shared.commands import QueueAnswer
 from shared.policy.document import DAYS, Hours, Interval
 from tests.support import desk
@@ -47,6 +47,28 @@ def test_the_place_is_that_of_the_queue() -> None:
     served = _ask(simulation, "u")
     assert (served.state, served.place, served.expected_s) == ("open", 0, None)
     assert _ask(simulation, "nobody").state is None
+
+
+def test_who_waits_for_the_same_agents_stands_before() -> None:
+    """In whatever language they write and whatever they ask for. What nobody here can take keeps nobody waiting."""
+    simulation = Simulation()
+    simulation.tell(
+        desk.agent("ann", skills={"lang:en": 5, "lang:zh": 5}),
+        desk.agent("bob", skills={"lang:de": 5}),
+        desk.team("ann", "bob"),
+        desk.inbox(),
+        desk.policy(),
+    )
+    for name, language in (("e", "en"), ("z", "zh"), ("d", "de"), ("f", "fr"), ("e2", "en")):
+        simulation.tell(desk.started(name, language=language), desk.wrote(name))
+    simulation.settle()
+    places = {name: _ask(simulation, name).place for name in ("e", "z", "d", "f", "e2")}
+    # Ann takes English and Chinese, Bob German, either of them French, in which nobody has a skill.
+    assert places == {"e": 1, "z": 2, "d": 1, "f": 4, "e2": 4}
+    told = explain(
+        simulation.world, desk.ACCOUNT, desk.conversation_id("e2"), now_ns=simulation.now_ns
+    )
+    assert told.place == 4
 
 
 def test_what_rose_by_waiting_has_its_new_place() -> None:
