@@ -395,7 +395,7 @@ FAULTS: dict[str, Fault] = {
     "late_and_not_told_again": Fault(
         _around(Unheard, "acked", lambda real, *args, **names: [real(*args, **names), None][1]),
         _found("alerted"),
-        week=286,
+        week=110,
     ),
     "numbered_by_batch": Fault(_around(messages, "_append", _numbered_by_batch), _found("refold")),
     "unchained": Fault(_around(inbox, "tell_change", _entry_unchained), _found("inbox_chain")),

@@ -8,13 +8,16 @@ from __future__ import annotations
 from simulate.broken import Broken
 from simulate.devices.ears import Heard, judge
 from simulate.devices.evening import Evening
-from simulate.devices.lots import OWED_S, draw
+from simulate.devices.lots import OWED_S, draw, drowse
+
+_DROWSY = 10
+"""Every so manieth evening is one in which all devices sleep: what then has to happen hardly comes up by lots."""
 
 
 def spend(number: int) -> tuple[Evening, Broken | None]:
     """Play the evening of this number and judge it; never raises for a broken promise."""
     evening = Evening(number)
-    evening.play(draw)
+    evening.play(drowse if number % _DROWSY == 5 else draw)
     heard = Heard(
         posted=evening.posted,
         rings=[(at_s, d.id, position) for d in evening.devices for at_s, position in d.rings],

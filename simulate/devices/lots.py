@@ -22,6 +22,29 @@ def draw(evening: Evening) -> None:
         if dice.random() < 0.3:
             evening.post()
         evening.pass_time(dice.choice((0.25, 0.5, 1, 2, 4, 8)))
+    _calm(evening)
+
+
+def drowse(evening: Evening) -> None:
+    """Every device that is connected sleeps while somebody writes, until the lock has been with each; one that was told
+    and was silent wakes late."""
+    dice = evening.dice
+    for device in evening.devices[: dice.randint(1, 3)]:
+        device.connect(evening.gateways[dice.choice(_GATEWAYS)])
+        evening.note(f"the {device.name} connects")
+        evening.pass_time(dice.choice((0.5, 1, 2)))
+    for device in evening.devices:
+        device.sleep()
+    evening.note("all sleep")
+    for _ in range(dice.randint(1, 3)):
+        evening.pass_time(dice.choice((0.25, 2, 8)))
+        evening.post()
+    evening.pass_time(dice.choice((16, 24)))
+    _calm(evening)
+
+
+def _calm(evening: Evening) -> None:
+    dice = evening.dice
     evening.loss = evening.office.loss = 0.0
     for number in range(len(evening.office.seats)):
         evening.office.resume(number)
