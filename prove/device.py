@@ -43,7 +43,6 @@ class Device:
         self.client: Client | None = None
         self.reads: Reads = "all"
         self.on_shown: Callable[[Shown], None] = lambda _shown: None
-        self._diary = diary
         self._opening = opening
         self._outbox = MemoryOutbox()
         self._gaps = 0
@@ -83,7 +82,6 @@ class Device:
 
     async def say(self, said: Said) -> None:
         """Send until the outcome is known, over as many clients as that takes."""
-        self._diary.said[said.message_id] = said
         while not said.told_s and not said.refused:
             client = await self.here()
             try:

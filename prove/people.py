@@ -97,10 +97,11 @@ class Person:
         return self.chance.choice(self._place.gateways)
 
     def message(self, conversation_id: str) -> Said:
-        """The next message of this person in a conversation; no text is ever written twice."""
+        """The next message of this person in a conversation; no text is ever written twice. It has no outcome from now on:
+        whoever waits for silence waits for it, too."""
         number = self._numbers[conversation_id] = self._numbers.get(conversation_id, 0) + 1
         words = " ".join(self.chance.choices(_WORDS, k=self.chance.randint(3, 30)))
-        return Said(
+        said = Said(
             message_id=new_id(),
             conversation_id=conversation_id,
             sender=self.id,
@@ -109,6 +110,8 @@ class Person:
             began_s=now_s(),
             house=self._place.house,
         )
+        self._diary.said[said.message_id] = said
+        return said
 
     def reads(self, _device: str) -> Reads:
         """What this person looks at there."""
@@ -185,12 +188,12 @@ class VisitorPerson(Person):
 
     async def _say(self, device: Device, line: Said, *, after_s: float) -> None:
         await asyncio.sleep(after_s)
+        line.began_s = now_s()
         await device.say(line)
 
     async def _begin(self, conversation_id: str) -> None:
         await self._hours.wait()
         said = self.message(conversation_id)
-        self._diary.said[said.message_id] = said
         self._diary.contacts[conversation_id] = self.id
         while not said.told_s and not said.refused:
             client = await self.devices[0].here()
