@@ -54,7 +54,10 @@ class Life:
         dice = self.dice = random.Random(seed)
         self.firms = [Firm(dice, n) for n in range(1 + (dice.random() < 0.25))]
         self.settings = Settings(
-            burst=dice.choice([1, 2, 3, 5]), round_events=dice.choice([2, 3, 7, 40, 200])
+            burst=dice.choice([1, 2, 3, 5]),
+            round_events=dice.choice([2, 3, 7, 40, 200]),
+            # Dice of its own: the others fall as they fell before there were shares.
+            placed_at_once=random.Random(f"shares {seed}").choice([0, 1, 4]),
         )
         self.planned: list[_Planned] = []
         self.count = 0

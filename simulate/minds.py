@@ -110,6 +110,11 @@ class Router:
         """What this world would append in that seat."""
         return routing.decide(world, seat.log.now_ns, evidence=found, writer=seat.writer)
 
+    @property
+    def has_more(self) -> bool:
+        """Whether some of what a saved document concerns is not looked at yet."""
+        return bool(self.world.behind)
+
     def look(self, seat: Seat) -> Evidence:
         """The evidence of the moment."""
         return self._look(seat, 0.0)
@@ -174,6 +179,11 @@ class Watcher:
     def hear(self, beats: Beats, now_s: float) -> None:
         """A gateway's batch."""
         evidence.hear(self.heard, beats, now_s, lease_s=LEASE_S)
+
+    @property
+    def has_more(self) -> bool:
+        """Never: it looks at everybody each time."""
+        return False
 
     def decide(self, seat: Seat) -> Sequence[Event]:
         """What to record now."""

@@ -49,6 +49,10 @@ class Mind(Protocol):
     def decide(self, seat: Seat) -> Sequence[Event]:
         """What to append now."""
 
+    @property
+    def has_more(self) -> bool:
+        """Whether it wants to be asked again before time goes on, though it decided nothing."""
+
     def fly(self, seat: Seat, events: Sequence[Event]) -> None:
         """These are on their way to the log."""
 
@@ -153,7 +157,7 @@ class Seat:
             if events:
                 judge(self, events)
                 self._send(events)
-            return bool(events)
+            return bool(events) or self.mind.has_more
         if not self.has_claimed:
             return self._claim()
         return self._stand_by()
