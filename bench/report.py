@@ -30,12 +30,13 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """The file that is kept."""
+    """The file that is kept. `at`: when its newest figure was measured; `figures`: when each, where they differ."""
 
     at: str
     is_quick: bool
     machine: Machine
     measured: Measured
+    figures: dict[str, str] = {}
 
 
 def machine() -> Machine:
@@ -102,15 +103,43 @@ def _verdict(row: Row) -> str:
 
 
 def keep(measured: Measured, *, is_quick: bool, before: Machine) -> Path:
-    """Write the result and its plot; the path of the former."""
+    """Write the result and its plot; the path of the former. In the result of record figures that were measured replace
+    those of the same name, and the others stay with their time."""
     RESULTS.mkdir(exist_ok=True)
     now = dt.datetime.now(dt.UTC)
+    at = now.isoformat(timespec="seconds")
     result = Result(
-        at=now.isoformat(timespec="seconds"), is_quick=is_quick, machine=before, measured=measured
+        at=at,
+        is_quick=is_quick,
+        machine=before,
+        measured=measured,
+        figures={row.figure: at for row in measured.rows},
     )
     name = "record" if os.environ.get("RECORD") else f"{now:%Y%m%dT%H%M%S}"
     path = RESULTS / f"{name}.json"
+    if path.exists():
+        result = joined(msgspec.json.decode(path.read_bytes(), type=Result), result)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
-    if measured.points:
-        path.with_suffix(".svg").write_text(plot(measured.points), encoding="utf-8")
+    if result.measured.points:
+        path.with_suffix(".svg").write_text(plot(result.measured.points), encoding="utf-8")
     return path
+
+
+def joined(before: Result, now: Result) -> Result:
+    """The figures of now, and those of before that were not measured now."""
+    new = set(now.figures)
+    rows = [row for row in before.measured.rows if row.figure not in new] + now.measured.rows
+    points = [
+        point
+        for point in before.measured.points
+        if not any(f"({figure}" in point.line for figure in new)
+    ]
+    return msgspec.structs.replace(
+        now,
+        measured=Measured(
+            rows=sorted(rows, key=lambda row: row.figure), points=points + now.measured.points
+        ),
+        figures=dict(
+            sorted(({row.figure: before.at for row in rows} | before.figures | now.figures).items())
+        ),
+    )
