@@ -25,7 +25,7 @@ from bench.texts import new_text, send_frame
 _SHOWN_S = 30.0
 _OUTSTANDING = 800
 _LOAD = 2_000.0
-_COME_AGAIN = 12
+_FIRST = 250.0
 
 
 class Turn:
@@ -67,19 +67,10 @@ class WholeWay:
         await self.visitors.open([people.visitor_token(contact) for contact, _ in pairs])
         self.agents = Crowd(self.site, self._hear_agent)
         await self.agents.open([people.agent_token(agent_id) for agent_id in ids])
-        # Conversations that a gateway has not met yet are asked for one by one; those that were too many at once come
-        # again, as a client's would.
-        waiting = list(range(conversations))
-        for _ in range(_COME_AGAIN):
-            turn = self._begin()
-            for number in waiting:
-                self._send(number, time.perf_counter())
-            await until(self._is_over, 120)
-            waiting = turn.refused
-            if not waiting:
-                break
-        else:
-            raise RuntimeError(f"{len(waiting)} first messages were refused again and again")
+        # A gateway asks the store for each conversation that it has not met yet: not for all of them at once.
+        self._begin()
+        await offer(_FIRST, conversations / _FIRST, self._send)
+        await until(self._is_over, 120)
         await people.stored()
 
     async def saturated(self) -> Turn:
