@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import contextlib
 import http.client
-import signal
 import statistics
 import tempfile
 import time
@@ -79,7 +78,7 @@ class Pair:
     def close(self) -> None:
         """Kill both."""
         for process in self.processes:
-            process.kill(signal.SIGCONT)
+            process.resume()
             process.kill()
 
 
@@ -148,12 +147,12 @@ async def _measure(servers: Servers, runs: int) -> Takeovers:
                 at = 2 * (2 * number + kind)
                 active = await dispatchers.active()
                 began = time.monotonic()
-                active.kill(signal.SIGSTOP if kind else signal.SIGKILL)
+                active.pause() if kind else active.kill()
                 await append(log, shard, arrivals[at : at + 2])
                 took[kind].append(await watch.first(began, _is_assignment))
                 if kind:
                     await asyncio.sleep(max(0.0, began + _FREEZE_S - time.monotonic()))
-                    active.kill(signal.SIGCONT)
+                    active.resume()
                 else:
                     dispatchers.replace(active)
     presence = await _presence(log, shard, servers, backlog=backlog, runs=runs)
@@ -183,9 +182,9 @@ async def _presence(
             began = time.monotonic()
             match kind:
                 case "killed":
-                    active.kill(signal.SIGKILL)
+                    active.kill()
                 case "frozen":
-                    active.kill(signal.SIGSTOP)
+                    active.pause()
                 case _:
                     servers.nats.kill()
                     servers.nats.start()
@@ -197,7 +196,7 @@ async def _presence(
                 pair.replace(active)
             elif kind == "frozen":
                 await asyncio.sleep(max(0.0, began + _FREEZE_S - time.monotonic()))
-                active.kill(signal.SIGCONT)
+                active.resume()
     return took
 
 

@@ -28,7 +28,7 @@ from deploy.dev.os_user import make_enterable
 from deploy.dev.ports import free_port
 from deploy.dev.postgres_cluster import make_cluster, wipe_cluster
 from deploy.dev.postgres_server import PostgresServer, PostgresSettings
-from deploy.dev.process import tail
+from deploy.dev.process import freeze, tail
 from deploy.dev.run_directory import RunDirectory
 from deploy.dev.service_process import ServiceProcess
 from deploy.dev.stack import Stack
@@ -294,7 +294,7 @@ class Site:
         """It goes on where it stopped."""
         self._note_sprung(name)
         self._armed.discard(name)
-        self._services[name].kill(signal.SIGCONT)
+        self._services[name].resume()
 
     def _is_stopped(self, name: str) -> bool:
         pid = self._services[name].pid
@@ -330,14 +330,16 @@ class Site:
                 self._start_server(name)
 
     def pause(self, name: str) -> None:
-        """SIGSTOP to the process and all its children; connections stay open, nothing answers."""
+        """The process and all its children; connections stay open, once this returns nothing answers."""
         pid = self.servers[name].pid if name in self.servers else self._services[name].pid
         if pid is None:
             return
-        family = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
-        self._paused[name] = family
-        for each in family:
-            _signal(each, signal.SIGSTOP)
+        self._paused[name] = [pid]
+        # The parent first, so that it starts no more of them meanwhile.
+        freeze(pid)
+        children = [child.pid for child in psutil.Process(pid).children(recursive=True)]
+        self._paused[name] += children
+        freeze(*children)
 
     def sizes_mb(self) -> dict[str, int]:
         """How much memory each service holds."""

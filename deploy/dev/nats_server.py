@@ -92,13 +92,13 @@ class NatsServer:
             self._process.kill()
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay open, nothing answers."""
+        """Connections stay open; once this returns nothing answers."""
         if self._process:
-            self._process.send(signal.SIGSTOP)
+            self._process.pause()
 
     def resume(self) -> None:
         if self._process:
-            self._process.send(signal.SIGCONT)
+            self._process.resume()
 
     def _start_once(self) -> ChildProcess:
         settings = self.settings

@@ -94,13 +94,13 @@ class PostgresServer:
             self._process.kill()
 
     def pause(self) -> None:
-        """SIGSTOP to the postmaster: no new connections, open ones go on."""
+        """The postmaster alone: once this returns there are no new connections; open ones go on."""
         if self._process:
-            self._process.send(signal.SIGSTOP)
+            self._process.pause()
 
     def resume(self) -> None:
         if self._process:
-            self._process.send(signal.SIGCONT)
+            self._process.resume()
 
     def _start_once(self, cluster: Cluster) -> ChildProcess:
         settings = self.settings

@@ -21,10 +21,13 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from deploy.dev.errors import StackError
 from deploy.dev.os_user import OsUser
 
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.01
+_FREEZE_S = 10.0
+_PROC = Path("/proc")
 
 
 class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +89,15 @@ class ChildProcess:
         with contextlib.suppress(ProcessLookupError):
             self._popen.send_signal(number)
 
+    def pause(self) -> None:
+        """Stop it where it is, as `freeze` does; `resume` lets it go on."""
+        if self.is_running:
+            freeze(self.pid)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self.send(signal.SIGCONT)
+
     def wait(self, timeout_s: float) -> bool:
         """Whether it ended within the time."""
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -106,6 +118,37 @@ class ChildProcess:
         if self.is_running:
             kill_tree(self.pid)
         self._popen.wait()
+
+
+def freeze(*pids: int) -> None:
+    """SIGSTOP, and wait until every thread of these processes stands still. Raises StackError.
+
+    The signal alone promises nothing: each thread goes on until the kernel comes to it, and a server of several
+    threads answers meanwhile.
+    """
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+    if not wait_until(lambda: all(map(_stands_still, pids)), timeout_s=_FREEZE_S):
+        raise StackError(
+            "SIGSTOP",
+            f"a process still ran after {_FREEZE_S:.0f} s",
+            advice="a thread of it waits for a disk that does not answer",
+        )
+
+
+def _stands_still(pid: int) -> bool:
+    """Whether no thread of it runs any more; what has ended does not."""
+    if not sys.platform.startswith("linux"):
+        return is_gone(pid) or bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    for stat in _PROC.glob(f"{pid}/task/*/stat"):
+        # A thread may end between its being listed and its being read.
+        with contextlib.suppress(OSError):
+            # After the name, which may hold anything, parentheses too.
+            state = stat.read_bytes().rpartition(b")")[2].split()[0]
+            if state not in b"TtZX":
+                return False
+    return True
 
 
 def kill_tree(pid: int) -> None:

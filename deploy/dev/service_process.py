@@ -124,6 +124,16 @@ class ServiceProcess:
         self._process.kill()
         return False
 
+    def pause(self) -> None:
+        """As a fault: connections stay open; once this returns nothing is answered."""
+        if self._process:
+            self._process.pause()
+
+    def resume(self) -> None:
+        """It goes on where it was paused."""
+        if self._process:
+            self._process.resume()
+
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send a signal as a fault; with SIGKILL wait until it is gone."""
         if self._process is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from pathlib import Path
 
 from deploy.dev.nats_server import nats_binary
@@ -52,12 +51,12 @@ class NatsCluster:
         self._processes.pop(node).kill()
 
     def pause_node(self, node: int) -> None:
-        """SIGSTOP: its connections stay open, it answers nothing."""
-        self._processes[node].send(signal.SIGSTOP)
+        """Its connections stay open; once this returns it answers nothing."""
+        self._processes[node].pause()
 
     def resume_node(self, node: int) -> None:
-        """SIGCONT: it goes on with what it had received."""
-        self._processes[node].send(signal.SIGCONT)
+        """It goes on with what it had received."""
+        self._processes[node].resume()
 
     def kill(self) -> None:
         """End all that still run."""

@@ -173,7 +173,7 @@ async def test_a_gateway_that_dies_before_it_told_loses_no_alert(pair: Pair) -> 
     await pair.write()
     position = pair.quiet.entries()[-1]["position"]
     other = pair.two.other
-    other.kill(signal.SIGSTOP)
+    other.pause()
     try:
         await pair.moved(2)
         assert _alerts(pair.quiet) == []

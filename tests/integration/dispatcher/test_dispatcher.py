@@ -103,10 +103,10 @@ async def test_a_standby_claims_when_a_decision_is_overdue(
     async with acknowledging(log, "ann"):
         with _dispatcher(around), _dispatcher(around) as active:
             claims = await log.until(2, WriterStarted)
-            active.kill(signal.SIGSTOP)
+            active.pause()
             names = await _backlog(log, 1)
             await log.until(1, ConversationAssigned)
-            active.kill(signal.SIGCONT)
+            active.resume()
             names += await _backlog(log, 3, prefix="d")
             await log.until(4, ConversationAssigned)
     _assert_each_given_once(log, names)

@@ -85,6 +85,14 @@ def test_tests_never_sleep_or_skip() -> None:
     ] == []
 
 
+def test_a_process_is_paused_in_one_place() -> None:
+    """Whoever sends SIGSTOP alone goes on while threads of the paused process still answer."""
+    sent = re.compile(r"signal\.SIGSTOP")
+    senders = {relative(file) for file in python_files() if sent.search(file.read_text())}
+    # The second one stops itself, at a crash point.
+    assert senders - {_THIS} == {"deploy/dev/process.py", "shared/crashpoints.py"}
+
+
 def test_every_service_is_under_the_import_rules() -> None:
     """A new service that import-linter does not know would be free to do anything."""
     rules = (ROOT / "pyproject.toml").read_text()
