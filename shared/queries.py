@@ -111,6 +111,10 @@ class ConversationRow(_Struct, frozen=True, kw_only=True):
     unread: int = 0
     last_message: MessageRow | None = None
     receipts: tuple[ReceiptRow, ...] = ()
+    overdue: bool = False
+    escalated: bool = False
+    contact: ContactRow | None = None
+    """Whose conversation it is, where the question asks for it."""
 
 
 class ContactRow(_Struct, frozen=True, kw_only=True):
@@ -180,6 +184,7 @@ class GetConversation(ByAccount, frozen=True, kw_only=True):
 
     conversation_id: ConversationId
     viewer_id: str = ""
+    wants_contact: bool = False
 
 
 class ListConversations(ByAccount, frozen=True, kw_only=True):
@@ -215,6 +220,10 @@ class ListConversations(ByAccount, frozen=True, kw_only=True):
     """What no team has, except of `team_inboxes`."""
     previous_agent_id: AgentId | None = None
     """What this agent held last and holds no more."""
+    is_overdue: bool = False
+    """A deadline of the wait, or of the case, is past and on record."""
+    is_escalated: bool = False
+    wants_contact: bool = False
 
 
 class ConversationPage(_Struct, frozen=True, kw_only=True):
@@ -389,7 +398,8 @@ class GetCounts(ByAccount, frozen=True, kw_only=True):
 
 class CountRow(_Struct, frozen=True, kw_only=True):
     """How many conversations an inbox, a team (None: no team has them yet) and a status have. `team_unread`: of them
-    somebody waits in, and no agent has read the newest; `unread`: the viewer has not read all that visitors wrote."""
+    somebody waits in, and no agent has read the newest; `unread`: the viewer has not read all that visitors wrote; `overdue`,
+    `escalated`: as the list has them."""
 
     inbox_id: InboxId
     team_id: TeamId | None
@@ -398,6 +408,8 @@ class CountRow(_Struct, frozen=True, kw_only=True):
     conversations: int
     team_unread: int
     unread: int = 0
+    overdue: int = 0
+    escalated: int = 0
 
 
 class Counts(_Struct, frozen=True, kw_only=True):

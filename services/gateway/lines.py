@@ -116,7 +116,9 @@ class Writing:
             try:
                 text = to_json(opener(raw_id, body).decode())
             except (InvalidTag, ValueError):
-                text = self._unopened(line)
+                # The long way says why not.
+                yield position, self._special(line, is_alert=is_alert)
+                continue
             number = b"%d" % position
             # fmt: off
             yield position, b"".join((
@@ -153,11 +155,6 @@ class Writing:
 
     def _opener(self, head: bytes) -> Opener:
         return self._views.opener(self._viewer.account_id, head)
-
-    def _unopened(self, line: Line) -> bytes:
-        """The long way says why not."""
-        account_id = self._viewer.account_id
-        return to_json(self._views.text(account_id, line[10], of=line[7].decode(), part="body"))
 
     def _special(self, line: Line, *, is_alert: bool) -> bytes:
         """A message that is not like most."""

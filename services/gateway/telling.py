@@ -44,6 +44,8 @@ _MARK = b'"alert":true,"alert_until":"%b"'
 _YES_NO = (b"false", b"true")
 _ENTRIES_SENT = tally(metrics.SENT, "entries")
 _LIVE = tally(metrics.ENTRIES, "live")
+_READABLE, _UNREADABLE = b'"unreadable":false', b'"unreadable":true'
+assert _READABLE in _REST
 _IS_LONG_WAY = planted("push_without_seq")
 """That bug is planted in `handing`."""
 
@@ -71,6 +73,9 @@ class _Said:
         automatic = _YES_NO[row.automatic]
         self.for_visitor = _REST % (0, automatic, b"false")
         self.for_desk = _REST % (row.seen_up_to, automatic, _YES_NO[row.crossed])
+        if text is None and row.body:
+            self.for_visitor = self.for_visitor.replace(_READABLE, _UNREADABLE)
+            self.for_desk = self.for_desk.replace(_READABLE, _UNREADABLE)
 
 
 def is_plain(row: Entry) -> bool:

@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 
 MessageState = Literal["accepted", "pending", "sent", "received", "read"]
 _NAMES_KEPT = 50_000
+_KEYS_TOLD = 10_000
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +94,7 @@ class Views:
         self._keys = keys
         self._directory = directory
         self._names: dict[tuple[str, Position], str | None] = {}
+        self._missing: set[bytes] = set()
 
     async def cover(self, account_id: AccountId, rows: Iterable[object]) -> None:
         """See to it that the keys of these rows (messages, notes, entries, conversations) are known."""
@@ -129,8 +131,25 @@ class Views:
             return opened.decode("utf-8")
         except (Malformed, ValueError):
             metrics.UNDECRYPTABLE.inc()
+            if self._is_erased(blob):
+                self._tell_missing(account_id, blob)
+                return None
             log.error("text_undecryptable", account_id=account_id, of=of, part=part)  # noqa: TRY400 - the traceback says nothing more
             return None
+
+    def _is_erased(self, blob: bytes) -> bool:
+        """Whether the key of this ciphertext is gone. Its rows were covered: what is not known now is nowhere."""
+        return bool(blob) and not self._keys.ring.knows(blob)
+
+    def _tell_missing(self, account_id: AccountId, blob: bytes) -> None:
+        """Once for each key: with it, everything that was sealed with it is gone."""
+        key = blob[1:HEAD_BYTES]
+        if key in self._missing:
+            return
+        if len(self._missing) >= _KEYS_TOLD:
+            self._missing.clear()
+        self._missing.add(key)
+        log.error("key_missing", account_id=account_id, key_id=key.hex())
 
     def agent_name(self, account_id: AccountId, agent_id: str) -> str | None:
         """An agent's name; None for one that was removed."""
@@ -154,6 +173,11 @@ class Views:
         self, row: MessageRow, viewer: Principal, *, state: MessageState | None = None
     ) -> MessageView:
         """A message as the viewer may see it."""
+        text = None
+        if row.body and not row.retracted and not row.unreadable:
+            of = _sealed_as(row)
+            text = self.text(row.account_id, row.body, of=of, part="body", revision=row.revision)
+        is_unreadable = text is None and bool(row.body) and not row.retracted
         is_own = row.author.id == viewer.id
         is_visitor = viewer.kind == "visitor"
         return MessageView(
@@ -164,18 +188,14 @@ class Views:
             at=at(row.at_ns),
             author=self.author(row.account_id, row.author),
             content_type=row.content_type,
-            text=None
-            if row.retracted or row.unreadable
-            else self.text(
-                row.account_id, row.body, of=_sealed_as(row), part="body", revision=row.revision
-            ),
+            text=text,
             revision=row.revision,
             device_id=row.device_id if is_own else None,
             seen_up_to=0 if is_visitor else row.seen_up_to,
             automatic=row.automatic,
             crossed=row.crossed and not is_visitor,
             retracted=row.retracted,
-            unreadable=row.unreadable,
+            unreadable=row.unreadable or is_unreadable,
             state=state,
         )
 
@@ -200,7 +220,7 @@ class Views:
         )
 
     def conversation(self, row: ConversationRow, viewer: Principal) -> ConversationView:
-        """A conversation; visitors see no labels and no previous agent."""
+        """A conversation; visitors see nothing of how the desk works, and know who they are."""
         is_visitor = viewer.kind == "visitor"
         last = row.last_message
         return ConversationView(
@@ -229,6 +249,9 @@ class Views:
             if last is None
             else self.message(last, viewer, state=self.state_in(last, row)),
             receipts=[self.receipt(x) for x in row.receipts],
+            overdue=row.overdue and not is_visitor,
+            escalated=row.escalated and not is_visitor,
+            contact=None if row.contact is None or is_visitor else self.contact(row.contact),
         )
 
     def state_in(self, row: MessageRow, conversation: ConversationRow) -> MessageState:
@@ -269,6 +292,7 @@ class Views:
             attributes=profile.attributes,
             merged_into=row.merged_into,
             created_at=at_or_none(row.created_ns),
+            erased=self._is_erased(row.profile),
         )
 
     def profile(self, row: ContactRow) -> Profile:
@@ -376,6 +400,8 @@ def _blobs(row: object) -> Iterable[bytes]:
         case ConversationRow():
             if row.last_message is not None:
                 yield row.last_message.body
+            if row.contact is not None:
+                yield row.contact.profile
         case Entry():
             for inner in (row.message, row.note, row.conversation, *row.messages):
                 yield from _blobs(inner)

@@ -246,11 +246,13 @@ class Conversations(_Out, frozen=True, kw_only=True):
 
 class Count(_Out, frozen=True, kw_only=True):
     """How many conversations, also in each status. `team_unread`: of them somebody waits in, and no agent has read the
-    newest."""
+    newest; `overdue`: a deadline is past; `escalated`: so long that the supervisors were told."""
 
     conversations: int
     by_status: dict[Status, int]
     team_unread: int
+    overdue: int
+    escalated: int
 
 
 class MyCount(Count, frozen=True, kw_only=True):
@@ -268,8 +270,8 @@ class TeamCount(Count, frozen=True, kw_only=True):
 
 class ConversationCounts(_Out, frozen=True, kw_only=True):
     """Each number is the length of a list of `GET /conversations`: `all`, `mine` and `unassigned` those of `view=`, each
-    of `teams` that of `view=all&team=`; `by_status` with `status=`, `team_unread` with `team_unread=true`, `unread` with
-    `unread=true`. `mine` is null for API keys, who hold none. `is_cut`: more than 10,000 match the filters, or are mine,
+    of `teams` that of `view=all&team=`; `by_status` with `status=`, `team_unread` with `team_unread=true`, and so
+    `overdue`, `escalated` and `unread`. `mine` is null for API keys, who hold none. `is_cut`: more than 10,000 match the filters, or are mine,
     and were not counted further."""
 
     all: Count

@@ -40,7 +40,7 @@ class LookerView(_View, frozen=True, kw_only=True):
 
 class MessageView(_View, frozen=True, kw_only=True):
     """A message. `seq` is dense within its conversation, `position` orders everything. `text` is null when it was
-    retracted or can't be read. `crossed`: written before its author could see a colleague's answer.
+    retracted, or can't be read (`unreadable`: it came damaged, or its key was erased). `crossed`: written before its author could see a colleague's answer.
     `state` is how far it got with the other side: accepted, pending (no owner yet), sent, received, read."""
 
     conversation_id: str
@@ -84,7 +84,9 @@ class ReceiptView(_View, frozen=True, kw_only=True):
 class ConversationView(_View, frozen=True, kw_only=True):
     """A conversation. `waiting_since` is the position and `waiting_since_at` the time of the oldest unanswered
     visitor message. `unread` counts for the asker; in an inbox entry it is null, and `last_message` and `receipts` are left
-    out: an entry tells what changed, not how it all stands. Visitors see no labels and no previous agent."""
+    out: an entry tells what changed, not how it all stands. `overdue`: the deadline of the answer that is due, or of the case, is
+    past and on record; `escalated`: so long that the supervisors were told. `contact`: who writes, in lists and for one
+    conversation; left out in entries. Visitors see no labels, no previous agent, nothing of deadlines and no `contact`."""
 
     conversation_id: str
     inbox_id: str
@@ -109,6 +111,9 @@ class ConversationView(_View, frozen=True, kw_only=True):
     unread: int | None
     last_message: MessageView | None = None
     receipts: list[ReceiptView] = []
+    overdue: bool = False
+    escalated: bool = False
+    contact: ContactView | None = None
 
 
 class EntryView(_View, frozen=True, kw_only=True):
@@ -147,7 +152,8 @@ class EntryView(_View, frozen=True, kw_only=True):
 
 
 class ContactView(_View, frozen=True, kw_only=True):
-    """A visitor."""
+    """A visitor. `erased`: what was known of them was sealed with a key that is gone; `name`, `email` and `attributes` are
+    empty for ever."""
 
     contact_id: str
     inbox_id: str
@@ -157,6 +163,7 @@ class ContactView(_View, frozen=True, kw_only=True):
     attributes: dict[str, str]
     merged_into: str | None = None
     created_at: str | None = None
+    erased: bool = False
 
 
 class AgentView(_View, frozen=True, kw_only=True):

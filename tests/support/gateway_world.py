@@ -228,7 +228,7 @@ class Desk:
 
     async def open(self, *, origins: tuple[str, ...] = ()) -> None:
         """Make keys, then the configuration, and wait until the gateway knows it."""
-        ring = crypto.KeyRing(self.world.master)
+        ring = self.ring = crypto.KeyRing(self.world.master)
         connection = await connect_database(self.world.around.database_url, name="test")
         keys = [
             crypto.new_stored_key(self.world.master, self.account_id, purpose)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from services.store.fold import Changes, Needs, Record, State, fold, needed, stretches
+from services.store.fold.changes import NONE, Grown
 from services.store.fold.state import (
     ContactKey,
     ConversationKey,
@@ -38,7 +39,7 @@ class Tables:
         self.devices: dict[tuple[str, DeviceId], Position] = {}
         self.primaries: dict[Any, Primary] = {}
         self.quarantined: list[tuple[Position, str]] = []
-        self.tallies: dict[tuple[AccountId, Tally], tuple[int, int]] = {}
+        self.tallies: dict[tuple[AccountId, Tally], Grown] = {}
 
     def rows(self) -> dict[str, Any]:
         """Everything, for comparing."""
@@ -64,10 +65,15 @@ class Tables:
         self.devices.update({key: up_to for key, (_, up_to) in changes.devices.items()})
         self.primaries.update(changes.primaries)
         self.quarantined.extend((record.position, why) for record, why in changes.quarantined)
-        for tally, (more, unread) in changes.counts.items():
-            before = self.tallies.pop(tally, (0, 0))
-            if before[0] + more:
-                self.tallies[tally] = (before[0] + more, before[1] + unread)
+        for tally, grown in changes.counts.items():
+            one, two, three, four = self.tallies.pop(tally, NONE)
+            if one + grown[0]:
+                self.tallies[tally] = (
+                    one + grown[0],
+                    two + grown[1],
+                    three + grown[2],
+                    four + grown[3],
+                )
 
     def load(self, state: State, needs: Needs) -> None:
         """Read what is needed; what the state holds already stays."""

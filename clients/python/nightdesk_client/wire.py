@@ -69,6 +69,20 @@ class Receipt(_In, frozen=True, kw_only=True):
     read: int = 0
 
 
+class Contact(_In, frozen=True, kw_only=True):
+    """A visitor. `erased`: what was known of them can never be read again."""
+
+    contact_id: str
+    inbox_id: str
+    is_identified: bool
+    name: str | None = None
+    email: str | None = None
+    attributes: dict[str, str] = {}
+    merged_into: str | None = None
+    created_at: str | None = None
+    erased: bool = False
+
+
 class Conversation(_In, frozen=True, kw_only=True):
     """A conversation as its viewer may see it. `version` is the position of its last change."""
 
@@ -95,6 +109,9 @@ class Conversation(_In, frozen=True, kw_only=True):
     unread: int | None = 0
     last_message: Message | None = None
     receipts: list[Receipt] = []
+    overdue: bool = False
+    escalated: bool = False
+    contact: Contact | None = None
 
 
 class InboxEntry(_In, frozen=True, kw_only=True):

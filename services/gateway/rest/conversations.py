@@ -46,13 +46,16 @@ class ConversationsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     """Filters are and-ed. `view`: mine (agents' default without `agent`), unassigned (waits in a queue), all (of the asker's
     teams, of no team, and mine), previous (what the asker held last and holds no more, whoever has it now). `team`: what no
     team has, or a removed one, is the inbox's; "none": of no team. `unread`: there are messages of the other side that the
-    asker has not read, among the asker's own; `team_unread`: somebody waits and no agent has read the newest. Times are
+    asker has not read, among the asker's own; `team_unread`: somebody waits and no agent has read the newest; `overdue`: the
+    deadline of an answer or of the case is past; `escalated`: so long that the supervisors were told. Times are
     RFC 3339. `after` is the `next` of the page before."""
 
     view: Literal["mine", "unassigned", "all", "previous"] | None = None
     status: Annotated[list[Status], msgspec.Meta(max_length=10)] = []
     unread: bool = False
     team_unread: bool = False
+    overdue: bool = False
+    escalated: bool = False
     label: Annotated[list[str], msgspec.Meta(max_length=20)] = []
     team: str | None = None
     agent: str | None = None
@@ -91,7 +94,7 @@ def _question(call: Call[None, ConversationsQuery]) -> ListConversations:
     )
     if who.kind == "visitor":
         hidden = (query.view, query.label, query.team, query.agent, query.inbox, query.contact)
-        if any(hidden) or query.team_unread:
+        if any(hidden) or query.team_unread or query.overdue or query.escalated:
             raise forbidden("visitors see their own conversations")
         return msgspec.structs.replace(wanted, contact_id=ContactId(who.id))
     account = call.parts.directory.account(who.account_id)
@@ -100,6 +103,9 @@ def _question(call: Call[None, ConversationsQuery]) -> ListConversations:
     wanted = msgspec.structs.replace(
         wanted,
         is_team_unread=query.team_unread,
+        is_overdue=query.overdue,
+        is_escalated=query.escalated,
+        wants_contact=True,
         labels=tuple(query.label),
         channel=query.channel,
         team_id=None if is_of_no_team else team_id,
@@ -177,6 +183,7 @@ async def fetch(call: Call[None, object]) -> ConversationRow:
             conversation_id=conversation_id,
             viewer_id=call.who.id,
             at_least=call.given.at_least,
+            wants_contact=call.who.kind != "visitor",
         )
     )
     call.parts.access.learn(row)

@@ -125,6 +125,8 @@ def _of_team(account: Account, rows: Iterable[CountRow], team_id: TeamId | None)
         conversations=count.conversations,
         by_status=count.by_status,
         team_unread=count.team_unread,
+        overdue=count.overdue,
+        escalated=count.escalated,
         team_id=team_id,
     )
 
@@ -135,6 +137,8 @@ def _mine(rows: Collection[CountRow]) -> MyCount:
         conversations=count.conversations,
         by_status=count.by_status,
         team_unread=count.team_unread,
+        overdue=count.overdue,
+        escalated=count.escalated,
         unread=sum(row.unread for row in rows),
     )
 
@@ -148,6 +152,8 @@ def _sum(rows: Iterable[CountRow]) -> Count:
         conversations=sum(by_status.values()),
         by_status=by_status,
         team_unread=sum(row.team_unread for row in rows),
+        overdue=sum(row.overdue for row in rows),
+        escalated=sum(row.escalated for row in rows),
     )
 
 

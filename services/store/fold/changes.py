@@ -9,6 +9,7 @@ from services.store.fold.state import (
     AgentKey,
     ContactKey,
     ConversationKey,
+    Flags,
     Folded,
     Holding,
     HoldingKey,
@@ -21,6 +22,10 @@ from services.store.fold.state import (
 )
 from shared.ids import AccountId, DeviceId, Position
 from shared.queries import ContactRow, Entry, MessageRow, NoteRow, ReceiptRow
+
+Grown = tuple[int, int, int, int]
+"""Conversations, and of them those unread by the desk, overdue, escalated."""
+NONE: Grown = (0, 0, 0, 0)
 
 
 class Changes:
@@ -48,8 +53,8 @@ class Changes:
         self.devices: dict[tuple[str, DeviceId], tuple[AccountId, Position]] = {}
         self.primaries: dict[AgentKey, Primary] = {}
         self.lists: dict[AccountId, set[str]] = {}
-        self.counts: dict[tuple[AccountId, Tally], tuple[int, int]] = {}
-        """By how many conversations, and unread ones, each tally grew; see `count`."""
+        self.counts: dict[tuple[AccountId, Tally], Grown] = {}
+        """By how many each tally grew; see `count`."""
         self.quarantined: list[tuple[Record, str]] = []
         self.crowded: set[str] = set()
         """Inboxes that hold more unacknowledged entries in memory than they need to."""
@@ -76,7 +81,7 @@ class Changes:
     def count(self) -> None:
         """Once, when all of the batch is folded: where the conversations it touched are counted now. Only the sum over
         batches shows in the tables, so it is the same for any split of the log. Who shows a list that a conversation
-        left or joined, or how much of it is unread, is told."""
+        left or joined, or how much of it is unread or late, is told."""
         for (account_id, _), folded in self.conversations.items():
             before, now = folded.counted, folded.tally
             if now == before:
@@ -86,11 +91,15 @@ class Changes:
             if before is not None:
                 self._grow(account_id, before, -1)
 
-    def _grow(self, account_id: AccountId, counted: tuple[Tally, bool], by: int) -> None:
-        tally, is_unread = counted
-        conversations, unread = self.counts.get((account_id, tally), (0, 0))
-        grown = (conversations + by, unread + by if is_unread else unread)
-        self.counts[account_id, tally] = grown
+    def _grow(self, account_id: AccountId, counted: tuple[Tally, Flags], by: int) -> None:
+        tally, (is_unread, is_overdue, is_escalated) = counted
+        conversations, unread, overdue, escalated = self.counts.get((account_id, tally), NONE)
+        self.counts[account_id, tally] = (
+            conversations + by,
+            unread + by * is_unread,
+            overdue + by * is_overdue,
+            escalated + by * is_escalated,
+        )
         self.lists.setdefault(account_id, set()).add(tally[1] or "")
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from services.store.fold.changes import Changes, Step
 from services.store.fold.inbox import tell_change, tell_holder, tell_note
+from services.store.fold.late import mark_of
 from services.store.fold.records import Record
 from services.store.fold.state import Folded, Primary, State
 from services.store.fold.touch import apply, touch
@@ -17,6 +18,8 @@ from shared.events import (
     ConversationAssigned,
     ConversationQueued,
     ConversationStarted,
+    DeadlineMissed,
+    Escalated,
     LabelsChanged,
     NoteAdded,
     PrimaryDeviceChanged,
@@ -67,6 +70,30 @@ def settled(state: State, changes: Changes, record: Record, event: Settled) -> N
     if conversation.agent_id != agent or conversation.status != status:
         contact_id = conversation.contact_id
         tell_change(Step(state, changes, record), folded, contact_id, kind="conversation_changed")
+
+
+def missed(
+    state: State, changes: Changes, record: Record, event: DeadlineMissed | Escalated
+) -> None:
+    """A deadline is past, or the supervisors should look: whoever holds the conversation and whoever lists it is told. What
+    is over by now (an answer crossed it) is late no more."""
+    folded = state.conversations.get((event.account_id, event.conversation_id))
+    if folded is None:
+        changes.quarantined.append((record, "unknown_conversation"))
+        return
+    conversation, mark = folded.state, mark_of(event)
+    if event.deadline == "resolution":
+        goes_on = conversation.phase != "resolved" and event.waiting_since > folded.last_resolved
+    else:
+        goes_on = conversation.waiting_since == event.waiting_since > 0
+    if not goes_on or folded.late & mark:
+        return
+    folded.late |= mark
+    touch(changes, folded, record)
+    changes.list_changed(folded)
+    if conversation.agent_id is not None:
+        step = Step(state, changes, record)
+        tell_change(step, folded, conversation.agent_id, kind="conversation_changed")
 
 
 def noted(state: State, changes: Changes, record: Record, event: NoteAdded) -> None:

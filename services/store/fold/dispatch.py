@@ -53,6 +53,8 @@ def fold(state: State, changes: Changes, record: Record) -> None:
             | e.Rated()
         ):
             conversations.settled(state, changes, record, event)
+        case e.DeadlineMissed() | e.Escalated():
+            conversations.missed(state, changes, record, event)
         case e.NoteAdded():
             conversations.noted(state, changes, record, event)
         case e.MessageEdited():
@@ -89,8 +91,6 @@ Recorded = (
     | e.ConditionsJudged
     | e.ClaimRequested
     | e.AssignmentRefused
-    | e.DeadlineMissed
-    | e.Escalated
 )
 
 
@@ -102,8 +102,6 @@ def _only_recorded(state: State, changes: Changes, record: Record, event: Record
             | e.ConditionsJudged()
             | e.ClaimRequested()
             | e.AssignmentRefused()
-            | e.DeadlineMissed()
-            | e.Escalated()
         ):
             if (event.account_id, event.conversation_id) not in state.conversations:
                 changes.quarantined.append((record, "unknown_conversation"))

@@ -7,6 +7,7 @@ from collections import deque
 
 import msgspec
 
+from services.store.fold.late import flags
 from shared.conversation import Conversation, Status
 from shared.ids import (
     AccountId,
@@ -31,11 +32,14 @@ HoldingKey = tuple[str, ConversationId]
 AgentKey = tuple[AccountId, AgentId]
 Tally = tuple[InboxId, TeamId | None, Status, bool]
 """What conversations are counted by: inbox, team, status, and whether an agent holds them."""
+Flags = tuple[bool, bool, bool]
+"""What is counted apart of them: unread by the desk, overdue, escalated."""
 
 
 class Folded(msgspec.Struct, kw_only=True):
     """A conversation with what only the store counts. `unanswered_ns` are the log times of `state.unanswered`,
-    `desk_read` how far any agent has read."""
+    `desk_read` how far any agent has read, `late` what is on record of missed deadlines, `last_resolved` where the case
+    before ended."""
 
     state: Conversation
     last_seq: int = 0
@@ -44,20 +48,23 @@ class Folded(msgspec.Struct, kw_only=True):
     updated_ns: int = 0
     unanswered_ns: tuple[int, ...] = ()
     desk_read: Position = 0
-    counted: tuple[Tally, bool] | None = None
-    """Where the account's counts have it, and whether as unread, or will when what is folded so far is committed."""
+    late: int = 0
+    last_resolved: Position = 0
+    counted: tuple[Tally, Flags] | None = None
+    """Where the account's counts have it, and as what else, or will when what is folded so far is committed."""
 
     @property
     def key(self) -> ConversationKey:
         return self.state.account_id, self.state.conversation_id
 
     @property
-    def tally(self) -> tuple[Tally, bool]:
-        """Where it is to be counted, and whether it is unread: somebody waits, and no agent has read the newest."""
+    def tally(self) -> tuple[Tally, Flags]:
+        """Where it is to be counted, and as what else. Unread: somebody waits, and no agent has read the newest."""
         state = self.state
         waits = state.phase == "active" and state.unanswered
         is_unread = bool(waits) and state.unanswered[-1] > self.desk_read
-        return (state.inbox_id, state.team_id, state.status, state.agent_id is not None), is_unread
+        tally = (state.inbox_id, state.team_id, state.status, state.agent_id is not None)
+        return tally, (is_unread, *flags(self.late, state.phase))
 
 
 class Owner(msgspec.Struct, kw_only=True):
@@ -155,6 +162,7 @@ class State:
 def row_of(folded: Folded) -> ConversationRow:
     """The conversation as it is told to others, without what depends on the asker."""
     state = folded.state
+    overdue, escalated = flags(folded.late, state.phase)
     return ConversationRow(
         account_id=state.account_id,
         conversation_id=state.conversation_id,
@@ -178,4 +186,6 @@ def row_of(folded: Folded) -> ConversationRow:
         created_ns=folded.created_ns,
         updated_ns=folded.updated_ns,
         rating=state.rating,
+        overdue=overdue,
+        escalated=escalated,
     )

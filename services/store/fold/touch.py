@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from services.store.fold.changes import Changes
+from services.store.fold.late import OF_CASE
 from services.store.fold.records import Record
 from services.store.fold.state import Folded
 from shared.conversation import Conversation, ConversationFact, Status, evolve, post
-from shared.events import MessagePosted
-from shared.ids import AgentId, TeamId
+from shared.events import MessagePosted, StatusChanged
+from shared.ids import AgentId, Position, TeamId
 from shared.waits import times
 
 
@@ -27,6 +28,9 @@ def apply(changes: Changes, folded: Folded, record: Record, event: ConversationF
         folded.unanswered_ns = times(
             unanswered, folded.unanswered_ns, state.unanswered, record.position, record.at_ns
         )
+        _end_wait(folded, unanswered)
+    if state.phase == "resolved" and isinstance(event, StatusChanged):
+        folded.late, folded.last_resolved = 0, record.position
     touch(changes, folded, record)
     return _shown(state) != before
 
@@ -43,9 +47,16 @@ def apply_message(folded: Folded, record: Record, event: MessagePosted) -> bool:
         folded.unanswered_ns = times(
             unanswered, folded.unanswered_ns, now, record.position, record.at_ns
         )
+        _end_wait(folded, unanswered)
     folded.version = record.position
     folded.updated_ns = record.at_ns
     return state.phase != phase or (not now) != (not unanswered)
+
+
+def _end_wait(folded: Folded, before: tuple[Position, ...]) -> None:
+    """What was late of a wait is late no more when it is over."""
+    if folded.late and folded.state.unanswered[:1] != before[:1]:
+        folded.late &= OF_CASE
 
 
 def touch(changes: Changes, folded: Folded, record: Record) -> None:

@@ -6,12 +6,15 @@ from typing import Any
 
 import msgspec
 
+from services.store.fold.late import ESCALATED, OVERDUE
 from services.store.tables.paging import cut, decode_next, encode_next
 from services.store.tables.read import (
+    CONTACT,
     CONVERSATION,
     MESSAGE,
     RECEIPT,
     Row,
+    contact,
     conversation,
     message,
     receipt,
@@ -79,6 +82,7 @@ async def get_conversation(
             "holder": holder(question.viewer_id),
             "conversation": question.conversation_id,
         },
+        how=_How(wants_contact=question.wants_contact),
     )
     if not rows:
         return None
@@ -117,11 +121,20 @@ async def list_conversations(
         connection,
         " AND ".join(where),
         parameters,
-        order_by=order_by,
-        prepare=False if is_planned_anew else None,
+        how=_How(
+            order_by=order_by,
+            prepare=False if is_planned_anew else None,
+            wants_contact=question.wants_contact,
+        ),
     )
     page, is_cut = cut(
-        rows, limit, lambda x: 1400 + len(x.last_message.body if x.last_message else b"")
+        rows,
+        limit,
+        lambda x: (
+            1400
+            + len(x.last_message.body if x.last_message else b"")
+            + len(x.contact.profile if x.contact else b"")
+        ),
     )
     if not is_cut:
         return ConversationPage(rows=page)
@@ -185,6 +198,10 @@ async def filters(
         where.append(f"({UNREAD}) > 0")
     if question.is_team_unread:
         where.append(TEAM_UNREAD)
+    if question.is_overdue:
+        where.append(OVERDUE)
+    if question.is_escalated:
+        where.append(ESCALATED)
     if question.order == "waiting":
         where.append("c.waiting_since > 0")
     parameters = {
@@ -208,33 +225,49 @@ def _of_teams(question: ListConversations) -> list[str]:
     return ["false"] if is_gone and question.team_id not in (present or ()) else []
 
 
+class _How(msgspec.Struct, frozen=True, kw_only=True):
+    """How rows are read. `prepare`: None as often as the driver likes."""
+
+    order_by: str = "1"
+    prepare: bool | None = None
+    wants_contact: bool = False
+
+
 async def _rows(
     connection: Connection,
     where: str,
     parameters: dict[str, Any],
     *,
-    order_by: str = "1",
-    prepare: bool | None = None,
+    how: _How,
 ) -> list[ConversationRow]:
     columns = ", ".join(f"c.{x.strip()}" for x in _PLAIN)
+    of_contact, contacts = (f", {_CONTACT}", _CONTACTS) if how.wants_contact else ("", "")
     statement = (
-        f"SELECT {columns}, ({UNREAD}), m.* FROM conversations c LEFT JOIN LATERAL"
+        f"SELECT {columns}, ({UNREAD}), m.*{of_contact} FROM conversations c{contacts} LEFT JOIN LATERAL"
         f" (SELECT {MESSAGE} FROM messages WHERE account_id = c.account_id"
         "  AND conversation_id = c.conversation_id AND seq = c.last_seq) m ON true"
-        f" WHERE c.account_id = %(account)s AND {where} ORDER BY {order_by}"
+        f" WHERE c.account_id = %(account)s AND {where} ORDER BY {how.order_by}"
     )
-    found = await connection.execute(statement.encode(), parameters, prepare=prepare)
+    found = await connection.execute(statement.encode(), parameters, prepare=how.prepare)
     return [_full(row) for row in await found.fetchall()]
 
 
 _PLAIN = CONVERSATION.split(",")
 _WIDTH = len(_PLAIN)
+_MESSAGE_WIDTH = len(MESSAGE.split(","))
+_CONTACT = ", ".join(f"k.{x.strip()}" for x in CONTACT.split(","))
+# By its key: one look a row of the page, behind the limit.
+_CONTACTS = " LEFT JOIN contacts k ON k.account_id = c.account_id AND k.contact_id = c.contact_id"
 
 
 def _full(row: Row) -> ConversationRow:
     last = message(row[_WIDTH + 1 :]) if row[_WIDTH + 1] is not None else None
+    behind = row[_WIDTH + 1 + _MESSAGE_WIDTH :]
     return msgspec.structs.replace(
-        conversation(row[:_WIDTH]), unread=row[_WIDTH], last_message=last
+        conversation(row[:_WIDTH]),
+        unread=row[_WIDTH],
+        last_message=last,
+        contact=contact(behind) if behind and behind[1] is not None else None,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from services.store.fold.late import ESCALATED, OVERDUE
 from services.store.tables.conversations import TEAM_UNREAD, UNREAD, filters, holder
 from services.store.tables.read import Row
 from shared.database import Connection
@@ -15,7 +16,7 @@ MOST_COUNTED = 10_000
 
 _TALLIES = (
     b"SELECT inbox_id, nullif(team_id, '00000000-0000-0000-0000-000000000000'), status, is_held,"
-    b" conversations, unread, 0 FROM conversation_tallies WHERE account_id = %s ORDER BY 1, 2, 3, 4"
+    b" conversations, unread, 0, overdue, escalated FROM conversation_tallies WHERE account_id = %s ORDER BY 1, 2, 3, 4"
 )
 
 
@@ -52,7 +53,8 @@ async def _grouped(
 ) -> tuple[CountRow, ...]:
     statement = (
         "SELECT c.inbox_id, c.team_id, c.status, c.agent_id IS NOT NULL, count(*),"
-        f" count(*) FILTER (WHERE {TEAM_UNREAD}), count(*) FILTER (WHERE {unread}) FROM (SELECT * FROM conversations c"
+        f" count(*) FILTER (WHERE {TEAM_UNREAD}), count(*) FILTER (WHERE {unread}),"
+        f" count(*) FILTER (WHERE {OVERDUE}), count(*) FILTER (WHERE {ESCALATED}) FROM (SELECT * FROM conversations c"
         f"  WHERE c.account_id = %(account)s AND {' AND '.join(where)} LIMIT {MOST_COUNTED + 1}) c"
         " GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
     )
@@ -69,4 +71,6 @@ def _row(row: Row) -> CountRow:
         conversations=row[4],
         team_unread=row[5],
         unread=row[6],
+        overdue=row[7],
+        escalated=row[8],
     )

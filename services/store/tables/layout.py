@@ -49,7 +49,7 @@ CONVERSATIONS = _table(
     "account_id conversation_id inbox_id contact_id channel language priority status phase team_id"
     " agent_id previous_agent_id last_answer_agent_id started assigned snoozed_until_ns"
     " waiting_since last_message last_entry last_answer rating last_seq version created_ns"
-    " updated_ns labels unanswered unanswered_ns desk_read",
+    " updated_ns labels unanswered unanswered_ns desk_read late last_resolved",
     13,
     ("account_id", "uuid"),
     ("conversation_id", "uuid"),
@@ -92,7 +92,7 @@ PRIMARIES = _table(
 )
 TALLIES = _table(
     "conversation_tallies",
-    "account_id inbox_id team_id status is_held conversations unread",
+    "account_id inbox_id team_id status is_held conversations unread overdue escalated",
     5,
     ("account_id", "uuid"),
     ("inbox_id", "uuid"),

@@ -20,7 +20,7 @@ _FOLDED = (
     " c.phase, c.team_id, c.agent_id, c.previous_agent_id, c.last_answer_agent_id, c.started,"
     " c.assigned, c.snoozed_until_ns, c.last_message, c.last_entry, c.last_answer, c.rating,"
     " c.labels, c.unanswered, c.last_seq, c.version, c.created_ns, c.updated_ns, c.unanswered_ns,"
-    " c.desk_read"
+    " c.desk_read, c.late, c.last_resolved"
 )
 Row = tuple[Any, ...]
 
@@ -131,9 +131,10 @@ _RECENTS = (
 def _take_conversation(state: State, row: Row) -> None:
     if (row[0], row[1]) in state.conversations:
         return
-    *fields, last_seq, version, created_ns, updated_ns, unanswered_ns, desk_read = row
     names = _CONVERSATION_FIELDS
-    values = dict(zip(names, fields, strict=True))
+    values = dict(zip(names, row[: len(names)], strict=True))
+    last_seq, version, created_ns, updated_ns, unanswered_ns, *rest = row[len(names) :]
+    desk_read, late, last_resolved = rest
     values["labels"] = tuple(values["labels"])
     values["unanswered"] = tuple(values["unanswered"])
     folded = Folded(
@@ -144,6 +145,8 @@ def _take_conversation(state: State, row: Row) -> None:
         updated_ns=updated_ns,
         unanswered_ns=tuple(unanswered_ns),
         desk_read=desk_read,
+        late=late,
+        last_resolved=last_resolved,
     )
     folded.counted = folded.tally
     state.add_conversation(folded)

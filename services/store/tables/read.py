@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from services.store.fold.late import flags
 from shared.events import Author
 from shared.queries import ContactRow, ConversationRow, MessageRow, NoteRow, ReceiptRow
 
@@ -92,11 +93,12 @@ CONVERSATION = (
     "account_id, conversation_id, inbox_id, contact_id, channel, language, priority, status,"
     " labels, team_id, agent_id, previous_agent_id, assigned, waiting_since,"
     " unanswered_ns, snoozed_until_ns, last_seq, last_entry, version, created_ns,"
-    " updated_ns, rating"
+    " updated_ns, rating, late, phase"
 )
 
 
 def conversation(row: Row) -> ConversationRow:
+    overdue, escalated = flags(row[22], row[23])
     return ConversationRow(
         account_id=row[0],
         conversation_id=row[1],
@@ -120,4 +122,6 @@ def conversation(row: Row) -> ConversationRow:
         created_ns=row[19],
         updated_ns=row[20],
         rating=row[21],
+        overdue=overdue,
+        escalated=escalated,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
+from services.store.fold.changes import Grown
 from services.store.fold.records import Broken, Record
 from services.store.fold.state import (
     AgentKey,
@@ -44,7 +45,6 @@ from shared.subjects import bucket_of
 
 NO_TEAM = "00000000-0000-0000-0000-000000000000"
 """In a key, where a column can't be empty."""
-Grown = tuple[int, int]
 # PostgreSQL counts microseconds from 2000-01-01.
 _PG_EPOCH_US = 946_684_800_000_000
 
@@ -67,7 +67,7 @@ class Rows:
         self._twelve = form.numbers("q" * 12)
         self._entry_numbers = form.numbers("qqqqqh")
         self._receipt_numbers = form.numbers("qqqh")
-        self._tally = form.numbers("?qq")
+        self._tally = form.numbers("?qqqq")
         self._holding = form.numbers("q?")
         self._contact_numbers = form.numbers("?qq")
         self._digest = form.blob_mark(16)
@@ -220,7 +220,7 @@ class Rows:
 
     def conversations(self, found: Sequence[Folded]) -> list[bytes]:
         form, uuid = self.form, self.form.uuid
-        head, none = form.head(len(CONVERSATIONS.columns)), form.no_uuid
+        head, none, i = form.head(len(CONVERSATIONS.columns)), form.no_uuid, form.int8
         encoded: list[bytes] = []
         for folded in found:
             x = folded.state
@@ -238,7 +238,7 @@ class Rows:
                 form.texts(x.labels),
                 form.int8s(x.unanswered),
                 form.int8s(folded.unanswered_ns),
-                self._int8(form.int8, folded.desk_read),
+                self._three(i, folded.desk_read, i, folded.late, i, folded.last_resolved),
             )
         return encoded
 
@@ -323,16 +323,16 @@ class Rows:
         return encoded
 
     def tallies(self, found: Sequence[tuple[tuple[AccountId, Tally], Grown]]) -> list[bytes]:
-        """By how many conversations, and unread ones, each tally became more or fewer."""
+        """By how many conversations, and flagged ones, each tally became more or fewer."""
         form, i = self.form, self.form.int8
         encoded: list[bytes] = []
-        for (account_id, (inbox_id, team_id, status, is_held)), (more, unread) in found:
+        for (account_id, (inbox_id, team_id, status, is_held)), grown in found:
             encoded += (
                 form.head(len(TALLIES.columns)),
                 form.pair(account_id, inbox_id),
                 form.uuid(team_id or NO_TEAM),
                 form.word(status),
-                self._tally(form.bool, is_held, i, more, i, unread),
+                self._tally(form.bool, is_held, *[x for number in grown for x in (i, number)]),
             )
         return encoded
 

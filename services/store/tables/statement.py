@@ -70,7 +70,8 @@ _EMPTY = (
 )
 _ON_CONFLICT = (
     "ON CONFLICT (account_id, inbox_id, team_id, status, is_held) DO UPDATE"
-    " SET conversations = t.conversations + excluded.conversations, unread = t.unread + excluded.unread"
+    " SET conversations = t.conversations + excluded.conversations, unread = t.unread + excluded.unread,"
+    " overdue = t.overdue + excluded.overdue, escalated = t.escalated + excluded.escalated"
 )
 _DELETE_EMPTY = (
     "DELETE FROM conversation_tallies o USING moved, unnest(%s::conversation_tallies[]) AS x WHERE"

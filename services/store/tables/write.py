@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from services.store.fold import Changes, Record
+from services.store.fold.changes import NONE, Grown
 from services.store.fold.state import Tally
 from services.store.tables import layout
 from services.store.tables.binary import SIGNATURE, TRAILER
@@ -145,7 +146,7 @@ def changed_drafts(changes: Changes) -> list[Draft]:
 
 def tally_draft(changes: Changes) -> Draft:
     """By how much the tallies of conversations grow; what is there already is added to."""
-    grown = [(key, by) for key, by in changes.counts.items() if by != (0, 0)]
+    grown = [(key, by) for key, by in changes.counts.items() if by != NONE]
     return Draft(table=layout.TALLIES, rows=grown, encode=Rows.tallies)
 
 
@@ -189,10 +190,12 @@ async def write_edits(connection: Connection, edited: Iterable[MessageRow]) -> N
 
 _TALLIES = (
     b"INSERT INTO conversation_tallies AS t"
-    b" (account_id, inbox_id, team_id, status, is_held, conversations, unread)"
-    b" SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::bool[], %s::bigint[], %s::bigint[])"
+    b" (account_id, inbox_id, team_id, status, is_held, conversations, unread, overdue, escalated)"
+    b" SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::bool[], %s::bigint[], %s::bigint[],"
+    b" %s::bigint[], %s::bigint[])"
     b" ON CONFLICT (account_id, inbox_id, team_id, status, is_held) DO UPDATE"
-    b" SET conversations = t.conversations + excluded.conversations, unread = t.unread + excluded.unread"
+    b" SET conversations = t.conversations + excluded.conversations, unread = t.unread + excluded.unread,"
+    b" overdue = t.overdue + excluded.overdue, escalated = t.escalated + excluded.escalated"
 )
 # A row that counts nothing is not there: batches of another size would not have made it.
 _EMPTY = (
@@ -202,10 +205,10 @@ _EMPTY = (
 
 
 async def write_counts(
-    connection: Connection, counts: Mapping[tuple[AccountId, Tally], tuple[int, int]]
+    connection: Connection, counts: Mapping[tuple[AccountId, Tally], Grown]
 ) -> None:
     """By how many the conversations of each tally became more or fewer."""
-    grown = [(*key, *numbers) for key, numbers in counts.items() if numbers != (0, 0)]
+    grown = [(*key, *numbers) for key, numbers in counts.items() if numbers != NONE]
     if not grown:
         return
     accounts = UuidArray([account_id for account_id, *_ in grown])
@@ -213,11 +216,9 @@ async def write_counts(
     teams = UuidArray([tally[1] or NO_TEAM for _, tally, *_ in grown])
     statuses = [tally[2] for _, tally, *_ in grown]
     are_held = [tally[3] for _, tally, *_ in grown]
-    more = [number for _, _, number, _ in grown]
-    unread = [number for *_, number in grown]
-    values = [accounts, inboxes, teams, statuses, are_held, more, unread]
-    await connection.execute(_TALLIES, values)
-    if any(number < 0 for number in more):
+    numbers = [list(column) for column in zip(*[row[2:] for row in grown], strict=True)]
+    await connection.execute(_TALLIES, [accounts, inboxes, teams, statuses, are_held, *numbers])
+    if any(number < 0 for number in numbers[0]):
         await connection.execute(_EMPTY, [accounts, inboxes])
 
 

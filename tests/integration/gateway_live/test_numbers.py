@@ -10,7 +10,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from shared import clock, events
+from shared import clock, conversation, events
+from shared.conversation import Conversation, ConversationFact
 from shared.events import Author, Event
 from shared.ids import AgentId, ContactId, ConversationId, InboxId, MessageId, TeamId
 from shared.subjects import Family
@@ -72,24 +73,28 @@ class _Office:
             "account_id": self.desk.account_id,
             "conversation_id": ConversationId(clock.new_id()),
         }
-        await self._append(
-            "conversation",
-            events.ConversationStarted(
-                **own,
-                contact_id=contact_id,
-                inbox_id=self.draw.choice(self.inboxes),
-                by=Author(kind="visitor", id=contact_id),
-                channel=self.draw.choice(("web", "email")),
-            ),
+        started = events.ConversationStarted(
+            **own,
+            contact_id=contact_id,
+            inbox_id=self.draw.choice(self.inboxes),
+            by=Author(kind="visitor", id=contact_id),
+            channel=self.draw.choice(("web", "email")),
         )
-        for _ in range(self.draw.randrange(7)):
-            await self._append(*self._step(own, contact_id))
+        await self._append("conversation", started)
+        state = conversation.start(started, self.last)
+        for _ in range(self.draw.randrange(9)):
+            family, event = self._step(own, contact_id, state)
+            await self._append(family, event)
+            if isinstance(event, ConversationFact):
+                conversation.evolve(state, event, self.last)
 
-    def _step(self, own: dict[str, Any], contact_id: ContactId) -> tuple[Family, Event]:
+    def _step(
+        self, own: dict[str, Any], contact_id: ContactId, state: Conversation
+    ) -> tuple[Family, Event]:
         draw = self.draw
         by = Author(kind="agent", id=draw.choice(self.people))
         team_id = draw.choice(self.teams)
-        match draw.randrange(10):
+        match draw.randrange(13):
             case 0 | 1 | 2:
                 writer = draw.choice((Author(kind="visitor", id=contact_id),) * 3 + (by,))
                 return "message", events.MessagePosted(
@@ -109,6 +114,8 @@ class _Office:
                 return "routing", events.ConversationQueued(
                     **own, writer="test", team_id=team_id, waiting_since=0, why=_WHY
                 )
+            case 9 | 10 | 11:
+                return "routing", self._late(own, state)
             case 7 | 8:
                 return "receipt", events.Read(**own, recipient=by, up_to=self.last)
             case _:
@@ -119,6 +126,24 @@ class _Office:
                     seen_up_to=self.last,
                     until_ns=2**62,
                 )
+
+    def _late(self, own: dict[str, Any], state: Conversation) -> Event:
+        """Of the wait that goes on, of one that is over, or of the case."""
+        draw = self.draw
+        wait = draw.choice((state.waiting_since, state.waiting_since, state.started))
+        if draw.random() < 0.5:
+            return events.Escalated(
+                **own,
+                writer="test",
+                waiting_since=wait,
+                deadline=draw.choice(("response", "response", "resolution")),
+            )
+        return events.DeadlineMissed(
+            **own,
+            writer="test",
+            waiting_since=wait,
+            deadline=draw.choice(("first_response", "next_response", "resolution")),
+        )
 
 
 class _Asker:
@@ -178,9 +203,11 @@ async def _same(asker: _Asker, count: Json, query: str) -> None:
     rows = await asker.listed(query)
     known = {status: number for status, number in count["by_status"].items() if number}
     assert (count["conversations"], known) == (len(rows), Counter(x["status"] for x in rows)), query
-    for flag in ("team_unread", "unread"):
+    for flag in ("team_unread", "overdue", "escalated", "unread"):
         if flag in count:
             assert count[flag] == len(await asker.listed(f"{query}&{flag}=true")), (query, flag)
+    for flag in ("overdue", "escalated"):
+        assert count[flag] == sum(row[flag] for row in rows), (query, flag)
     if "unread" in count:
         assert count["unread"] == sum(row["unread"] > 0 for row in rows), query
 
@@ -190,6 +217,9 @@ async def test_a_client_that_shows_a_number_gets_exactly_that_list(
 ) -> None:
     """For agents of two teams and a supervisor, whatever filters they set: a team, one that was removed, none, an inbox,
     a colleague, a channel, a visitor."""
+    lead = _askers(office, http)[-1]
+    for flag in ("overdue", "escalated"):
+        assert await lead.listed(f"view=all&{flag}=true"), "the drawn desk shows nothing of it"
     filters = [
         "",
         *[f"&team={team_id}" for team_id in (*office.teams[:3], "none")],

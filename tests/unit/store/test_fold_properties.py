@@ -8,7 +8,8 @@ from unittest import mock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.store.fold import Changes, Record, State, forget, inbox
+from services.store.fold import Broken, Changes, Record, State, forget, inbox
+from services.store.fold.state import Folded, row_of
 from shared import events as e
 from shared.ids import AccountId, ContactId
 from tests.support.memory_tables import Tables, fold_all, fold_batch
@@ -117,7 +118,7 @@ def test_an_agent_is_given_every_message_once(records: list[Record]) -> None:
 def test_counts_are_what_counting_finds(records: list[Record], cuts: list[tuple[int, str]]) -> None:
     """However it was batched, the tallies are those of the conversations, and who waits unread by any agent is unread."""
     tables = _fold_cut(records, cuts)
-    counted: dict[object, tuple[int, int]] = {}
+    counted: dict[object, tuple[int, ...]] = {}
     for folded in tables.conversations.values():
         state = folded.state
         of_desk = [
@@ -132,9 +133,62 @@ def test_counts_are_what_counting_finds(records: list[Record], cuts: list[tuple[
             state.account_id,
             (state.inbox_id, state.team_id, state.status, state.agent_id is not None),
         )
-        number, unread = counted.get(key, (0, 0))
-        counted[key] = (number + 1, unread + bool(is_unread))
+        row = row_of(folded)
+        more = (1, bool(is_unread), row.overdue, row.escalated)
+        counted[key] = tuple(a + b for a, b in zip(counted.get(key, (0,) * 4), more, strict=True))
     assert tables.tallies == counted
+
+
+@settings(max_examples=80, deadline=None)
+@given(logs, st.lists(st.tuples(st.integers(0, 80), st.booleans()), max_size=12))
+def test_late_is_what_still_waits(records: list[Record], lates: list[tuple[int, bool]]) -> None:
+    """Overdue and escalated is what the record says of the wait, or the case, that goes on: never of one that was
+    answered, resolved or is asleep, whenever the record of it comes."""
+    tables, state = Tables(), State()
+    opened: dict[object, int] = {}
+    on_record: set[tuple[object, str, int]] = set()
+    position = 0
+    for number, original in enumerate(records):
+        about = next(iter(tables.conversations.values()), None)
+        cases = [is_case for when, is_case in lates if when == number and about is not None]
+        late = [_late(about, opened, is_case=is_case) for is_case in cases if about is not None]
+        on_record |= {(about.key, x.deadline, x.waiting_since) for x in late if about is not None}
+        happened: list[e.Event | Broken] = [*late]
+        if not isinstance(original.event, e.DeadlineMissed | e.Escalated):
+            happened.append(original.event)
+        for event in happened:
+            position += 1
+            tables.write(fold_batch(tables, state, [record(position, event)]))
+            for folded in tables.conversations.values():
+                _note_opening(folded, opened, position)
+                assert row_of(folded).overdue == _is_late(folded, opened, on_record)
+
+
+def _late(about: Folded, opened: dict[object, int], *, is_case: bool) -> e.DeadlineMissed:
+    return e.DeadlineMissed(
+        account_id=about.state.account_id,
+        conversation_id=about.state.conversation_id,
+        writer="w",
+        deadline="resolution" if is_case else "first_response",
+        waiting_since=opened.get(about.key, 0) if is_case else about.state.waiting_since,
+    )
+
+
+def _note_opening(folded: Folded, opened: dict[object, int], position: int) -> None:
+    """As the dispatcher has it: from what first waits until it is resolved."""
+    if folded.state.phase == "resolved":
+        opened.pop(folded.key, None)
+    elif folded.state.unanswered:
+        opened.setdefault(folded.key, position)
+
+
+def _is_late(
+    folded: Folded, opened: dict[object, int], on_record: set[tuple[object, str, int]]
+) -> bool:
+    key, its = folded.key, folded.state
+    waits = its.phase == "active" and its.waiting_since > 0
+    is_overdue = waits and (key, "first_response", its.waiting_since) in on_record
+    return is_overdue or (key, "resolution", opened.get(key, -1)) in on_record
 
 
 def _is_start_of(account_id: AccountId, found: Record) -> bool:

@@ -128,6 +128,20 @@ _rated = st.builds(e.Rated, **_of, by=_visitor, score=st.integers(1, 5))
 _priority = st.builds(
     e.PriorityChanged, **_of, by=_staff, priority=st.sampled_from(["urgent", "low"])
 )
+_missed = st.builds(
+    e.DeadlineMissed,
+    **_of,
+    writer=st.just("w"),
+    deadline=st.sampled_from(["first_response", "next_response", "resolution"]),
+    waiting_since=_seen,
+)
+_escalated = st.builds(
+    e.Escalated,
+    **_of,
+    writer=st.just("w"),
+    waiting_since=_seen,
+    deadline=st.sampled_from(["response", "resolution"]),
+)
 _claimed = st.builds(e.ClaimRequested, **_of, agent_id=_agent)
 _primary = st.builds(
     e.PrimaryDeviceChanged,
@@ -159,6 +173,8 @@ _event = st.one_of(
     _labels,
     _rated,
     _priority,
+    _missed,
+    _escalated,
     _claimed,
     _primary,
     _broken,

@@ -27,11 +27,13 @@ class Conversations(msgspec.Struct, frozen=True):
 
 class Count(msgspec.Struct, frozen=True, kw_only=True):
     """How many conversations, also in each status. `team_unread`: of them somebody waits in, and no agent has read the
-    newest."""
+    newest; `overdue`: a deadline is past; `escalated`: so long that the supervisors were told."""
 
     conversations: int
     by_status: dict[str, int]
     team_unread: int
+    overdue: int = 0
+    escalated: int = 0
 
 
 class MyCount(Count, frozen=True, kw_only=True):
@@ -48,7 +50,7 @@ class TeamCount(Count, frozen=True, kw_only=True):
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """Each number is the length of a list, see `ConversationsApi.page`: `all`, `mine` and `unassigned` those of `view`,
-    each of `teams` that of `view="all", team=...`; `team_unread` with `team_unread="true"`, `unread` with `unread="true"`.
+    each of `teams` that of `view="all", team=...`; `team_unread` with `team_unread="true"`, and so `overdue`, `escalated` and `unread`.
     `mine` is None for API keys; `is_cut`: more than 10,000 match and were not counted further."""
 
     all: Count
@@ -191,8 +193,8 @@ class ConversationsApi:
         )
 
     async def page(self, *, after: str = "", limit: int = 100, **filters: str) -> Conversations:
-        """A page. Filters as in the API: view, status, unread, team_unread, label, team, agent, channel, since, until,
-        order."""
+        """A page. Filters as in the API: view, status, unread, team_unread, overdue, escalated, label, team, agent,
+        channel, since, until, order."""
         query = {**filters, "after": after, "limit": str(limit)}
         return await self._rest.get("/conversations", Conversations, query=query)
 
