@@ -117,6 +117,37 @@ class QueueAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     zone: str = ""
 
 
+class AskLoads(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Question to the dispatcher (`nd.cmd.<shard>.dispatcher.loads`): what the agents of an account have, or one of them."""
+
+    account_id: AccountId
+    agent_id: AgentId | None = None
+
+
+Occupation = Literal["free", "offline", "not_available", "silent", "at_capacity", "pace"]
+"""Whether an agent is given conversations, or the first rule that speaks against it; see `shared.events.Explanation`."""
+
+
+class AgentLoad(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an agent has. `owned`: all that is theirs; `held`: of it what fills the capacity, by `channels` too;
+    `unacknowledged` assignments of the `window` that their pace allows."""
+
+    agent_id: AgentId
+    occupation: Occupation = "offline"
+    held: int = 0
+    owned: int = 0
+    channels: dict[str, int] = {}
+    unacknowledged: int = 0
+    window: int = 0
+
+
+class LoadsAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer to `AskLoads`, as of the log's `position`. Who is not in it is offline and has nothing."""
+
+    position: Position = 0
+    agents: tuple[AgentLoad, ...] = ()
+
+
 class Typing(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="typing"
 ):

@@ -33,6 +33,6 @@ def _close_codes() -> str:
     ]
     text = """## WebSocket close codes
 
-Below 3500: come back, first after 0 to 1 s at random, then with full jitter that grows to 20 s.
+Below 3500: come back, first after 0 to 1 s at random, then with full jitter that grows to 5 s in the first minute of an outage and to 20 s after it.
 From 3500: don't; something must change first."""
     return f"{text}\n\n" + table(("code", "name", "come back", "meaning"), rows)

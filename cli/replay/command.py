@@ -104,9 +104,9 @@ def _play(transcripts: list[Transcript], settings: Settings, json_path: Path | N
     started = time.monotonic()
     try:
         ledger = asyncio.run(_run(console, transcripts, settings))
-    except (NightdeskClientError, Stalled, BaseExceptionGroup) as failure:
+    except (NightdeskClientError, Refused, Stalled, BaseExceptionGroup) as failure:
         first = _first(failure)
-        if not isinstance(first, (NightdeskClientError, Stalled)):
+        if not isinstance(first, (NightdeskClientError, Refused, Stalled)):
             raise
         console.print(
             f"[red]The run ended early.[/red] {type(first).__name__}: {first}", highlight=False

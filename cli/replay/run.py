@@ -26,13 +26,14 @@ from cli.replay.transcripts import Transcript
 from cli.replay.visitors import Door
 from cli.stage import Cast, Stage, build, clear
 from nightdesk_client import Options, Staff
+from shared.errors import Refused
 
 _AT_NIGHT = 48
 _SIGN_INS = 4
 _AUDITS = 16
 _CHANNEL = "replay"
 """Of a run's inbox: its agents take nothing that came by another one."""
-_MOST_CHANNELS = 20
+_MOST_CHANNELS = 100
 """That an agent may have a limit for."""
 
 T = TypeVar("T")
@@ -203,7 +204,17 @@ async def _channels_of_others(admin: Staff) -> frozenset[str]:
         found.update(waiting.channel for waiting in page.data)
         after = page.page.next or ""
         if not after:
-            return frozenset(sorted(found - {_CHANNEL, ""})[:_MOST_CHANNELS])
+            return refusable(found - {_CHANNEL, ""})
+
+
+def refusable(channels: set[str]) -> frozenset[str]:
+    """The channels, if agents can be kept from all of them: a run must not take a customer from real people."""
+    if len(channels) > _MOST_CHANNELS:
+        raise Refused(
+            f"the account has {len(channels)} other channels; agents of a run can be kept from {_MOST_CHANNELS}:"
+            " replay in an account of its own"
+        )
+    return frozenset(channels)
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, None]], *, at_once: int) -> None:

@@ -42,6 +42,8 @@ async def _listen(process: Process[Config], bus: Bus, desk: Desk) -> None:
     await bus.subscribe(command_subject(shard, "dispatcher", "estimate"), desk.on_estimate)
     crashpoint("dispatcher.start.explain")
     await bus.subscribe(command_subject(shard, "dispatcher", "explain"), why.on_explain)
+    crashpoint("dispatcher.start.loads")
+    await bus.subscribe(command_subject(shard, "dispatcher", "loads"), why.on_loads)
     recall = command_subject(shard, "dispatcher", "recall")
     crashpoint("dispatcher.start.recall")
     await bus.subscribe(recall, why.on_recall, queue="dispatcher")

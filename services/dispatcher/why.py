@@ -1,4 +1,5 @@
-"""Answers why: how a conversation stands now, from the folded world; a decision of the past, from the stored log.
+"""Answers why: how a conversation stands now and what each agent has, from the folded world; a decision of the past,
+from the stored log.
 
 The past is folded beside the live world, for a limited time and one question at a time, so that deciding goes on."""
 
@@ -11,12 +12,13 @@ import structlog
 
 from services.dispatcher import metrics
 from services.dispatcher.config import Config
-from services.dispatcher.decide import Past, explain
+from services.dispatcher.decide import Past, explain, loads
 from services.dispatcher.handlers import Desk
 from services.dispatcher.tables import Row, read_events
 from shared import codec
 from shared.bus import CoreMessage
 from shared.clock import monotonic_s
+from shared.commands import AskLoads
 from shared.crashpoints import crashpoint
 from shared.database import Connection, connect, lost_as_unavailable
 from shared.errors import Malformed, Unavailable
@@ -54,6 +56,21 @@ class Why:
         answer = explain(world, question.account_id, question.conversation_id, now_ns=now_ns)
         metrics.ASKED.labels("ok").inc()
         crashpoint("dispatcher.explain.answer")
+        await message.reply(codec.pack(answer))
+
+    async def on_loads(self, message: CoreMessage) -> None:
+        """As `on_explain`: only who has read the log to its end knows."""
+        if self._desk.act.now_ns is None:
+            metrics.ASKED.labels("behind").inc()
+            return
+        try:
+            question = codec.unpack(message.payload, AskLoads)
+        except Malformed:
+            metrics.ASKED.labels("malformed").inc()
+            return
+        answer = loads(self._desk.world, question.account_id, question.agent_id)
+        metrics.ASKED.labels("ok").inc()
+        crashpoint("dispatcher.loads.answer")
         await message.reply(codec.pack(answer))
 
     async def on_recall(self, message: CoreMessage) -> None:

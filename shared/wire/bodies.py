@@ -37,7 +37,7 @@ Channels = Annotated[
         Annotated[str, msgspec.Meta(min_length=1, max_length=16, pattern=r"^[a-z_]*$")],
         Annotated[int, msgspec.Meta(ge=0, le=1_000)],
     ],
-    msgspec.Meta(max_length=20),
+    msgspec.Meta(max_length=100),
 ]
 """At most so many conversations of a channel at once."""
 

@@ -1,8 +1,8 @@
 """WebSocket frames, subprotocol `nightdesk.v1`: JSON text, one object a frame, at most 64 KiB.
 
 The client's first frame is `hello`, within 5 s. An empty object is a ping either way; any traffic counts as life.
-Close codes 3000–3499: come back (first try after 0–1 s at random, then full jitter growing to 20 s);
-3500–3999: don't.
+Close codes 3000–3499: come back (first try after 0–1 s at random, then full jitter growing to 5 s in the first minute of
+an outage and to 20 s after it); 3500–3999: don't.
 """
 
 from __future__ import annotations

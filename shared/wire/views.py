@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from shared.commands import Occupation
 from shared.conversation import Status
 from shared.events.account import Role
 from shared.events.conversation import Priority
@@ -166,8 +167,31 @@ class ContactView(_View, frozen=True, kw_only=True):
     erased: bool = False
 
 
+class LoadView(_View, frozen=True, kw_only=True):
+    """What an agent has, as the dispatcher counts it. `held` of `capacity`, also by channel where the agent has a limit or
+    holds some; `owned`: also what is put away. `occupation`: "free", or the first rule by which the agent is given nothing:
+    offline, not_available, silent (did not acknowledge in time), at_capacity, pace (too many unacknowledged)."""
+
+    held: int
+    capacity: int
+    owned: int
+    channels: list[ChannelLoad]
+    occupation: Occupation
+    unacknowledged: int
+
+
+class ChannelLoad(_View, frozen=True, kw_only=True):
+    """Of one channel; `capacity` is null where there is no limit of its own."""
+
+    channel: str
+    held: int
+    capacity: int | None
+
+
 class AgentView(_View, frozen=True, kw_only=True):
-    """An agent. `version` goes into If-Match. `email` is shown to admins and to the agent."""
+    """An agent. `version` goes into If-Match. `email` is shown to admins and to the agent, `load` to supervisors, admins, API
+    keys and the agent, in GET /agents. Null is not known just now, or not for the asker: presence knows `online` and
+    `availability`, the dispatcher `load`."""
 
     agent_id: str
     name: str
@@ -180,6 +204,7 @@ class AgentView(_View, frozen=True, kw_only=True):
     version: int
     online: bool | None = None
     availability: Availability | None = None
+    load: LoadView | None = None
 
 
 class TeamView(_View, frozen=True, kw_only=True):

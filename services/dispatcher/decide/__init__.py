@@ -11,6 +11,7 @@ from services.dispatcher.decide.explain import explain
 from services.dispatcher.decide.fairness import paces, spread
 from services.dispatcher.decide.fold import UNTOUCHED, Touched
 from services.dispatcher.decide.invariants import faults
+from services.dispatcher.decide.loads import loads
 from services.dispatcher.decide.past import Past
 from services.dispatcher.decide.rounds import decide
 from services.dispatcher.decide.settings import Evidence, Settings
@@ -30,6 +31,7 @@ __all__ = [
     "estimate",
     "explain",
     "faults",
+    "loads",
     "paces",
     "spread",
 ]

@@ -3,12 +3,14 @@ anything else sees them; the password never leaves `auth`."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from services.gateway.rest import documents
+from services.gateway.rest.loads import loads_of
 from services.gateway.rest.route import (
     ADMIN,
     DESK,
@@ -35,7 +37,7 @@ from shared.wire.bodies import (
     SetAvailability,
     Wished,
 )
-from shared.wire.views import AgentView
+from shared.wire.views import AgentView, LoadView
 
 _OWN_FIELDS = frozenset({"name", "password"})
 
@@ -49,32 +51,37 @@ async def _presences(call: Call[object, object]) -> dict[AgentId, AgentPresence]
 
 
 def _view(
-    call: Call[object, object], agent_id: AgentId, now: AgentPresence | None = None
+    call: Call[object, object],
+    agent_id: AgentId,
+    now: AgentPresence | None = None,
+    load: LoadView | None = None,
 ) -> AgentView:
     if agent_id not in call.parts.directory.account(call.account_id).agents:
         raise not_found()
-    return call.parts.views.agent(
+    view = call.parts.views.agent(
         call.account_id,
         agent_id,
         call.who,
         online=now.online if now else None,
         availability=now.availability if now else None,
     )
+    return msgspec.structs.replace(view, load=load)
 
 
 async def show_list(call: Call[None, None]) -> Reply:
     """Every agent and how they are now."""
     agents = call.parts.directory.account(call.account_id).agents
     await call.parts.keys.ensure(call.account_id)
-    now = await _presences(call)
-    return Reply(body=Agents(data=[_view(call, a, now.get(a)) for a in agents]))
+    now, loads = await asyncio.gather(_presences(call), loads_of(call))
+    return Reply(body=Agents(data=[_view(call, a, now.get(a), loads.get(a)) for a in agents]))
 
 
 async def show(call: Call[None, None]) -> Reply:
     """One agent."""
     agent_id = AgentId(call.id("agent_id"))
     await call.parts.keys.ensure(call.account_id)
-    view = _view(call, agent_id, (await _presences(call)).get(agent_id))
+    now, loads = await asyncio.gather(_presences(call), loads_of(call, agent_id))
+    view = _view(call, agent_id, now.get(agent_id), loads.get(agent_id))
     return Reply(body=view, version=view.version)
 
 

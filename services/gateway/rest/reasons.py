@@ -84,9 +84,11 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     zone: str = "UTC"
 
     def when(self, at_ns: int) -> str:
-        """A moment in words, with its zone."""
+        """A moment in words, with its zone; in the hour that comes twice in autumn also with its offset."""
         moment = dt.datetime.fromtimestamp(at_ns // 1_000_000_000, zone_of(self.zone))
-        return f"{moment:%Y-%m-%d %H:%M:%S} ({self.zone})"
+        comes_twice = moment.replace(fold=0).utcoffset() != moment.replace(fold=1).utcoffset()
+        offset = f", {moment:UTC%z}" if comes_twice else ""
+        return f"{moment:%Y-%m-%d %H:%M:%S} ({self.zone}{offset})"
 
     def agent(self, agent_id: str | None) -> str:
         """The agent's name, else the id of one that was removed."""

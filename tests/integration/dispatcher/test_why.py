@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shared import codec
+from shared.commands import AskLoads, LoadsAnswer
 from shared.events import ConversationAssigned
 from shared.explaining import AskThen, AskWhy, Recalled, Standing
 from shared.subjects import command_subject
@@ -21,7 +22,7 @@ async def test_a_restarted_dispatcher_tells_why_now_and_then(
     log: TestLog, around: Surroundings
 ) -> None:
     """Who could take it and what excludes the others, for what waits; the same list as recorded, for what was given
-    by another process whose log is purged from the stream by now."""
+    by another process whose log is purged from the stream by now; and what each agent has."""
     names = ("ann", "bob", "eve")
     agents = [desk.agent(name, capacity=2) for name in names]
     await log.append("account", *agents, desk.team("ann", "bob"), desk.inbox(), desk.policy())
@@ -55,6 +56,11 @@ async def test_a_restarted_dispatcher_tells_why_now_and_then(
         assert (now.state, now.is_waiting, now.place) == ("queued", True, 1)
         found = [each for each in now.verdicts if each.agent_id == desk.agent_id("ann")]
         assert [(each.rule, each.held, each.capacity) for each in found] == [("at_capacity", 2, 2)]
+        asked_loads = AskLoads(account_id=desk.ACCOUNT)
+        loads = codec.unpack(await _ask(log, around, "loads", asked_loads), LoadsAnswer)
+        assert [(x.agent_id, x.occupation, x.held, x.channels) for x in loads.agents] == [
+            (desk.agent_id("ann"), "at_capacity", 2, {"web": 2})
+        ]
 
 
 async def _ask(log: TestLog, around: Surroundings, name: str, question: object) -> bytes:

@@ -12,7 +12,8 @@ from tests.support.services import service
 
 
 async def test_the_visitor_learns_the_place(office: Office, world: World) -> None:
-    """Queued at place 1, expected time not known; somebody else's conversation is not found."""
+    """Queued at place 1, expected time not known; somebody else's conversation is not found. And what
+    agents have is known while a dispatcher answers, else unknown."""
     visitor, _ = await office.arrive()
     conversation_id, _ = await office.start(visitor)
     path = f"/conversations/{conversation_id}/queue"
@@ -45,4 +46,9 @@ async def test_the_visitor_learns_the_place(office: Office, world: World) -> Non
         assert (told["zone"], told["opens_at"][10:]) == ("Asia/Shanghai", "T16:00:00.000Z")
         stranger, _ = await office.arrive()
         assert (await stranger.get(path)).status == 404
+        loads = [each["load"] for each in (await office.admin.get("/agents")).json["data"]]
+        assert loads
+        assert all(load["held"] == 0 and load["capacity"] > 0 for load in loads)
     assert (await visitor.get(path)).status == 503
+    agents = (await office.admin.get("/agents")).json["data"]
+    assert {each["load"] for each in agents} == {None}

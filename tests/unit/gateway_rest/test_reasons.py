@@ -151,9 +151,14 @@ def test_counts_are_one_sentence() -> None:
 
 
 def test_times_in_words_are_those_of_the_wall() -> None:
-    """By the zone of the policy's hours, and said so; a reader must not have to reckon."""
+    """By the zone of the policy's hours, and said so; a reader must not have to reckon, nor guess which of two half past twos
+    is meant."""
     here = Names(agents={"ann": "Ann"}, teams={}, zone="Europe/Berlin")
     assert here.when(10**18) == "2001-09-09 03:46:40 (Europe/Berlin)"
     assert NAMES.when(10**18) == "2001-09-09 01:46:40 (UTC)"
+    # Half past two, before and after the clock was put back.
+    assert here.when(1_161_477_000 * 10**9) == "2006-10-22 02:30:00 (Europe/Berlin)"
+    assert here.when(1_162_081_800 * 10**9) == "2006-10-29 02:30:00 (Europe/Berlin, UTC+0200)"
+    assert here.when(1_162_085_400 * 10**9) == "2006-10-29 02:30:00 (Europe/Berlin, UTC+0100)"
     text = summary(_row("open", agent_id=ANN), None, here)
     assert "Ann has it and owes an answer since 2001-09-09 03:46:40 (Europe/Berlin)." in text

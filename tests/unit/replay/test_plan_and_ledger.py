@@ -14,6 +14,7 @@ from cli.replay.ledger import Found, Ledger, Seen, enter
 from cli.replay.plan import draw
 from cli.replay.play import Said
 from cli.replay.record import Record
+from cli.replay.run import refusable
 from cli.replay.transcripts import Transcript, Turn, load
 from nightdesk_client import Author, Message, Sent
 from shared.errors import Refused
@@ -50,6 +51,14 @@ def tally(found: list[Message], *, explained: frozenset[str] = frozenset({"a"}))
         ledger, seen, Found(messages=found, owners=["a"], explained=explained, read={"agent": 20})
     )
     return ledger
+
+
+def test_customers_of_any_channel_are_left_to_real_people() -> None:
+    """A run refuses to begin where its agents could not be kept from all of them."""
+    channels = {f"c{number}" for number in range(100)}
+    assert refusable(channels) == channels
+    with pytest.raises(Refused):
+        refusable({*channels, "one_more"})
 
 
 def test_a_good_conversation_is_clean() -> None:

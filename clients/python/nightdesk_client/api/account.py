@@ -11,8 +11,28 @@ from nightdesk_client.rest import Nothing, Rest
 T = TypeVar("T")
 
 
+class ChannelLoad(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent has of one channel; `capacity` is None where there is no limit of its own."""
+
+    channel: str
+    held: int
+    capacity: int | None = None
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent has: `held` fills the `capacity`. `occupation`: "free", or why they are given nothing."""
+
+    held: int
+    capacity: int
+    owned: int
+    occupation: str
+    channels: list[ChannelLoad] = []
+    unacknowledged: int = 0
+
+
 class AgentRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent. `version` goes into `change_agent`."""
+    """An agent. `version` goes into `change_agent`. `online`, `availability` and `load` are None where nobody knows just now;
+    `load` is shown to supervisors, and to agents their own."""
 
     agent_id: str
     name: str
@@ -24,6 +44,7 @@ class AgentRecord(msgspec.Struct, frozen=True, kw_only=True):
     teams: list[str] = []
     online: bool | None = None
     availability: str | None = None
+    load: Load | None = None
 
 
 class TeamRecord(msgspec.Struct, frozen=True, kw_only=True):
