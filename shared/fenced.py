@@ -45,7 +45,7 @@ class Tail(msgspec.Struct, kw_only=True):
     claimed_ns: int = 0
 
 
-def _nothing_more(_events: Sequence[Event]) -> None:
+def _nothing_more(_events: Sequence[Event], _payloads: Sequence[bytes]) -> None:
     """A writer that does nothing while it waits."""
 
 
@@ -64,8 +64,8 @@ class FencedFamily:
         self.subject = event_subject(shard, family)
         self.writer = writer
         self.tail = Tail()
-        self.on_flight: Callable[[Sequence[Event]], None] = _nothing_more
-        """Called with events that are on their way to the log, while its answer is waited for. What is decided there
+        self.on_flight: Callable[[Sequence[Event], Sequence[bytes]], None] = _nothing_more
+        """Called with events, and their bytes, that are on their way to the log, while its answer is waited for. What is decided there
         may be given to a later `step`, when what is on its way was folded."""
         self._bus = bus
         self._shard = shard
@@ -129,7 +129,7 @@ class FencedFamily:
             if planted("expected_asked") and await self._ask():
                 expected = self._barrier
             positions = await self._appender.append(
-                payloads, expected=expected, on_written=partial(self.on_flight, events)
+                payloads, expected=expected, on_written=partial(self.on_flight, events, payloads)
             )
             crashpoint("fenced.appended")
         except (FenceLost, FenceBusy) as err:

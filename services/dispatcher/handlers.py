@@ -128,10 +128,10 @@ class Desk:
             self._measure(monotonic_s())
         return events
 
-    def look_ahead(self, events: Sequence[Event]) -> None:
+    def look_ahead(self, events: Sequence[Event], payloads: Sequence[bytes]) -> None:
         """These are on their way. If they fill a round there is more: decide that while the log writes."""
         flying = [event for event in events if isinstance(event, RoutingEvent)]
-        self._ahead.fly(flying)
+        self._ahead.fly(flying, payloads if len(flying) == len(events) else ())
         now_ns = self.act.now_ns
         is_full = len(flying) == self.world.settings.round_events
         if is_full and now_ns is not None and self._ahead.can_carry:
@@ -232,7 +232,7 @@ class Desk:
     def _fold_one(self, delivery: Delivery) -> bool:
         """Whether it could be read."""
         try:
-            event = codec.decode_event(delivery.payload)
+            event = self._ahead.known(delivery.payload) or codec.decode_event(delivery.payload)
         except Malformed:
             # The store quarantines it and raises the alarm; routing goes on with what can be read.
             log.warning("event_unreadable", position=delivery.position)

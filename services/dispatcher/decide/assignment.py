@@ -4,18 +4,15 @@ that nobody can take now blocks nobody behind it whom somebody can take."""
 from __future__ import annotations
 
 from collections.abc import Container
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heapreplace
 
 from services.dispatcher.decide.archive import previous_agent
-from services.dispatcher.decide.pool import PARTS, Candidate, Pool, Roster
+from services.dispatcher.decide.pool import PARTS, Candidate, Pool, Roster, scored
 from services.dispatcher.decide.sheet import Choice, Sheet
 from services.dispatcher.decide.state import Track
-from shared.events import Scored
 from shared.ids import AgentId, ConversationId, Position
 
 _RUNNERS_UP = 3
-_PREVIOUS = ("previous_agent", 0.0)
-_ANY = ("previous_agent", 1.0)
 _Head = tuple[int, Position, ConversationId, int, Pool]
 
 
@@ -25,20 +22,23 @@ def hand_out(sheet: Sheet) -> bool:
     pools, handled = sheet.floor.pools.values(), sheet.handled
     heads = [head for pool in pools if (head := _head(pool, 0, 0, handled)) is not None]
     heapify(heads)
+    tracks = sheet.floor.office.tracks
     while heads:
         if sheet.is_full:
             return False
-        rank, since, conversation_id, place, pool = heappop(heads)
+        rank, since, conversation_id, place, pool = heads[0]
         if sheet.barrier is not None and (rank, since, conversation_id) > sheet.barrier:
             return False
         roster = sheet.roster(pool)
-        if not roster.candidates:
-            continue
-        track = sheet.floor.office.tracks[conversation_id]
-        _try(sheet, roster, track, queue_place=pool.ahead_of(rank) + place + 1)
-        following = _head(pool, rank, place + 1, handled)
+        following = None
+        if roster.candidates:
+            track = tracks[conversation_id]
+            _try(sheet, roster, track, queue_place=pool.ahead_of(rank) + place + 1)
+            following = _head(pool, rank, place + 1, handled)
         if following is not None:
-            heappush(heads, following)
+            heapreplace(heads, following)
+        else:
+            heappop(heads)
     return True
 
 
@@ -69,7 +69,7 @@ def _head(pool: Pool, rank: int, place: int, handled: Container[ConversationId])
 def _try(sheet: Sheet, roster: Roster, track: Track, *, queue_place: int) -> None:
     floor = sheet.floor
     policy, _ = floor.account.policy_of(track.conversation.inbox_id)
-    barred = sheet.barred(track)
+    barred = sheet.barred(track) if track.barred_agent_id is not None else None
     previous: Candidate | None = None
     if policy.prefer_previous_agent:
         known = previous_agent(floor.office, floor.office.contact_of(track))
@@ -80,14 +80,20 @@ def _try(sheet: Sheet, roster: Roster, track: Track, *, queue_place: int) -> Non
     ranked = _ranked(roster, previous, barred)
     if not ranked:
         return
-    score = [_told(roster, each, is_previous=each is previous) for each in ranked]
+    winner, *others = ranked
+    score = (
+        roster.tell(winner)
+        if previous is None
+        else scored(winner, PARTS[roster.key.strategy], is_previous=True)
+    )
     choice = Choice(
-        winner=score[0],
-        runners_up=tuple(score[1:]),
-        excluded=sheet.excluded(track, roster),
+        winner=score,
+        runners_up=tuple([roster.tell(each) for each in others]),
+        # Whoever it would be kept for is free, or it is not kept for them any longer.
+        excluded=sheet.excluded(track, roster, is_kept=False),
         queue_place=queue_place,
     )
-    sheet.assign(track, score[0].agent_id, trigger=track.released_by, choice=choice)
+    sheet.assign(track, score.agent_id, trigger=track.released_by, choice=choice)
 
 
 def _ranked(roster: Roster, previous: Candidate | None, barred: AgentId | None) -> list[Candidate]:
@@ -101,27 +107,3 @@ def _ranked(roster: Roster, previous: Candidate | None, barred: AgentId | None) 
         if candidate[-1] != barred and candidate != previous:
             ranked.append(candidate)
     return ranked
-
-
-def _told(roster: Roster, candidate: Candidate, *, is_previous: bool) -> Scored:
-    """As `scored`. Whoever comes second is named again with the next conversation, usually by the same score."""
-    if is_previous:
-        return scored(candidate, PARTS[roster.key.strategy], is_previous=True)
-    kept = roster.told.get(candidate[-1])
-    if kept is None or kept[0] is not candidate:
-        found = scored(candidate, PARTS[roster.key.strategy], is_previous=False)
-        kept = roster.told[candidate[-1]] = (candidate, found)
-    return kept[1]
-
-
-def scored(candidate: Candidate, names: tuple[str, str, str, str], *, is_previous: bool) -> Scored:
-    """The candidate's score in named parts."""
-    a, b, c, d, agent_id = candidate
-    parts = (
-        _PREVIOUS if is_previous else _ANY,
-        (names[0], float(a)),
-        (names[1], float(b)),
-        (names[2], float(c)),
-        (names[3], float(d)),
-    )
-    return Scored(agent_id=agent_id, parts=parts)

@@ -182,8 +182,10 @@ def _owner_dues(track: Track, office: Office, account: Account, policy: PolicySa
     conversation = track.conversation
     if conversation.agent_id is None or conversation.phase == "resolved":
         return []
-    dues = (lease_due_ns(track, office), return_due_ns(track, office, policy))
-    found = [due_ns for due_ns in dues if due_ns is not None]
+    lease_ns, return_ns = lease_due_ns(track, office), return_due_ns(track, office, policy)
+    found = [] if lease_ns is None else [lease_ns]
+    if return_ns is not None:
+        found.append(return_ns)
     if conversation.agent_id not in account.agents:
         found.append(NOW)
     return found

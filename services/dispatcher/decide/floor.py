@@ -35,7 +35,7 @@ class _View(msgspec.Struct, frozen=True, gc=False):
     """How a conversation stands in the floor. `older_ns`: when it will have waited enough to rise by a priority, or
     its hours begin or end."""
 
-    pool: PoolKey | None = None
+    pool: Pool | None = None
     rank: int = 0
     since: Position = 0
     is_fresh: bool = False
@@ -73,6 +73,7 @@ class Reservation(NamedTuple):
 
 _NOWHERE = _View()
 _NO_AGENT = Agent()
+_NOTHING = Holding()
 _NONE: frozenset[str] = frozenset()
 _LAST = 2**63
 
@@ -253,7 +254,7 @@ class Floor:
         if profile is None:
             return None
         agent = self.office.agents.get(agent_id, _NO_AGENT)
-        holding = self.holding(agent_id)
+        holding = self.holdings.get(agent_id, _NOTHING)
         held = holding.held + len(extra)
         status: Status = "free"
         if not agent.devices:
@@ -264,7 +265,7 @@ class Floor:
             status = "silent"
         elif held >= profile.capacity:
             status = "at_capacity"
-        elif len(holding.unacknowledged) + len(extra) >= self.window(agent_id):
+        elif len(holding.unacknowledged) + len(extra) >= window_of(agent, self.settings.burst):
             status = "pace"
         return Standing(
             status,
@@ -356,7 +357,7 @@ class Floor:
             if turns_ns:
                 older_ns = min(older_ns or turns_ns, turns_ns)
             return _View(
-                pool=self.pool_of(track).key,
+                pool=self.pool_of(track),
                 rank=rank,
                 older_ns=older_ns,
                 since=track.since,
@@ -381,11 +382,15 @@ class Floor:
             return
         old: Item = (before.since, conversation_id)
         new: Item = (after.since, conversation_id)
-        if before.pool != after.pool or before.rank != after.rank or before.since != after.since:
+        if (
+            before.pool is not after.pool
+            or before.rank != after.rank
+            or before.since != after.since
+        ):
             if before.pool is not None:
-                self.pools[before.pool].lines[before.rank].discard(old)
+                before.pool.lines[before.rank].discard(old)
             if after.pool is not None:
-                self.pools[after.pool].lines[after.rank].add(new)
+                after.pool.lines[after.rank].add(new)
         if before.is_fresh:
             self.fresh.discard(old)
         if after.is_fresh:

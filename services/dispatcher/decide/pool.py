@@ -30,6 +30,23 @@ PARTS: dict[Strategy, tuple[str, str, str, str]] = {
 RANKS: dict[Priority, int] = {"urgent": 0, "high": 1, "normal": 2, "low": 3}
 
 
+_PREVIOUS = ("previous_agent", 0.0)
+_ANY = ("previous_agent", 1.0)
+
+
+def scored(candidate: Candidate, names: tuple[str, str, str, str], *, is_previous: bool) -> Scored:
+    """The candidate's score in named parts."""
+    a, b, c, d, agent_id = candidate
+    parts = (
+        _PREVIOUS if is_previous else _ANY,
+        (names[0], float(a)),
+        (names[1], float(b)),
+        (names[2], float(c)),
+        (names[3], float(d)),
+    )
+    return Scored(agent_id=agent_id, parts=parts)
+
+
 class PoolKey(msgspec.Struct, frozen=True, gc=False):
     """What a conversation asks of its agent. `teams`: those asked (see `state.asked_teams`). `language`: a skill that is
     asked of members of teams in which somebody has it. `is_closed`: the first team does not work now."""
@@ -71,7 +88,17 @@ class Roster:
     was last said of a member's score.
     """
 
-    __slots__ = ("candidates", "counts", "key", "members", "places", "shown", "stood", "told")
+    __slots__ = (
+        "_excluded",
+        "candidates",
+        "counts",
+        "key",
+        "members",
+        "places",
+        "shown",
+        "stood",
+        "told",
+    )
 
     def __init__(
         self,
@@ -88,23 +115,23 @@ class Roster:
         self.places: dict[AgentId, Candidate | Status] = {}
         self.stood: dict[AgentId, Standing] = {}
         self.told: dict[AgentId, tuple[Candidate, Scored]] = {}
+        self._excluded: dict[str, int] | None = None
         for agent_id in members:
             self.move(agent_id)
 
     def move(self, agent_id: AgentId) -> None:
         """Put a member where they stand by now."""
         standing = self.stood[agent_id] = self.shown[agent_id]
-        status = self.status(standing)
-        after = (
-            self._candidate(agent_id, self.members[agent_id], standing)
-            if status == "free"
-            else status
-        )
+        after: Candidate | Status = self.status(standing)
+        if after == "free":
+            after = self._candidate(agent_id, self.members[agent_id], standing)
         before = self.places.get(agent_id)
         if after == before:
             return
         self.places[agent_id] = after
         counts, candidates = self.counts, self.candidates
+        if not (isinstance(before, tuple) and isinstance(after, tuple)):
+            self._excluded = None
         if isinstance(before, tuple):
             del candidates[bisect_left(candidates, before)]
         elif before is not None:
@@ -116,16 +143,32 @@ class Roster:
 
     def best(self, count: int) -> list[Candidate]:
         """The first so many who are free."""
-        stood, shown = self.stood, self.shown
-        while True:
-            found = self.candidates[:count]
-            for candidate in found:
-                agent_id = candidate[-1]
-                if stood[agent_id] is not shown[agent_id]:
-                    self.move(agent_id)
-                    break
+        stood, shown, candidates = self.stood, self.shown, self.candidates
+        at = 0
+        while at < count and at < len(candidates):
+            agent_id = candidates[at][-1]
+            if stood[agent_id] is shown[agent_id]:
+                at += 1
             else:
-                return found
+                # Never to a place before this one, so what was passed stays passed.
+                self.move(agent_id)
+        return candidates[:count]
+
+    def excluded(self) -> dict[str, int]:
+        """How many fell to which rule; not to be changed, because the next decision tells the same."""
+        found = self._excluded
+        if found is None:
+            found = self._excluded = {rule: n for rule, n in self.counts.items() if n}
+        return found
+
+    def tell(self, candidate: Candidate) -> Scored:
+        """The candidate's score in named parts. Whoever comes second is named again with the next conversation, usually
+        by the same score."""
+        kept = self.told.get(candidate[-1])
+        if kept is None or kept[0] is not candidate:
+            kept = (candidate, scored(candidate, PARTS[self.key.strategy], is_previous=False))
+            self.told[candidate[-1]] = kept
+        return kept[1]
 
     def find(self, agent_id: AgentId) -> Candidate | None:
         """The agent as a candidate, None unless they are free."""

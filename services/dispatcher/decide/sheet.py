@@ -150,7 +150,9 @@ class Sheet:
         place, excluded = 0, {}
         if track.is_waiting:
             pool = self.floor.pool_of(track)
-            place, excluded = self.place(pool, track), self.excluded(track, self.roster(pool))
+            is_kept = self.is_kept(track, barred=self.barred(track))
+            place = self.place(pool, track)
+            excluded = self.excluded(track, self.roster(pool), is_kept=is_kept)
         choice = Choice(requested_by=requested_by, excluded=excluded, queue_place=place)
         _, version = self.floor.account.policy_of(conversation.inbox_id)
         self.add(
@@ -210,15 +212,18 @@ class Sheet:
         pardon_ns = track.barred_ns + self.floor.settings.pardon_s * SECOND_NS
         return agent_id if self.moment.now_ns < pardon_ns else None
 
-    def excluded(self, track: Track, roster: Roster) -> dict[str, int]:
+    def excluded(self, track: Track, roster: Roster, *, is_kept: bool) -> dict[str, int]:
         """How many agents fell to each rule."""
-        excluded = {rule: n for rule, n in roster.counts.items() if n}
         barred = self.barred(track) if track.barred_agent_id is not None else None
-        if barred is not None and roster.find(barred) is not None:
-            excluded[bar_rule(track)] = 1
-        if self.is_kept(track, barred=barred):
-            excluded["kept_for_previous"] = 1
-        return excluded
+        is_free = barred is not None and roster.find(barred) is not None
+        found = roster.excluded()
+        if is_free or is_kept:
+            found = dict(found)
+        if is_free:
+            found[bar_rule(track)] = 1
+        if is_kept:
+            found["kept_for_previous"] = 1
+        return found
 
     def repeat(self, event: RoutingEvent) -> None:
         """Take over an event that was decided earlier in this round, with the capacity that it reserved."""

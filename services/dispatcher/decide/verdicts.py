@@ -4,8 +4,15 @@ counts is listed here."""
 from __future__ import annotations
 
 from services.dispatcher.decide.archive import previous_agent
-from services.dispatcher.decide.assignment import scored
-from services.dispatcher.decide.pool import PARTS, Admission, Candidate, Entrance, Pool, Roster
+from services.dispatcher.decide.pool import (
+    PARTS,
+    Admission,
+    Candidate,
+    Entrance,
+    Pool,
+    Roster,
+    scored,
+)
 from services.dispatcher.decide.sheet import Sheet, bar_rule
 from services.dispatcher.decide.state import Track
 from shared.events import Explanation, Scored

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from itertools import islice
 from typing import cast, get_args
@@ -193,7 +194,8 @@ class World:
         conversation_id = None
         if type(event) not in _APART:
             conversation_id = cast("ConversationId", event.conversation_id)  # type: ignore[union-attr]
-            archive.fetch(office, account_id, conversation_id)
+            if conversation_id not in office.tracks:
+                archive.fetch(office, account_id, conversation_id)
         touched = fold.evolve(self.state, office, event, position, at_ns)
         floor = self._known_floor(account_id)
         if touched is not fold.UNTOUCHED:
@@ -201,7 +203,9 @@ class World:
             if floor is not None:
                 self._follow(account_id, floor, touched)
         track = None if conversation_id is None else office.tracks.get(conversation_id)
-        if track is not None and archive.shelve(office, track) and floor is not None:
+        if track is None or track.conversation.phase != "resolved":
+            return touched
+        if archive.shelve(office, track) and floor is not None:
             floor.forget(track.conversation.conversation_id)
         return touched
 
@@ -297,13 +301,13 @@ class World:
         return sum(len(floor.fresh) for floor in self._floors.values())
 
     def _follow(self, account_id: AccountId, floor: Floor, touched: fold.Touched) -> None:
-        tracks = dict.fromkeys(touched.conversations)
+        conversations: Iterable[ConversationId] = touched.conversations
         if touched.agent_id is not None:
             floor.place_agent(touched.agent_id)
-            tracks |= floor.holding(touched.agent_id).owned
+            conversations = dict.fromkeys((*conversations, *floor.holding(touched.agent_id).owned))
         if touched.acknowledger_id is not None:
-            tracks |= dict.fromkeys(floor.acknowledged(touched.acknowledger_id))
-        for conversation_id in tracks:
+            conversations = (*conversations, *floor.acknowledged(touched.acknowledger_id))
+        for conversation_id in conversations:
             self._place(account_id, floor, floor.office.tracks[conversation_id])
         if touched.acknowledger_id is not None:
             floor.place_agent(touched.acknowledger_id)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from services.dispatcher.ahead import Ahead
 from services.dispatcher.decide import UNTOUCHED, Past, Settings, decide
+from shared import codec
 from shared.events import ConversationAssigned, ConversationQueued, Event, RoutingEvent
 from tests.support import desk
 from tests.unit.dispatcher.simulation import Simulation, assigned, pair
@@ -160,3 +161,23 @@ def test_an_owner_who_has_less_room_by_now_is_not_given_more() -> None:
     pipeline.tell(desk.wrote("s"))
     pipeline.land(events)
     assert pipeline.ahead.take() == []
+
+
+def test_what_flies_is_known_by_its_bytes_in_its_order() -> None:
+    """What is read back is taken for the event that flies only while it is the very next one and reads the same: a
+    rival's, or the same round after it was refused, is decoded."""
+    simulation = Simulation(Settings(burst=9))
+    simulation.tell(desk.agent("ann"), desk.team("ann"), desk.inbox(), desk.online("ann"))
+    for name in "ab":
+        simulation.tell(desk.started(name), desk.wrote(name))
+    first, second = simulation.round()
+    payloads = [codec.encode_event(each) for each in (first, second)]
+    ahead = Ahead()
+    ahead.fly([first, second], payloads)
+    assert ahead.known(payloads[1]) is None
+    assert ahead.known(payloads[0]) is first
+    ahead.landed()
+    assert ahead.known(payloads[0]) is None
+    assert ahead.known(payloads[1]) is second
+    ahead.drop()
+    assert ahead.known(payloads[1]) is None
