@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.support.servers import (
     database_url,
@@ -34,8 +36,14 @@ __all__ = [
 ]
 
 
-# How long an example takes says how busy the machine is, not whether the code is right.
-settings.register_profile("house", deadline=None)
+# How long an example takes, to be made or to be run, says how busy the machine is, not whether the code is right.
+_TOO_BUSY = [HealthCheck.too_slow]
+# The same examples in every run, so that a red test says something of the change that it is run for; and others
+# whenever somebody goes looking for them.
+_EXPLORES = bool(os.environ.get("NIGHTDESK_TEST_EXPLORE"))
+settings.register_profile(
+    "house", deadline=None, suppress_health_check=_TOO_BUSY, derandomize=not _EXPLORES
+)
 settings.load_profile("house")
 
 

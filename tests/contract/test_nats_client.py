@@ -58,7 +58,7 @@ async def test_a_raw_subscription_survives_a_reconnect(client: RawClient, shard:
 
     client._reconnected_cb = is_back
     await client.force_reconnect()
-    await asyncio.wait_for(back.wait(), 10)
+    await asyncio.wait_for(back.wait(), 60)
     client.write(plain_frame(shard, "", b"x"))
     await until(lambda: len(heard) == 1)
 

@@ -21,7 +21,7 @@ def stack() -> Iterator[StackUnderTest]:
         yield running
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "victim", ["gateway", "store", "dispatcher", "presence", "nats", "postgres"]
 )

@@ -29,7 +29,7 @@ from nightdesk_client import (
 from tests.support.replaying import faults, replaying
 from tests.support.stack import StackUnderTest, running_stack
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 PASSWORD = demo.DEVELOPMENT_PASSWORD
 
 

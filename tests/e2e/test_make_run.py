@@ -17,7 +17,7 @@ from deploy.dev.postgres_cluster import wipe_cluster
 from deploy.dev.process import is_gone, wait_until
 from deploy.dev.run_directory import ROOT, RunDirectory, RunState
 
-_LONGEST_START_S = 90
+_LONGEST_START_S = 240
 
 
 class _Checkout:
@@ -71,7 +71,7 @@ def running(place: Path) -> Iterator[_Checkout]:
     assert stopped.returncode == 0, stopped.stdout
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_a_run_survives_its_parts_and_ends_with_its_supervisor(running: _Checkout) -> None:
     """What dies comes back by itself; a second run is refused; a killed supervisor takes all along."""
     second = running.call("run")
@@ -84,21 +84,21 @@ def test_a_run_survives_its_parts_and_ends_with_its_supervisor(running: _Checkou
         os.kill(before[name], signal.SIGKILL)
         assert wait_until(
             lambda name=name: running.pids().get(name) not in (None, before[name]),  # type: ignore[misc]
-            timeout_s=20,
+            timeout_s=90,
         )
     after = running.pids()
     os.kill(running.state().pid, signal.SIGKILL)
-    assert wait_until(lambda: all(is_gone(pid) for pid in after.values()), timeout_s=40)
+    assert wait_until(lambda: all(is_gone(pid) for pid in after.values()), timeout_s=90)
 
     again = running.call("run", WAIT="1")
     assert again.returncode == 0, again.stdout + again.stderr
     pids = [*running.pids().values(), running.state().pid]
     assert running.call("stop").returncode == 0
-    assert wait_until(lambda: all(is_gone(pid) for pid in pids), timeout_s=20)
+    assert wait_until(lambda: all(is_gone(pid) for pid in pids), timeout_s=90)
     assert running.state().status == "stopped"
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_an_interrupt_stops_everything_in_order(place: Path) -> None:
     """Ctrl-C ends with exit code 0 and leaves nothing but the data."""
     checkout = _Checkout(place)
@@ -120,7 +120,7 @@ def test_an_interrupt_stops_everything_in_order(place: Path) -> None:
         pids = list(checkout.pids().values())
         assert all(psutil.pid_exists(pid) for pid in pids)
         os.kill(supervisor.pid, signal.SIGINT)
-        assert supervisor.wait(60) == 0
+        assert supervisor.wait(120) == 0
         assert all(is_gone(pid) for pid in pids)
         assert checkout.state().status == "stopped"
     finally:

@@ -80,9 +80,9 @@ async def gateway(log: TestLog, name: str = "g1") -> AsyncIterator[Gateway]:
 async def ask(log: TestLog, name: str, payload: bytes) -> bytes:
     """The answer to a question or wish, once somebody answers."""
     subject = command_subject(log.shard, "presence", name)
-    for _ in range(100):
+    for _ in range(300):
         try:
-            return await log.bus.request(subject, payload, timeout_s=2)
+            return await log.bus.request(subject, payload, timeout_s=5)
         except Unavailable:
             await asyncio.sleep(0.05)
     raise AssertionError("presence does not answer")

@@ -24,6 +24,7 @@ from shared.events import Author
 from shared.ids import AccountId, AgentId, ContactId, ConversationId, DeviceId, InboxId, TeamId
 from shared.keys import save_keys
 from shared.subjects import Family
+from tests.support.log import PATIENCE_S
 from tests.support.services import Surroundings, TestLog, open_test_log, service
 
 Frame = dict[str, Any]
@@ -117,7 +118,9 @@ class Device:
         """Send a frame."""
         await self.socket.send_str(msgspec.json.encode(frame).decode())
 
-    async def until(self, matches: Callable[[Frame], bool], *, timeout_s: float = 20) -> Frame:
+    async def until(
+        self, matches: Callable[[Frame], bool], *, timeout_s: float = PATIENCE_S
+    ) -> Frame:
         """The first frame, past or future, that matches."""
         async with asyncio.timeout(timeout_s), self._moved:
             while not any(map(matches, self.frames)):
@@ -125,20 +128,20 @@ class Device:
                 await self._moved.wait()
         return next(filter(matches, self.frames))
 
-    async def op(self, name: str, *, timeout_s: float = 20) -> Frame:
+    async def op(self, name: str, *, timeout_s: float = PATIENCE_S) -> Frame:
         """The first frame of an op."""
         return await self.until(lambda frame: frame.get("op") == name, timeout_s=timeout_s)
 
-    async def answer(self, frame_id: int, *, timeout_s: float = 20) -> Frame:
+    async def answer(self, frame_id: int, *, timeout_s: float = PATIENCE_S) -> Frame:
         """The `ok` or `err` of one of our frames."""
         return await self.until(lambda frame: frame.get("id") == frame_id, timeout_s=timeout_s)
 
-    async def first(self, *, timeout_s: float = 20) -> None:
+    async def first(self, *, timeout_s: float = PATIENCE_S) -> None:
         """Wait for a frame or the end."""
         async with asyncio.timeout(timeout_s), self._moved:
             await self._moved.wait_for(lambda: bool(self.frames) or self.close_code is not None)
 
-    async def closed(self, *, timeout_s: float = 20) -> int | None:
+    async def closed(self, *, timeout_s: float = PATIENCE_S) -> int | None:
         """The close code."""
         async with asyncio.timeout(timeout_s), self._moved:
             await self._moved.wait_for(lambda: self.close_code is not None)
@@ -181,7 +184,7 @@ class Device:
             found += [message["text"] for message in entry["messages"]]
         return found
 
-    async def until_texts(self, count: int, *, timeout_s: float = 20) -> list[str]:
+    async def until_texts(self, count: int, *, timeout_s: float = PATIENCE_S) -> list[str]:
         """Wait for that many texts."""
         async with asyncio.timeout(timeout_s), self._moved:
             while len(self.texts()) < count:
@@ -267,7 +270,7 @@ class Desk:
         await self._until_known()
 
     async def _until_known(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 device = await self.device()
                 await device.say(

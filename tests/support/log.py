@@ -20,23 +20,31 @@ from shared.bus import (
 )
 
 STREAM = StreamSettings(max_bytes=256 * 1024**2)
+PATIENCE_S = 60.0
+"""How long a test waits for what must come: on a busy machine, whose disk may be slow, that says nothing of the code."""
+
+_PATIENT = CommitSettings(ack_timeout_s=PATIENCE_S)
 
 
 @asynccontextmanager
 async def running(
     bus: Bus, shard: str, settings: CommitSettings | None = None
 ) -> AsyncIterator[GroupCommit]:
-    """A group commit whose loop runs inside the block."""
-    commit = GroupCommit(bus, shard, settings)
+    """A group commit whose loop runs inside the block and ends with it.
+
+    Without settings it takes a server that is slow for one that is slow, so that nothing is appended twice.
+    """
+    commit = GroupCommit(bus, shard, settings or _PATIENT)
     task = asyncio.create_task(commit.run())
     try:
         yield commit
     finally:
         task.cancel()
-        await asyncio.wait({task}, timeout=5)
+        _, still = await asyncio.wait({task}, timeout=PATIENCE_S)
+        assert not still, "the group commit does not end"
 
 
-async def until(condition: Callable[[], bool], *, timeout_s: float = 20) -> None:
+async def until(condition: Callable[[], bool], *, timeout_s: float = PATIENCE_S) -> None:
     """Wait for a state; fails the test when it does not come."""
     end = time.monotonic() + timeout_s
     while not condition():
@@ -45,7 +53,7 @@ async def until(condition: Callable[[], bool], *, timeout_s: float = 20) -> None
 
 
 async def until_none(
-    look: Callable[[], Awaitable[Sequence[object]]], *, timeout_s: float = 20
+    look: Callable[[], Awaitable[Sequence[object]]], *, timeout_s: float = PATIENCE_S
 ) -> None:
     """Wait until what has to be asked for is gone."""
     end = time.monotonic() + timeout_s
@@ -54,7 +62,7 @@ async def until_none(
         await asyncio.sleep(0.01)
 
 
-async def read_to_end(reader: Reader, *, timeout_s: float = 30) -> list[Delivery]:
+async def read_to_end(reader: Reader, *, timeout_s: float = PATIENCE_S) -> list[Delivery]:
     """Everything that a reader hands over until it says that this was all."""
     found: list[Delivery] = []
     async with asyncio.timeout(timeout_s):
@@ -94,7 +102,7 @@ async def fill(
 
     async def write(key: str) -> None:
         for number in range(each):
-            found = await commit.append([numbered(shard, key, number)], timeout_s=30)
+            found = await commit.append([numbered(shard, key, number)], timeout_s=PATIENCE_S)
             positions[(key, number)] = found[0]
 
     await asyncio.gather(*(write(f"k{i}") for i in range(keys)))
@@ -125,4 +133,4 @@ class Follower:
 
     async def stop(self) -> None:
         self.task.cancel()
-        await asyncio.wait({self.task}, timeout=5)
+        await asyncio.wait({self.task}, timeout=PATIENCE_S)

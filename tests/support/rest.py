@@ -14,6 +14,7 @@ from multidict import CIMultiDictProxy
 
 from shared.clock import new_id, now_ns
 from tests.support.gateway_world import World
+from tests.support.log import PATIENCE_S
 
 PASSWORD = "correct horse battery"
 Json = dict[str, Any]
@@ -66,7 +67,7 @@ class Api:
             f"{self.url}/api/v1{path}",
             data=raw,
             headers=sent,
-            timeout=aiohttp.ClientTimeout(total=20),
+            timeout=aiohttp.ClientTimeout(total=PATIENCE_S),
         )
         async with request as got:
             payload = await got.read()
@@ -131,14 +132,14 @@ class Office:
         self.inbox = await self.admin.made("/inboxes", {"name": "Web", "team_id": self.team_id})
 
     async def _first_sign_in(self) -> Api:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 body = {"email": self.admin_email, "password": PASSWORD}
                 answer = await self.anybody.post("/auth/login", body)
                 if answer.status == 200:
                     return self.anybody.as_(answer.json["access_token"])
-                # 429: it does not know the account yet, and ten wrong passwords are granted at once.
-                assert answer.status in (401, 429), answer
+                # 429: it does not know the account yet, and ten wrong passwords are granted at once. 503: later.
+                assert answer.status in (401, 429, 503), answer
 
     async def arrive(self, **body: object) -> tuple[Api, str]:
         """A visitor and their contact id."""
@@ -174,7 +175,7 @@ def operator(world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **environ},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=2 * PATIENCE_S,
         check=False,
     )
 

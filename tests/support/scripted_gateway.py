@@ -10,7 +10,7 @@ import msgspec
 import pytest_asyncio
 from aiohttp import WSMsgType, web
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 AGENT = {"kind": "agent", "id": "a1"}
 
 

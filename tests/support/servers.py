@@ -112,7 +112,7 @@ def migrate(database_url: str) -> None:
         env={**os.environ, "NIGHTDESK_DATABASE_URL": database_url},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     if done.returncode:

@@ -35,7 +35,7 @@ from shared.events import ConversationAssigned, Event
 from shared.ids import Position
 from shared.subjects import Family, event_subject
 from tests.support import desk
-from tests.support.log import STREAM, Follower, running, until
+from tests.support.log import PATIENCE_S, STREAM, Follower, running, until
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +79,7 @@ def service(
         process.kill()
 
 
-def wait_ready(process: ServiceProcess, *, timeout_s: float = 40) -> None:
+def wait_ready(process: ServiceProcess, *, timeout_s: float = 90) -> None:
     """Until `/readyz` says yes."""
     end = time.monotonic() + timeout_s
     while (fault := process.why_not_ready()) is not None:
@@ -108,7 +108,9 @@ class TestLog:
         ]
         positions: list[Position] = []
         for start in range(0, len(entries), 500):
-            positions += await self._commit.append(entries[start : start + 500], timeout_s=20)
+            positions += await self._commit.append(
+                entries[start : start + 500], timeout_s=PATIENCE_S
+            )
         return positions
 
     async def append_mixed(self, events: Sequence[tuple[Family, Event]]) -> Position:
@@ -123,7 +125,8 @@ class TestLog:
         ]
         last = 0
         for start in range(0, len(entries), 20):
-            last = (await self._commit.append(entries[start : start + 20], timeout_s=20))[-1]
+            found = await self._commit.append(entries[start : start + 20], timeout_s=PATIENCE_S)
+            last = found[-1]
         return last
 
     def events(self, *kinds: type) -> list[tuple[Position, Event]]:
@@ -147,9 +150,11 @@ class TestLog:
         """Wait until that much of the log's time is over; for promises that something does not happen."""
         await until(lambda: self.now_ns > 0)
         end_ns = self.now_ns + int(seconds * 1e9)
-        await until(lambda: self.now_ns >= end_ns, timeout_s=seconds + 10)
+        await until(lambda: self.now_ns >= end_ns, timeout_s=seconds + PATIENCE_S)
 
-    async def until(self, count: int, *kinds: type, timeout_s: float = 30) -> Sequence[Event]:
+    async def until(
+        self, count: int, *kinds: type, timeout_s: float = PATIENCE_S
+    ) -> Sequence[Event]:
         """Wait for that many events of these types."""
         await until(lambda: len(self.events(*kinds)) >= count, timeout_s=timeout_s)
         return [event for _, event in self.events(*kinds)]
@@ -158,7 +163,7 @@ class TestLog:
 @asynccontextmanager
 async def open_test_log(nats: NatsServer, shard: str) -> AsyncIterator[TestLog]:
     """A log with its stream, a writer and a follower."""
-    bus = await connect(BusSettings(url=nats.url, name="test"))
+    bus = await connect(BusSettings(url=nats.url, name="test", request_timeout_s=PATIENCE_S))
     try:
         await ensure_stream(bus, shard, STREAM)
         follower = Follower(Reader(bus, shard, Start()))

@@ -67,7 +67,7 @@ class StackUnderTest:
         """The process of a service, for its health address and its pid."""
         return self._stack.services[name]
 
-    def start(self, names: Sequence[str] | None = None, *, timeout_s: float = 30.0) -> None:
+    def start(self, names: Sequence[str] | None = None, *, timeout_s: float = 120.0) -> None:
         """Start services (all that exist) and wait until each is ready."""
         wanted = list(names or existing_services())
         for name in wanted:
@@ -83,7 +83,7 @@ class StackUnderTest:
             return
         self._stack.services[name].kill(number)
 
-    def restart(self, name: str, *, is_waiting: bool = True, timeout_s: float = 30.0) -> None:
+    def restart(self, name: str, *, is_waiting: bool = True, timeout_s: float = 120.0) -> None:
         """Start what was killed again, on the same address."""
         if name in ("nats", "postgres"):
             server = self.nats if name == "nats" else self.postgres
@@ -100,7 +100,7 @@ class StackUnderTest:
         return service.wait_stopped(timeout_s)
 
     def command(
-        self, *arguments: str, timeout_s: float = 120.0
+        self, *arguments: str, timeout_s: float = 240.0
     ) -> subprocess.CompletedProcess[str]:
         """Run a `nightdesk` command against this stack; its exit code is the caller's to judge."""
         return subprocess.run(

@@ -8,13 +8,15 @@ import pytest
 
 from deploy.dev.nats_server import NatsServer
 from shared.bus import Bus, BusSettings, connect, ensure_stream
-from tests.support.log import STREAM
+from tests.support.log import PATIENCE_S, STREAM
 
 
 @pytest.fixture
 async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
     """A connection to the shared server."""
-    opened = await connect(BusSettings(url=nats_server.url, name="test"))
+    opened = await connect(
+        BusSettings(url=nats_server.url, name="test", request_timeout_s=PATIENCE_S)
+    )
     yield opened
     await opened.close()
 

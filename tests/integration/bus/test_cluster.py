@@ -29,7 +29,15 @@ from shared.bus import (
 )
 from shared.bus.streams import api_request
 from shared.errors import OutcomeUnknown, Unavailable
-from tests.support.log import Follower, key_and_number, numbered, running, until, whole_log
+from tests.support.log import (
+    PATIENCE_S,
+    Follower,
+    key_and_number,
+    numbered,
+    running,
+    until,
+    whole_log,
+)
 from tests.support.nats_cluster import NatsCluster
 
 _KEYS = 40
@@ -62,7 +70,7 @@ async def bus(cluster: NatsCluster, shard: str) -> AsyncIterator[Bus]:
 
 
 async def _connected(cluster: NatsCluster, shard: str) -> Bus:
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             with contextlib.suppress(Unavailable):
                 bus = await connect(BusSettings(url=cluster.url, drain_timeout_s=2))
@@ -74,7 +82,7 @@ async def _connected(cluster: NatsCluster, shard: str) -> Bus:
 
 
 async def _leader(bus: Bus, cluster: NatsCluster, shard: str) -> int:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             with contextlib.suppress(Unavailable):
                 raw = await api_request(bus, f"STREAM.INFO.{stream_name(shard)}")
@@ -89,7 +97,7 @@ async def _send(
     for number in range(_EACH):
         while (key, number) not in said:
             with contextlib.suppress(Unavailable, OutcomeUnknown):
-                found = await commit.append([numbered(shard, key, number)], timeout_s=40)
+                found = await commit.append([numbered(shard, key, number)], timeout_s=PATIENCE_S)
                 said[(key, number)] = found[0]
             await asyncio.sleep(0)
 
@@ -102,7 +110,7 @@ async def _rival(bus: Bus, shard: str, name: str, stop: asyncio.Event) -> None:
     )
     number = 0
     while not stop.is_set():
-        await until(lambda: reader.is_at_end, timeout_s=40)
+        await until(lambda: reader.is_at_end, timeout_s=PATIENCE_S)
         last = reader.reader.position
         number += 1
         with contextlib.suppress(FenceLost, FenceBusy, OutcomeUnknown, Unavailable):
@@ -111,7 +119,6 @@ async def _rival(bus: Bus, shard: str, name: str, stop: asyncio.Event) -> None:
     await reader.stop()
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("fault", ["kill", "pause"])
 async def test_lost_leaders_lose_reorder_and_fork_nothing(
     cluster: NatsCluster, bus: Bus, shard: str, fault: str
@@ -124,13 +131,13 @@ async def test_lost_leaders_lose_reorder_and_fork_nothing(
         for number in range(2):
             tasks.create_task(_rival(bus, shard, f"w{number}", stop))
         senders = [tasks.create_task(_send(commit, shard, f"k{i}", said)) for i in range(_KEYS)]
-        await until(lambda: len(said) >= _KEYS * _EACH // 3, timeout_s=60)
+        await until(lambda: len(said) >= _KEYS * _EACH // 3, timeout_s=PATIENCE_S)
         leader = await _leader(bus, cluster, shard)
         before = len(said)
         cluster.kill_node(leader) if fault == "kill" else cluster.pause_node(leader)
-        await until(lambda: len(said) >= before + 200, timeout_s=60)
+        await until(lambda: len(said) >= before + 200, timeout_s=PATIENCE_S)
         cluster.start_node(leader) if fault == "kill" else cluster.resume_node(leader)
-        await asyncio.wait(senders, timeout=60)
+        await asyncio.wait(senders, timeout=PATIENCE_S)
         stop.set()
     log = await whole_log(bus, shard)
     _check_messages(log, said)

@@ -9,7 +9,7 @@ import pytest
 from deploy.dev.nats_server import NatsServer
 from shared.bus import Bus, BusSettings, CoreMessage, connect
 from shared.errors import Malformed, Unavailable
-from tests.support.log import until
+from tests.support.log import PATIENCE_S, until
 
 
 async def test_a_question_is_answered(bus: Bus, shard: str) -> None:
@@ -70,7 +70,7 @@ async def test_handlers_run_beside_each_other_up_to_the_limit(bus: Bus, shard: s
     asked = [asyncio.create_task(bus.request(f"nd.q.{shard}.slow", b"")) for _ in range(7)]
     await until(lambda: running == 3)
     gate.set()
-    await asyncio.wait_for(asyncio.gather(*asked), 20)
+    await asyncio.wait_for(asyncio.gather(*asked), PATIENCE_S)
     assert most == 3
 
 
@@ -84,7 +84,7 @@ async def test_a_closed_subscription_hears_nothing(bus: Bus, shard: str) -> None
     await bus.request(f"nd.q.{shard}.x", b"")
     await subscription.close()
     with pytest.raises(Unavailable):
-        await bus.request(f"nd.q.{shard}.x", b"", timeout_s=1)
+        await bus.request(f"nd.q.{shard}.x", b"", timeout_s=PATIENCE_S)
 
 
 async def test_too_large_is_malformed(bus: Bus) -> None:
@@ -111,7 +111,7 @@ async def test_a_subscription_survives_the_server(fresh_nats: NatsServer, fresh_
         await fresh_bus.request("nd.x", b"")
     assert fresh_bus.disconnected_s > 0
     fresh_nats.start()
-    assert await fresh_bus.wait_connected(10)
+    assert await fresh_bus.wait_connected(PATIENCE_S)
     await fresh_bus.publish("nd.x", b"again")
     await until(lambda: bool(heard))
     assert (heard, fresh_bus.reconnects, fresh_bus.disconnected_s) == ([b"again"], 1, 0.0)
@@ -157,4 +157,4 @@ async def test_a_planned_restart_of_the_server_is_survived(
     fresh_nats.stop()
     await until(lambda: not fresh_bus.is_connected)
     fresh_nats.start()
-    assert await fresh_bus.wait_connected(10)
+    assert await fresh_bus.wait_connected(PATIENCE_S)

@@ -22,7 +22,7 @@ from shared.bus import (
 )
 from shared.bus.streams import api_request
 from shared.errors import Refused, Unavailable
-from tests.support.log import STREAM, entry, running
+from tests.support.log import PATIENCE_S, STREAM, entry, running
 
 
 async def test_stream_is_made_once_and_accepted_again(bus: Bus, shard: str) -> None:
@@ -111,7 +111,7 @@ async def test_durability_is_only_said_of_the_server_we_use(
 async def test_entries_are_read_from_the_leader(bus: Bus, log: str) -> None:
     """An entry is found by position and as the last of its subject, with its bytes and its time."""
     async with running(bus, log) as commit:
-        await commit.append([entry(log, b"one"), entry(log, b"two")], timeout_s=5)
+        await commit.append([entry(log, b"one"), entry(log, b"two")], timeout_s=PATIENCE_S)
     first = await event_at(bus, log, 1)
     last = await last_of(bus, log, f"nd.ev.{log}.message")
     assert first is not None

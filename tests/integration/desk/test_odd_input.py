@@ -39,7 +39,7 @@ async def shown(office: Office, conversation_id: str, is_so: Callable[[Json], An
         answer = (await office.admin.get(f"/conversations/{conversation_id}")).json
         return [] if is_so(answer) else [answer]
 
-    await until_none(missing, timeout_s=20)
+    await until_none(missing)
     return dict((await office.admin.get(f"/conversations/{conversation_id}")).json)
 
 
@@ -53,7 +53,7 @@ async def refusals(office: Office, conversation_id: str, count: int = 1) -> list
         found[:] = [s["detail"]["code"] for s in steps if s["what"] == "refused"]
         return [] if len(found) >= count else ["not yet"]
 
-    await until_none(missing, timeout_s=20)
+    await until_none(missing)
     return found
 
 
@@ -134,7 +134,7 @@ async def test_a_team_without_members_keeps_what_waits(office: Office, world: Wo
     ann = await on_duty(office, world, office.ann)
     visitor, _ = await office.arrive()
     conversation_id, _ = await office.start(visitor, "anybody?")
-    assert await ann.until_texts(1, timeout_s=20) == ["anybody?"]
+    assert await ann.until_texts(1) == ["anybody?"]
     told = await office.admin.get(f"/conversations/{conversation_id}/explain")
     decisions = told.json["decisions"]
     steps = [step["what"] for step in decisions]

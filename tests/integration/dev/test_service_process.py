@@ -54,7 +54,7 @@ def _start(made: list[ServiceProcess], place: Path, behaviour: str = "serve") ->
 
 
 def _is_ready(service: ServiceProcess) -> bool:
-    return wait_until(lambda: service.why_not_ready() is None, timeout_s=10)
+    return wait_until(lambda: service.why_not_ready() is None, timeout_s=60)
 
 
 def test_a_killed_service_is_told_of_and_started_again(
@@ -69,7 +69,7 @@ def test_a_killed_service_is_told_of_and_started_again(
     told = service.watch()
     assert told is not None
     assert "exit code -9" in told
-    assert wait_until(lambda: service.watch() == "store started again", timeout_s=20)
+    assert wait_until(lambda: service.watch() == "store started again", timeout_s=60)
     assert service.pid not in (None, first)
     assert _is_ready(service)
 
@@ -87,7 +87,7 @@ def test_a_service_that_keeps_dying_is_tried_ever_more_slowly(
             told.append(text)
         return sum("starting it again" in text for text in told) == 2
 
-    assert wait_until(has_waited_twice, timeout_s=10)
+    assert wait_until(has_waited_twice, timeout_s=60)
     assert "in 0.5 s" in told[0]
     assert any("in 1.0 s" in text for text in told)
 
@@ -97,7 +97,7 @@ def test_a_refusal_at_the_start_is_told_with_its_log(
 ) -> None:
     """A bad setting stops the start at once instead of a time-out later."""
     service = _start(made, tmp_path, "refuse")
-    assert wait_until(lambda: not service.is_running, timeout_s=10)
+    assert wait_until(lambda: not service.is_running, timeout_s=60)
     with pytest.raises(StackError, match="refused to run") as caught:
         service.check_alive()
     assert caught.value.log == service.spec.log
@@ -120,4 +120,4 @@ def test_a_service_that_drains_is_left_to_it(made: list[ServiceProcess], tmp_pat
     service = _start(made, tmp_path)
     assert _is_ready(service)
     service.kill(signal.SIGTERM)
-    assert service.wait_stopped(10)
+    assert service.wait_stopped(60)

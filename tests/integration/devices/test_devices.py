@@ -49,7 +49,7 @@ class Pair:
 
     async def moved(self, count: int) -> PrimaryDeviceChanged:
         """Wait for that many moves; the last."""
-        await until(lambda: len(self.moves()) >= count, timeout_s=20)
+        await until(lambda: len(self.moves()) >= count)
         return self.moves()[-1]
 
     async def write(self, text: str = "anybody?") -> int:

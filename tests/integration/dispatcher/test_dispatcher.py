@@ -126,7 +126,7 @@ async def test_a_restarted_broker_is_followed(log_fresh: TestLog, fresh: Surroun
             around.nats.kill()
             around.nats.start()
             names += await _backlog(log, 5, prefix="d")
-            await log.until(10, ConversationAssigned, timeout_s=30)
+            await log.until(10, ConversationAssigned)
     _assert_each_given_once(log, names)
 
 

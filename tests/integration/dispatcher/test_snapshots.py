@@ -11,6 +11,7 @@ from shared.bus import Delivery, digest
 from shared.events import ConversationAssigned
 from shared.snapshot import Snapshots
 from tests.support import desk
+from tests.support.log import PATIENCE_S
 from tests.support.servers import migrate
 from tests.support.services import (
     Surroundings,
@@ -78,7 +79,7 @@ async def test_a_start_from_a_snapshot_goes_on_where_it_stopped(
                 await log.append("message", desk.wrote(name))
                 await log.until(turn + 1, ConversationAssigned)
                 process.ask_to_stop()
-                assert process.wait_stopped(30)
+                assert process.wait_stopped(PATIENCE_S)
     texts = [path.read_text() for path in sorted(around.directory.glob("dispatcher-*.log"))]
     assert all('"snapshot_saved"' in text for text in texts)
     assert len(log.events(ConversationAssigned)) == 3
@@ -100,4 +101,4 @@ async def test_the_dispatcher_decides_while_postgres_is_down(
             await log.append("message", desk.wrote("c"))
             await log.until(1, ConversationAssigned)
             process.ask_to_stop()
-            assert process.wait_stopped(15)
+            assert process.wait_stopped(PATIENCE_S)

@@ -8,6 +8,7 @@ from shared.events import ConversationAssigned
 from shared.explaining import AskThen, AskWhy, Recalled, Standing
 from shared.subjects import command_subject
 from tests.support import desk
+from tests.support.log import PATIENCE_S
 from tests.support.services import (
     Surroundings,
     TestLog,
@@ -65,4 +66,4 @@ async def test_a_restarted_dispatcher_tells_why_now_and_then(
 
 async def _ask(log: TestLog, around: Surroundings, name: str, question: object) -> bytes:
     subject = command_subject(around.shard, "dispatcher", name)
-    return await log.bus.request(subject, codec.pack(question), timeout_s=10)
+    return await log.bus.request(subject, codec.pack(question), timeout_s=PATIENCE_S)

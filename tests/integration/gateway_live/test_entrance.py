@@ -7,6 +7,7 @@ import asyncio
 from services.gateway.silence import HEAD_TIMEOUT_S
 from shared import clock
 from tests.support.gateway_world import Desk
+from tests.support.log import PATIENCE_S
 
 _UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -31,7 +32,7 @@ async def _connect(desk: Desk) -> tuple[asyncio.StreamReader, asyncio.StreamWrit
 async def test_a_connection_that_was_used_for_requests_becomes_a_websocket(desk: Desk) -> None:
     """Proxies keep connections and send an upgrade down one that has served requests; the session works like any."""
     reader, writer = await _connect(desk)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         writer.write(b"GET /api/v1/me HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b" 401 " in await reader.readline()
         head = await reader.readuntil(b"\r\n\r\n")
@@ -50,7 +51,7 @@ async def test_a_connection_that_was_used_for_requests_becomes_a_websocket(desk:
 async def test_a_head_in_pieces_with_frames_behind_it_is_understood(desk: Desk) -> None:
     """Where TCP cuts a head, and whether the first frames come with it, makes no difference."""
     reader, writer = await _connect(desk)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         for piece in (_UPGRADE[:5], _UPGRADE[5:60], _UPGRADE[60:] + _hello(desk)):
             writer.write(piece)
             await writer.drain()
@@ -63,7 +64,7 @@ async def test_a_head_in_pieces_with_frames_behind_it_is_understood(desk: Desk) 
 async def test_who_asks_the_address_for_a_page_is_told_to_upgrade(desk: Desk) -> None:
     """An ordinary request is answered, not left hanging."""
     reader, writer = await _connect(desk)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         writer.write(b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert b" 426 " in await reader.readline()
     writer.close()
@@ -72,7 +73,7 @@ async def test_who_asks_the_address_for_a_page_is_told_to_upgrade(desk: Desk) ->
 async def test_whoever_says_nothing_is_hung_up_on(desk: Desk) -> None:
     """Silent connections would use up the descriptors of the process."""
     reader, writer = await _connect(desk)
-    async with asyncio.timeout(HEAD_TIMEOUT_S + 10):
+    async with asyncio.timeout(HEAD_TIMEOUT_S + PATIENCE_S):
         assert await reader.read() == b""
     writer.close()
 

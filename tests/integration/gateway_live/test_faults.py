@@ -13,6 +13,7 @@ import pytest
 
 from shared import clock, events
 from tests.support.gateway_world import Desk, Device, open_desk
+from tests.support.log import PATIENCE_S
 
 
 async def stranger(desk: Desk, frame: str | bytes) -> int | None:
@@ -67,8 +68,8 @@ async def test_silence_before_hello_closes(desk: Desk) -> None:
     silent, half = await desk.device(), await desk.device()
     assert half.socket._writer.transport is not None
     half.socket._writer.transport.write(b"\x81\xfe\x10\x00abcd half a frame")
-    assert await silent.closed(timeout_s=20) == 3502
-    assert await half.closed(timeout_s=20) == 3502
+    assert await silent.closed() == 3502
+    assert await half.closed() == 3502
 
 
 async def test_tokens_that_are_not_ours_are_refused(desk: Desk) -> None:
@@ -130,7 +131,7 @@ async def test_an_expired_token_ends_the_session(desk: Desk) -> None:
     device = await desk.device()
     # Whole seconds are cut off; on a slow machine the hello itself takes one.
     await device.hello(desk.agent_token(desk.ann, life_s=4))
-    assert await device.closed(timeout_s=15) == 3009
+    assert await device.closed() == 3009
 
 
 async def test_refused_frames_are_answered_and_too_many_close(desk: Desk) -> None:
@@ -180,7 +181,7 @@ async def test_half_a_surrogate_pair_is_refused(desk: Desk) -> None:
         f'"message_id":"{clock.new_id()}","text":"\\ud800"}}'
     )
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             answer = await device.answer(9)
     except AssertionError:
         assert device.close_code == 3500
@@ -214,9 +215,9 @@ async def test_who_reads_what_is_not_theirs_is_slowed_down(desk: Desk) -> None:
     for _ in range(800):
         await visitor.say(op="read", conversation_id=clock.new_id(), up_to=1)
         await visitor.say(op="read", conversation_id=conversation_id, up_to=1)
-    first = await visitor.op("err", timeout_s=30)
+    first = await visitor.op("err")
     assert first["code"] == "not_found"
-    await visitor.until(lambda frame: frame.get("code") == "rate_limited", timeout_s=30)
+    await visitor.until(lambda frame: frame.get("code") == "rate_limited")
 
 
 async def test_an_acknowledgement_of_the_future_is_refused(desk: Desk) -> None:
@@ -234,7 +235,7 @@ async def test_pings_of_the_protocol_are_answered(desk: Desk) -> None:
     await device.stop_reading()
     socket._autoping = False
     await socket.ping(b"are you there")
-    message = await socket.receive(timeout=5)
+    message = await socket.receive(timeout=PATIENCE_S)
     assert (message.type, bytes(message.data)) == (aiohttp.WSMsgType.PONG, b"are you there")
 
 

@@ -21,7 +21,7 @@ from deploy.dev.postgres_server import PostgresServer
 from deploy.dev.service_process import ServiceProcess
 from shared import clock, events
 from tests.support.gateway_world import Desk, Device, Frame, open_desk, open_twin, open_world
-from tests.support.log import until
+from tests.support.log import PATIENCE_S, until
 from tests.support.servers import migrate
 from tests.support.services import Surroundings, service, wait_ready
 
@@ -65,8 +65,8 @@ async def test_a_store_that_dies_delays_but_loses_nothing(own_desk: Desk) -> Non
     ] is None
     desk.world.store.start()
     expected = [f"m{n}" for n in range(20)]
-    assert await reading.until_texts(20, timeout_s=20) == expected
-    assert await late.until_texts(19, timeout_s=20) == expected[1:]
+    assert await reading.until_texts(20) == expected
+    assert await late.until_texts(19) == expected[1:]
 
 
 async def test_without_the_log_nothing_is_called_sent(
@@ -93,7 +93,7 @@ async def test_without_the_log_nothing_is_called_sent(
                     conversation_id, "during", message_id=message_id, resend=True
                 )
             await device.post(conversation_id, "after")
-            assert await other.until_texts(3, timeout_s=20) == ["before", "during", "after"]
+            assert await other.until_texts(3) == ["before", "during", "after"]
             assert await device.until_texts(3) == ["before", "during", "after"]
 
 
@@ -121,11 +121,11 @@ async def test_sessions_outlive_postgresql(
             with pytest.raises(TimeoutError):
                 await expiring.closed(timeout_s=8)
             fresh_postgres.start()
-            assert await writing.until_texts(6, timeout_s=30) == [
+            assert await writing.until_texts(6) == [
                 "before",
                 *(f"during {n}" for n in range(5)),
             ]
-            assert await expiring.closed(timeout_s=20) == 3009
+            assert await expiring.closed() == 3009
 
 
 async def test_a_drain_loses_nothing_that_was_accepted(own_desk: Desk) -> None:
@@ -146,7 +146,7 @@ async def test_a_drain_loses_nothing_that_was_accepted(own_desk: Desk) -> None:
     answers = [answer for task in posting for answer in await task]
     assert codes == [3000] * 5
     assert all(any(f.get("op") == "bye" for f in d.frames) for d in devices)
-    assert desk.world.gateway.wait_stopped(10)
+    assert desk.world.gateway.wait_stopped(PATIENCE_S)
     process = desk.world.gateway._process
     assert process is not None
     assert process.exit_code == 0
@@ -240,7 +240,7 @@ async def test_a_client_that_never_reads_is_cut_off(own_desk: Desk) -> None:
         assert answer["op"] == "ok", answer
     assert len(await reading.until_texts(180)) == 180
     closed = 0.0
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while not closed:
             closed = await _metric(desk.world.gateway, r'closes_total\{code="3008"\}')
     assert closed == 1

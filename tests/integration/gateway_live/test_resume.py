@@ -235,9 +235,10 @@ async def test_a_repeat_after_a_cut_gets_the_first_answer(desk: Desk) -> None:
     three = await again.post(conversation_id, "cut", message_id=message_id)
     assert one["op"] == "ok", one
     assert one["position"] == two["position"] == three["position"]
-    await again.post(conversation_id, "after")
+    after = await again.post(conversation_id, "after")
     reader = await desk.device()
     await again.until_texts(1)
+    await until(lambda: any(at == after["position"] for at, _ in desk.log.events()))
     stored = [
         event.message_id
         for _, event in desk.log.events(events.MessagePosted)

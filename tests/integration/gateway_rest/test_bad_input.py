@@ -10,6 +10,7 @@ from services.gateway.problem import STATUSES
 from services.gateway.silence import HEAD_TIMEOUT_S
 from shared.clock import new_id
 from tests.support.gateway_world import World
+from tests.support.log import PATIENCE_S
 from tests.support.rest import Api, Office
 
 _BODIES: tuple[tuple[bytes, int, str], ...] = (
@@ -163,7 +164,7 @@ async def test_half_a_head_is_hung_up_on(office: Office, world: World) -> None:
     half[1].write(b"GET /api/v1/me HTTP/1.1\r\nHost: here\r\nX-Slow: ")
     asked[1].write(b"GET /api/v1/me HTTP/1.1\r\nHost: here\r\n\r\n")
     assert (await asked[0].readuntil(b"\r\n")).startswith(b"HTTP/1.1 401")
-    async with asyncio.timeout(HEAD_TIMEOUT_S + 5):
+    async with asyncio.timeout(HEAD_TIMEOUT_S + PATIENCE_S):
         assert await silent[0].read() == b""
         assert await half[0].read() == b""
     asked[1].write(b"GET /api/v1/me HTTP/1.1\r\nHost: here\r\n\r\n")

@@ -6,11 +6,12 @@ import asyncio
 
 from shared.clock import new_id
 from tests.support.gateway_world import World
+from tests.support.log import PATIENCE_S
 from tests.support.rest import PASSWORD, Api, Office, operator
 
 
 async def _until_signed_in(anybody: Api, email: str, password: str) -> Api:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             body = {"email": email, "password": password}
             answer = await anybody.post("/auth/login", body)

@@ -10,7 +10,7 @@ from shared.clock import new_id
 from shared.codec import decode_event
 from shared.events import ConditionsJudged, ConversationStarted
 from tests.support.gateway_world import Device, World, open_twin
-from tests.support.log import until_none
+from tests.support.log import PATIENCE_S, until_none
 from tests.support.rest import Api, Office
 from tests.support.services import service
 
@@ -58,7 +58,7 @@ async def test_a_page_and_an_attribute_route_without_being_seen(
                 found = [(each["skill"], each["level"]) for each in told]
                 return [] if found == list(wanted) else [str(found)]
 
-            await until_none(others, timeout_s=30)
+            await until_none(others)
 
         await needs(("tea", 2))
         change = {"attributes": {"plan": "platinum"}}
@@ -176,7 +176,7 @@ async def test_a_conversation_that_starts_while_its_contact_changes_is_judged_by
                 agent.patch(f"/contacts/{contact_id}", change),
             )
             assert [answer.status for answer in answers] == [*[201] * _STARTS, 200]
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(PATIENCE_S):
                 # The log is looked at where the store keeps it, which is a moment later.
                 while not all([await _met(world, each["conversation_id"]) for each in begun]):
                     pass

@@ -10,6 +10,7 @@ import pytest
 
 from shared.clock import new_id
 from tests.support.gateway_world import World, open_twin
+from tests.support.log import PATIENCE_S
 from tests.support.rest import Answer, Api, Office
 
 _ROUNDS = 6
@@ -24,7 +25,7 @@ def twin(world: World) -> Iterator[World]:
 
 async def _known(api: Api) -> Api:
     """The second gateway reads the log by itself: when it knows the account it knows what came before."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while (await api.get("/me")).status != 200:
             pass
     return api

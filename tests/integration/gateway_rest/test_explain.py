@@ -22,7 +22,7 @@ async def _told_until(asker: Api, path: str, key: str, wanted: object) -> Json:
         found.append(answer.json)
         return [] if answer.json.get(key) == wanted else [f"{key}: {answer.json.get(key)}"]
 
-    await until_none(other, timeout_s=30)
+    await until_none(other)
     return found[-1]
 
 
@@ -64,7 +64,7 @@ async def test_a_night_can_be_read_in_the_morning(office: Office, world: World) 
                 steps = (await office.ann.get(timeline)).json["steps"]
                 return [] if any(s["what"] == "received" for s in steps) else ["not received"]
 
-            await until_none(not_received, timeout_s=20)
+            await until_none(not_received)
         steps = (await office.ann.get(timeline)).json["steps"]
     assert [s["what"] for s in steps] == ["accepted", "queued", "assigned", "received"]
     assert all(s["at"] and s["text"] for s in steps)

@@ -20,7 +20,7 @@ from shared.config import Shared
 from shared.ids import Position
 from shared.runtime import Process
 from shared.subjects import query_subject
-from tests.support.log import STREAM, until
+from tests.support.log import PATIENCE_S, STREAM, until
 from tests.support.services import Surroundings, TestLog, open_test_log
 
 T = TypeVar("T")
@@ -35,16 +35,19 @@ class Asker:
     async def answer(self, name: str, question: msgspec.Struct) -> queries.Answer:
         """The answer, whatever its status."""
         subject = query_subject(self.log.shard, name)
-        raw = await self.log.bus.request(subject, codec.pack(question), timeout_s=5)
+        raw = await self.log.bus.request(subject, codec.pack(question), timeout_s=PATIENCE_S)
         return codec.unpack(raw, queries.Answer)
 
     async def ask(self, name: str, question: msgspec.Struct, kind: type[T]) -> T:
-        """The result of an answer that must be ok."""
+        """The result of an answer that must be ok, once the store has come to what is asked about."""
+        end = time.monotonic() + PATIENCE_S
         answer = await self.answer(name, question)
+        while answer.status == "behind" and time.monotonic() < end:
+            answer = await self.answer(name, question)
         assert answer.status == "ok", f"{answer.status}: {answer.reason}"
         return codec.unpack(bytes(answer.result), kind)
 
-    async def until_stored(self, position: Position, *, timeout_s: float = 20) -> str:
+    async def until_stored(self, position: Position, *, timeout_s: float = PATIENCE_S) -> str:
         """Wait until the checkpoint is at `position`; the epoch."""
         end = time.monotonic() + timeout_s
         while True:
@@ -74,7 +77,7 @@ async def store_here(around: Surroundings, **settings: int) -> AsyncIterator[Non
         yield
     finally:
         process.stopping.set()
-        await asyncio.wait_for(running, 15)
+        await asyncio.wait_for(running, PATIENCE_S)
 
 
 @pytest.fixture

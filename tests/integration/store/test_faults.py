@@ -25,7 +25,7 @@ from tests.integration.store.conftest import Asker, store_here
 from tests.integration.store.test_truth import differences
 from tests.integration.store.traffic import created, day, posted
 from tests.support.desk import ACCOUNT, conversation_id, started, visitor
-from tests.support.log import running
+from tests.support.log import PATIENCE_S, running
 from tests.support.servers import migrate
 from tests.support.services import Surroundings, TestLog, open_test_log, service
 
@@ -42,7 +42,7 @@ async def append_raw(log: TestLog, payload: bytes) -> int:
     """Append bytes that are no event of ours."""
     async with running(log.bus, log.shard) as commit:
         entry = Entry(subject=event_subject(log.shard, "message"), payload=payload, key="raw")
-        return (await commit.append([entry], timeout_s=10))[0]
+        return (await commit.append([entry], timeout_s=PATIENCE_S))[0]
 
 
 async def messages(asker: Asker, at_least: int) -> list[q.MessageRow]:
@@ -138,7 +138,7 @@ async def test_a_database_that_restarts_is_waited_for(
             answer = await asker.answer("counts", q.GetCounts(account_id=ACCOUNT))
             assert answer.status == "unavailable"
             fresh_postgres.start()  # only the main thread may start processes
-            await asker.until_stored(await written, timeout_s=40)
+            await asker.until_stored(await written)
             assert await differences(around, log) == {}
 
 
@@ -164,7 +164,7 @@ async def _run_store(around: Surroundings) -> tuple[int, str]:
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
-    _, errors = await asyncio.wait_for(process.communicate(), 20)
+    _, errors = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     return process.returncode or 0, errors.decode()
 
 

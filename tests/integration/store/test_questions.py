@@ -474,6 +474,7 @@ async def test_a_store_that_is_behind_says_so(
     """A question about a position that is not stored in time is "behind", never an older answer."""
     async with store_here(around):
         last = (await log.append("conversation", created("v"), started("v")))[-1]
+        await asker.until_stored(last)
         asked = q.GetConversation(
             account_id=ACCOUNT, conversation_id=conversation_id("v"), at_least=last + 1
         )

@@ -15,6 +15,7 @@ from services.store import rebuild
 from tests.integration.store.conftest import Asker, store_here
 from tests.integration.store.traffic import created, day, edited, posted
 from tests.support.desk import started
+from tests.support.log import PATIENCE_S
 from tests.support.services import Surroundings, TestLog, service, wait_ready
 
 
@@ -29,7 +30,7 @@ async def command(around: Surroundings, *arguments: str) -> tuple[int, str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    output, _ = await asyncio.wait_for(process.communicate(), 2 * PATIENCE_S)
     return process.returncode or 0, output.decode()
 
 
@@ -105,7 +106,7 @@ async def test_a_store_far_behind_writes_what_the_log_says(
     last = (await log.append("message", edited("v", "first", b"later")))[-1]
     before = (batches("halved"), batches("retried"))
     async with store_here(around, behind_entries=0):
-        await asker.until_stored(last, timeout_s=60)
+        await asker.until_stored(last)
         assert await differences(around, log) == {}
     with psycopg.connect(around.database_url) as connection:
         found = connection.execute("SELECT 1 FROM projection.messages WHERE body = 'later'")

@@ -99,7 +99,7 @@ class Bench:
             keys=self.keys,  # type: ignore[arg-type]
             asking=self.memory,  # type: ignore[arg-type]
             shard="0",
-            settings=AdmissionSettings(**{"ack_timeout_s": 0.05, **settings}),  # type: ignore[arg-type]
+            settings=AdmissionSettings(**{"ack_timeout_s": 60.0, **settings}),  # type: ignore[arg-type]
         )
 
 
@@ -130,7 +130,7 @@ async def test_a_repeat_in_flight_joins_and_a_later_one_is_answered_from_memory(
 
 async def test_an_unknown_outcome_stays_open_until_it_is_known() -> None:
     """After a time-out the sender hears "unknown"; its resend joins the same entry and gets its answer."""
-    bench = Bench()
+    bench = Bench(ack_timeout_s=0.05)
     post = draft()
     with pytest.raises(OutcomeUnknown):
         await bench.admission.post(post)

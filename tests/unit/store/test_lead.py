@@ -22,7 +22,7 @@ from shared.ids import Position
 from shared.subjects import event_subject
 from tests.support.desk import ACCOUNT, agent_id
 
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 60.0
 
 
 class _Log:
