@@ -44,7 +44,12 @@ class RawClient(Client):
 
     async def hand_over(self) -> None:
         """Wait until the socket has taken what was queued, all but a little; at once when there is no connection."""
+        task = asyncio.current_task()
+        cancelled_before = task.cancelling() if task is not None else 0
         await self._flush_pending(force_flush=True)
+        if task is not None and task.cancelling() > cancelled_before:
+            # nats-py swallows it there; a service that was told to stop in this moment would go on for ever.
+            raise asyncio.CancelledError
 
     def forget_unsent(self) -> None:
         """Drop frames that were queued for a lost connection.

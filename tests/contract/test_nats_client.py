@@ -90,3 +90,12 @@ async def test_an_ended_raw_subscription_hears_nothing(client: RawClient, shard:
 async def test_the_server_says_who_it_is(client: RawClient) -> None:
     """The id by which the durability check recognises the server we use."""
     assert client.server_id.startswith("N")
+
+
+async def test_handing_over_keeps_a_cancellation(client: RawClient) -> None:
+    """A service that is told to stop while its frames go to the socket does stop; nats-py forgets it there."""
+    handing = asyncio.create_task(client.hand_over())
+    await asyncio.sleep(0)
+    handing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await handing
