@@ -5,7 +5,7 @@ SHELL := /bin/sh
 
 PYTHON ?= python3
 BIN := .venv/bin
-export WAIT RESET SEED FROM EVENTS JOBS SECONDS KILLS R1 R3 POINTS BUGS QUICK ONLY FLAME RECORD SCENARIOS
+export WAIT RESET SEED FROM EVENTS JOBS SECONDS KILLS R1 R3 POINTS BUGS QUICK ONLY FLAME SETTINGS RECORD SCENARIOS
 
 help: ## this list
 	@sed -n 's/^\([a-z.]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16

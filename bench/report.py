@@ -30,13 +30,15 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """The file that is kept. `at`: when its newest figure was measured; `figures`: when each, where they differ."""
+    """The file that is kept. `at`: when its newest figure was measured; `figures`: when each, where they differ;
+    `settings`: what was asked for beside the defaults."""
 
     at: str
     is_quick: bool
     machine: Machine
     measured: Measured
     figures: dict[str, str] = {}
+    settings: str = ""
 
 
 def machine() -> Machine:
@@ -114,6 +116,7 @@ def keep(measured: Measured, *, is_quick: bool, before: Machine) -> Path:
         machine=before,
         measured=measured,
         figures={row.figure: at for row in measured.rows},
+        settings=os.environ.get("SETTINGS", ""),
     )
     name = "record" if os.environ.get("RECORD") else f"{now:%Y%m%dT%H%M%S}"
     path = RESULTS / f"{name}.json"

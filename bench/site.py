@@ -196,8 +196,16 @@ def _configure(site: Site, settings: Mapping[str, str]) -> None:
         nats_url=broker.url, nats_monitor_url=broker.monitor_url, database_url=site.database_url
     )
     stack.prepare_environment(_clean_environment())
-    stack.environment |= _SETTINGS | {"NIGHTDESK_REPLICAS": str(broker.replicas)} | dict(settings)
+    asked = asked_settings(os.environ.get("SETTINGS", ""))
+    replicas = {"NIGHTDESK_REPLICAS": str(broker.replicas)}
+    stack.environment |= _SETTINGS | asked | replicas | dict(settings)
     stack.run_command("migrate")
+
+
+def asked_settings(text: str) -> dict[str, str]:
+    """`STORE_NICE=10,DISPATCHER_NICE=0`: settings of services that a measurement is made with."""
+    pairs = (part.partition("=") for part in text.replace(",", " ").split())
+    return {f"NIGHTDESK_{name.removeprefix('NIGHTDESK_')}": value for name, _, value in pairs}
 
 
 def _clean_environment() -> dict[str, str]:

@@ -42,6 +42,7 @@ from shared.database import connect, migrate, open_pool
 from shared.events import Author
 from shared.ids import AccountId, AgentId, ContactId, ConversationId, InboxId, MessageId
 from shared.subjects import Family, event_subject
+from shared.weight import Share
 
 SHARD = "bench"
 _ACCOUNT = AccountId(str(uuid.uuid4()))
@@ -122,7 +123,7 @@ async def _store(
     pool = await open_pool(url, name="bench", size=1)
     progress = Progress()
     hints = Hints(log, pool, shard=SHARD, progress=progress)
-    place = Place(bus=log, database_url=url, shard=SHARD, config=Config())
+    place = Place(bus=log, database_url=url, shard=SHARD, config=Config(), share=Share())
     follower = Follower(place, progress=progress, hints=hints)
     stopping = asyncio.Event()
     running = asyncio.create_task(follower.run(stopping))

@@ -117,6 +117,7 @@ async def _work(
             desk.fold(batch)
             keeper.folded(batch.deliveries)
             role.lag.set(following.lag)
+            process.share.mind(following.behind_s)
 
     async def listen() -> None:
         await role.listen(bus, desk)

@@ -68,6 +68,11 @@ class Following:
         """Entries that are not handed over yet, as far as the server has said."""
         return self._reader.lag
 
+    @property
+    def behind_s(self) -> float:
+        """How long ago the last of those that were handed over was written, while there are more; about."""
+        return self._reader.behind_s
+
     async def batches(self) -> AsyncIterator[Batch]:
         """As of `Reader.batches`. Raises `Refused` when going on would skip entries, `Unavailable` when a purged
         range can't be read now."""

@@ -13,7 +13,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Generic, TypeVar, TypeVarTuple
 
 import msgspec
@@ -23,6 +23,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from shared import config, log
 from shared.errors import NightdeskError, Refused
+from shared.weight import FollowerWeight, Share, Weight
 
 C = TypeVar("C", bound=msgspec.Struct)
 S = TypeVar("S")
@@ -46,12 +47,15 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Process(Generic[C]):
-    """What `serve` gets: settings, the stop signal, and the list of readiness checks."""
+    """What `serve` gets: settings, the stop signal, its share of the processor, and the list of readiness checks."""
 
-    def __init__(self, name: str, shared: config.Shared, own: C) -> None:
+    def __init__(
+        self, name: str, shared: config.Shared, own: C, *, share: Share | None = None
+    ) -> None:
         self.name = name
         self.shared = shared
         self.config = own
+        self.share = share or Share()
         self.stopping = asyncio.Event()
         self._checks: dict[str, Callable[[], str | None]] = {}
         self._is_draining = False
@@ -95,28 +99,37 @@ def contained_now(work: Callable[[*Ts], T], *args: *Ts, otherwise: S) -> T | S:
         return otherwise
 
 
-def run(name: str, kind: type[C], serve: Serve[C]) -> None:
+def run(name: str, kind: type[C], serve: Serve[C], *, weight: type[Weight] = Weight) -> None:
     """Run a service until it stops; the body of every `__main__`. Does not return on a fault."""
     if "--print-config" in sys.argv[1:]:
-        _print_config(name, kind)
+        _print_config(name, (Health, weight, kind))
         return
     try:
         shared, own = config.load_all(os.environ, kind, service=name)
         health = config.load(os.environ, Health, service=name)
+        weighs = config.load(os.environ, weight, service=name)
     except Refused as err:
         sys.stderr.write(f"{name}: bad configuration\n{err.message}\n")
         sys.exit(2)
     log.configure(name, form=shared.log_format, level=shared.log_level)
     _collect_rarely()
-    for variable, nearest in config.unknown(os.environ, (kind, Health), service=name):
+    for variable, nearest in config.unknown(os.environ, (kind, Health, weight), service=name):
         log.get().warning("unknown_setting", variable=variable, nearest=nearest or None)
+    share = _share(weighs)
+    share.begin()
     try:
-        uvloop.run(_life(Process(name, shared, own), health, serve))
+        uvloop.run(_life(Process(name, shared, own, share=share), health, serve))
     except* Refused as group:
         reasons = "; ".join(e.message for e in _leaves(group))
         log.get().error("refused_to_run", reason=reasons)
         sys.stderr.write(f"{name}: refused to run: {reasons}\n")
         sys.exit(2)
+
+
+def _share(weight: Weight) -> Share:
+    if isinstance(weight, FollowerWeight):
+        return Share(weight.nice, behind_s=weight.nice_behind_s)
+    return Share(weight.nice)
 
 
 def _collect_rarely() -> None:
@@ -196,7 +209,9 @@ def _leaves(group: BaseExceptionGroup[Refused]) -> list[Refused]:
     return found
 
 
-def _print_config(name: str, kind: type[msgspec.Struct]) -> None:
-    rows = config.table(config.Shared) + config.table(Health, service=name)
-    for row in rows + config.table(kind, service=name):
+def _print_config(name: str, kinds: Sequence[type[msgspec.Struct]]) -> None:
+    rows = config.table(config.Shared)
+    for kind in kinds:
+        rows += config.table(kind, service=name)
+    for row in rows:
         sys.stdout.write("\t".join(row) + "\n")

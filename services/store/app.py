@@ -49,7 +49,13 @@ async def _run(process: Process[Config], bus: Bus, pools: Pools) -> None:
     shared, config = process.shared, process.config
     progress = Progress()
     hints = Hints(bus, pools.questions, shard=shared.shard, progress=progress)
-    place = Place(bus=bus, database_url=shared.database_url, shard=shared.shard, config=config)
+    place = Place(
+        bus=bus,
+        database_url=shared.database_url,
+        shard=shared.shard,
+        config=config,
+        share=process.share,
+    )
     follower = Follower(place, progress=progress, hints=hints)
     questions = Questions(bus, pools, shard=shared.shard, config=config, progress=progress)
     process.add_check("nats", lambda: None if bus.is_connected else "not connected")

@@ -21,7 +21,8 @@ BATCH_SECONDS = Histogram(
 )
 LAG_POSITIONS = Gauge("nightdesk_store_lag_positions", "Events of the log that are not committed.")
 LAG_SECONDS = Gauge(
-    "nightdesk_store_lag_seconds", "The log's clock less the time of the last committed event."
+    "nightdesk_store_lag_seconds",
+    "While more waits: the log's clock less the time of the last event in hand. Alert from 10 on.",
 )
 LEADING = Gauge("nightdesk_store_leading", "1 while this process writes, 0 while it stands by.")
 HINTS = Counter(

@@ -97,6 +97,7 @@ class _Clock:
     def __init__(self) -> None:
         self._server_ns = 0
         self._taken_at = -1e9
+        self._set_at = time.monotonic()
         self.latest_ns = 0
 
     @property
@@ -105,10 +106,14 @@ class _Clock:
 
     def set(self, server_ns: int) -> None:
         self._server_ns = server_ns
-        self._taken_at = time.monotonic()
+        self._taken_at = self._set_at = time.monotonic()
 
     def reset(self) -> None:
         self._taken_at = -1e9
+
+    def estimate_ns(self) -> int:
+        """About now, however old the last look is: to tell how far behind a reader is, never to judge by."""
+        return self._server_ns + round((time.monotonic() - self._set_at) * 1e9)
 
     def now_ns(self) -> int:
         self.reach(self._server_ns + round(self.age_s * 1e9))
@@ -151,6 +156,13 @@ class Reader:
     def lag(self) -> int:
         """Entries that are not handed over yet, as far as the server has said."""
         return 0 if self._cursor is None else self._cursor.pending + self._cursor.buffered
+
+    @property
+    def behind_s(self) -> float:
+        """How long ago the last entry that was handed over was written, while there are more; about."""
+        if self._last is None or not self.lag:
+            return 0.0
+        return max(0.0, (self._clock.estimate_ns() - self._last.at_ns) / 1e9)
 
     async def batches(self) -> AsyncGenerator[Batch, None]:
         """Yield batches for ever, an empty one about every `idle_s` when nothing comes.

@@ -65,7 +65,7 @@ class Lead:
                         break
                     self._lag = reader.lag
                     await self._take(batch)
-                    metrics.LAG_POSITIONS.set(reader.lag + self._folded)
+                    self._tell_lag(reader)
             await self._commit_folded()
             await self._settle()
         finally:
@@ -84,13 +84,16 @@ class Lead:
             for deliveries in self._poison.cut(batch.deliveries):
                 await self._fold(deliveries)
                 await self._go_on()
-            metrics.LAG_SECONDS.set(max(0.0, (batch.now_ns - batch.deliveries[-1].at_ns) / 1e9))
             return
         await self._commit_folded()
         await self._settle()
         await self._beat()
-        if batch.at_end:
-            metrics.LAG_SECONDS.set(0)
+
+    def _tell_lag(self, reader: Reader) -> None:
+        behind_s = reader.behind_s
+        metrics.LAG_POSITIONS.set(reader.lag + self._folded)
+        metrics.LAG_SECONDS.set(behind_s)
+        self._place.share.mind(behind_s)
 
     async def _go_on(self) -> None:
         """What is small joins the batch behind the commit under way, and goes with it as soon as that is done."""

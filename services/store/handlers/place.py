@@ -1,4 +1,4 @@
-"""Where a store works: its shard, its servers, its settings."""
+"""Where a store works: its shard, its servers, its settings, its share of the processor."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import msgspec
 
 from services.store.config import Config
 from shared.bus import Bus
+from shared.weight import Share
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,3 +16,4 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str
     shard: str
     config: Config
+    share: Share

@@ -20,6 +20,7 @@ from shared.codec import encode_event
 from shared.errors import Unavailable
 from shared.ids import Position
 from shared.subjects import event_subject
+from shared.weight import Share
 from tests.support.desk import ACCOUNT, agent_id
 
 _TIMEOUT_S = 60.0
@@ -29,6 +30,7 @@ class _Log:
     """Hands over one event whenever the test says so."""
 
     lag = 0
+    behind_s = 0.0
 
     def __init__(self) -> None:
         self._batches: asyncio.Queue[Batch] = asyncio.Queue()
@@ -91,7 +93,15 @@ class _World:
         self.database = _Database()
         self.progress = Progress()
         config = Config()
-        place = Place(bus=cast("Any", None), database_url="", shard="0", config=config)
+        self.weights: list[int] = []
+        place = Place(
+            bus=cast("Any", None),
+            database_url="",
+            shard="0",
+            config=config,
+            share=Share(5, behind_s=2.0, ways=[self._weigh]),
+        )
+        place.share.begin()
         lead = Lead(
             place,
             Session(writer=cast("Any", self.database), loader=cast("Any", None)),
@@ -101,6 +111,10 @@ class _World:
         )
         self.stopping = asyncio.Event()
         self.running = asyncio.create_task(lead.run(cast("Any", self.log), self.stopping))
+
+    def _weigh(self, nice: int) -> bool:
+        self.weights.append(nice)
+        return True
 
     async def begun(self) -> None:
         """Wait until one more commit has begun."""
@@ -144,3 +158,14 @@ async def test_after_a_commit_that_failed_nothing_is_committed() -> None:
     with pytest.raises(Unavailable):
         await asyncio.wait_for(world.running, _TIMEOUT_S)
     assert world.database.begun == [(1, 1)]
+
+
+async def test_a_store_that_is_far_behind_steps_back_for_nobody() -> None:
+    """The weight that lets acceptance go first in a rush ends where the lag would grow without end."""
+    world = _World()
+    world.log.behind_s = 9.0
+    world.log.append()
+    await world.begun()
+    await asyncio.wait_for(world.log.all_folded.wait(), _TIMEOUT_S)
+    assert world.weights == [5, 0]
+    await world.close()
