@@ -12,6 +12,7 @@ from shared.policy.document import DAYS, Hours, Interval
 from shared.policy.hours import minutes_of
 from shared.policy.zones import is_zone
 
+_MOST_WEEKS = 5 * 52
 Fault = tuple[str, str]
 """Pointer and what is wrong there."""
 
@@ -23,6 +24,7 @@ def faults(policy: PolicySaved, account: Account) -> list[Fault]:
         *_fallbacks(policy, account),
         *(_hours(policy.hours, "/hours") if policy.hours is not None else ()),
         *_contradictions(policy),
+        *_endless(policy),
     ]
 
 
@@ -103,11 +105,28 @@ def _interval(interval: Interval, others: tuple[Interval, ...], at: str) -> Iter
 
 def _is_always(hours: Hours) -> bool:
     """Whether nothing ever closes it."""
-    open_minutes = 0
+    return _open_minutes(hours) >= 7 * 24 * 60 and not hours.holidays
+
+
+def _open_minutes(hours: Hours) -> int:
+    """Of a week."""
+    found = 0
     for interval in hours.weekly:
         start, end = minutes_of(interval.start), minutes_of(interval.end)
-        open_minutes += end - start if start is not None and end is not None else 0
-    return open_minutes >= 7 * 24 * 60 and not hours.holidays
+        found += max(0, end - start) if start is not None and end is not None else 0
+    return found
+
+
+def _endless(policy: PolicySaved) -> Iterator[Fault]:
+    """Deadlines that such short hours would not reach in years: whoever waits would have none."""
+    hours, more_s = policy.hours, max(policy.reassign_after_s, policy.escalate_after_s)
+    if policy.deadline_clock != "business" or hours is None:
+        return
+    most_s = _open_minutes(hours) * 60 * _MOST_WEEKS
+    for name in ("first_response_s", "next_response_s", "resolution_s"):
+        seconds: int = getattr(policy, name)
+        if seconds and seconds + (more_s or seconds) > most_s:
+            yield f"/{name}", "these hours need more than five years for it"
 
 
 def _is_date(text: str) -> bool:

@@ -16,6 +16,7 @@ from shared.policy.zones import is_zone, zone_of
 
 SECOND_NS = 1_000_000_000
 _MINUTES_A_DAY = 24 * 60
+_EPOCH = date(1970, 1, 1).toordinal()
 _FARTHEST_YEARS = 10
 """Hours that do not open again within them never do."""
 Span = tuple[int, int]
@@ -47,6 +48,7 @@ class _Calendar:
         self._hours = hours
         self._zone = zone_of(hours.zone)
         self._holidays = frozenset(hours.holidays)
+        self._weekly = tuple(tuple(_minutes(hours, name)) for name in DAYS)
         self._years: dict[int, _Year] = {}
 
     def from_(self, at_ns: int) -> Iterator[_Year]:
@@ -58,18 +60,30 @@ class _Calendar:
             yield self._years[number]
 
     def _lay_out(self, number: int) -> _Year:
-        days = range(date(number, 1, 1).toordinal(), date(number + 1, 1, 1).toordinal())
-        return _Year([span for ordinal in days for span in self._spans(date.fromordinal(ordinal))])
+        spans: list[Span] = []
+        day, last = date(number, 1, 1), date(number, 12, 31)
+        begins = _offsets_s(day, self._zone)
+        while day <= last:
+            following = day + timedelta(days=1)
+            ends = _offsets_s(following, self._zone)
+            if self._weekly[day.weekday()] and day.isoformat() not in self._holidays:
+                is_plain = len({*begins, *ends}) == 1
+                spans += self._plain(day, begins[0]) if is_plain else self._spans(day)
+            day, begins = following, ends
+        return _Year(spans)
+
+    def _plain(self, day: date, offset_s: int) -> list[Span]:
+        """Of a day on which the clock does not jump, as nearly all are: a year of many intervals is laid out in
+        milliseconds so, and whoever decides waits for it."""
+        midnight_s = (day.toordinal() - _EPOCH) * 86_400 - offset_s
+        return [
+            ((midnight_s + start * 60) * SECOND_NS, (midnight_s + end * 60) * SECOND_NS)
+            for start, end in self._weekly[day.weekday()]
+        ]
 
     def _spans(self, day: date) -> list[Span]:
-        if day.isoformat() in self._holidays:
-            return []
-        name = DAYS[day.weekday()]
         found = []
-        for interval in self._hours.weekly:
-            start, end = minutes_of(interval.start), minutes_of(interval.end)
-            if interval.day != name or start is None or end is None:
-                continue
+        for start, end in self._weekly[day.weekday()]:
             # A day whose midnight comes twice ends at the first: the second lies in the next day.
             fold = 0 if end == _MINUTES_A_DAY else 1
             zone = self._zone
@@ -77,6 +91,24 @@ class _Calendar:
             if span[0] < span[1]:
                 found.append(span)
         return sorted(found)
+
+
+def _minutes(hours: Hours, name: str) -> list[tuple[int, int]]:
+    """The intervals of one day of the week, in order."""
+    found = []
+    for interval in hours.weekly:
+        start, end = minutes_of(interval.start), minutes_of(interval.end)
+        if interval.day == name and start is not None and end is not None and start < end:
+            found.append((start, end))
+    return sorted(found)
+
+
+def _offsets_s(day: date, zone: ZoneInfo) -> tuple[int, int]:
+    """How far the zone's clock is ahead at the day's midnight, the first and the last if there are two."""
+    midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
+    offsets = (midnight.utcoffset(), midnight.replace(fold=1).utcoffset())
+    first, last = (int(each.total_seconds()) if each is not None else 0 for each in offsets)
+    return first, last
 
 
 @lru_cache(maxsize=1_024)

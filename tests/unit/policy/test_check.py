@@ -46,6 +46,11 @@ def _hours(*weekly: Interval, zone: str = "Europe/Berlin", holidays: tuple[str, 
 
 
 ALWAYS = _hours(*(_open("00:00", "24:00", day) for day in DAYS))
+SELDOM = {
+    "deadline_clock": "business",
+    "hours": _hours(_open("09:00", "09:01")),
+}
+"""A minute a week: nine hours of it take ten years, so a deadline of them is none."""
 
 
 def test_a_whole_policy_that_fits_has_no_fault() -> None:
@@ -126,6 +131,9 @@ def test_hours_that_are_none(hours: Hours, pointer: str) -> None:
             {"next_response_s": 9, "reassign_after_s": 9, "escalate_after_s": 8},
             "/escalate_after_s",
         ),
+        ({**SELDOM, "first_response_s": 9 * 3600}, "/first_response_s"),
+        ({**SELDOM, "next_response_s": 60, "reassign_after_s": 9 * 3600}, "/next_response_s"),
+        ({**SELDOM, "resolution_s": 9 * 3600}, "/resolution_s"),
     ],
 )
 def test_settings_that_contradict_each_other(settings: dict[str, object], pointer: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -162,7 +162,20 @@ def test_a_deadline_of_years_costs_like_one_of_today(monkeypatch: pytest.MonkeyP
     began_ns = _ns("2026-01-01 00:00")
     first = after_ns(hours, began_ns, 400 * 60)
     assert first is not None
-    # Whoever lays out a day again fails.
-    monkeypatch.setattr(laid_out, "_instant", None)
+    # Whoever lays out a year again fails.
+    monkeypatch.setattr(laid_out._Calendar, "_lay_out", None)
     assert after_ns(hours, began_ns + 1, 400 * 60) == first
     assert after_ns(hours, began_ns, 399 * 60) == first - 7 * 24 * HOUR_S * SECOND_NS
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/Havana", "Australia/Lord_Howe"])
+def test_a_day_on_which_no_clock_jumps_is_laid_out_like_any_other(zone: str) -> None:
+    """Nearly all days are laid out by adding minutes to their midnight; to look at each bound by itself gives the same
+    year, also around the days on which midnight comes twice."""
+    bounds = (("00:00", "00:30"), ("01:15", "23:45"), ("23:50", "24:00"))
+    weekly = tuple(Interval(day=day, start=a, end=b) for day in DAYS for a, b in bounds)
+    calendar = laid_out._Calendar(Hours(zone=zone, weekly=weekly, holidays=("2026-05-01",)))
+    days = [date(2026, 1, 1) + timedelta(days=number) for number in range(365)]
+    spans = [s for day in days if day != date(2026, 5, 1) for s in calendar._spans(day)]
+    year = calendar._lay_out(2026)
+    assert list(zip(year.starts, year.ends, strict=True)) == spans
