@@ -104,7 +104,8 @@ class AskQueue(msgspec.Struct, frozen=True, kw_only=True):
 class QueueAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Answer to `AskQueue`, as of the log's `position`. `place`: 1 is next, 0 waits in no queue. `expected_s`: None
     where nothing honest can be said. `is_open`: None for an inbox without hours; `opens_ns`: when they open next,
-    0 while open or unknown; `zone`: the time zone that they are written in. `is_escalated`: the supervisors were told about this wait. `state` is None for a
+    0 while open or unknown; `zone`: the time zone that they are written in. `is_escalated`: the supervisors were told about this wait. `given_ns`: when its
+    owner was given it, 0 without one. `state` is None for a
     conversation not known (yet)."""
 
     position: Position = 0
@@ -115,6 +116,7 @@ class QueueAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     opens_ns: int = 0
     is_escalated: bool = False
     zone: str = ""
+    given_ns: int = 0
 
 
 class AskLoads(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -191,9 +191,10 @@ class Alerts:
         metrics.ALERTS.labels(why).inc()
 
     async def run(self, presence: Presence) -> None:
-        """Report who does not answer, and ask when nothing comes of it, until cancelled."""
+        """Report which devices people took up and who does not answer, and ask when nothing comes of it, until cancelled."""
         while True:
             await asyncio.sleep(_TICK_S)
+            await presence.tell_used()
             now_s = clock.monotonic_s()
             self.turn(now_s)
             self._unheard.forget_old(now_s, clock.now_ns())

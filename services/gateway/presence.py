@@ -38,6 +38,8 @@ class Presence:
         self._timeout_s = timeout_s
         self._open: dict[str, Connection] = {}
         self._awake: set[str] = set()
+        self._used: set[str] = set()
+        self._told_used: set[str] = set()
 
     async def agents(self, account_id: AccountId) -> dict[AgentId, AgentPresence]:
         """How every agent of the account is now. Raises `Unavailable`."""
@@ -74,9 +76,20 @@ class Presence:
             )
 
     def is_active(self, connection: Connection) -> None:
-        """The person did something; told with the next beat."""
+        """The person did something; told within a second if it is the first since the last beat, else with the next."""
         if connection.connection in self._open:
             self._open[connection.connection] = connection
+            self._used.add(connection.connection)
+
+    async def tell_used(self) -> None:
+        """Devices that people took up since the last beat: the next alert belongs there. Once for each until the next
+        beat, so that a busy desk costs at most as much again."""
+        fresh = self._used - self._told_used
+        self._told_used |= fresh
+        used = tuple([self._open[name] for name in fresh if name in self._open])
+        for first in range(0, len(used), _MOST_IN_A_BEAT):
+            part = used[first : first + _MOST_IN_A_BEAT]
+            await self._publish(Beats(gateway=self._gateway, alive=part))
 
     def is_awake(self, connection: Connection) -> None:
         """The device acknowledged something; told with the next beat."""
@@ -91,6 +104,7 @@ class Presence:
     async def beat(self) -> None:
         """Renew every lease; without connections it still says that this gateway is alive."""
         awake, self._awake = self._awake, set()
+        self._used, self._told_used = set(), set()
         alive = tuple(
             msgspec.structs.replace(each, is_awake=True) if name in awake else each
             for name, each in self._open.items()

@@ -298,7 +298,8 @@ class Notes(_Out, frozen=True, kw_only=True):
 class QueuePlace(_Out, frozen=True, kw_only=True):
     """GET /conversations/{id}/queue. `place`: among those whom the same agents may take; 1 is next, null waits in no queue. `expected_s`: from how long
     conversations of the team have taken and who is here now; null is not known. `is_open`: null without business
-    hours; `opens_at`: when they open next, `opens_at_local` the same by the clock of their time zone `zone`. `is_escalated`: the supervisors were told that it waits too long."""
+    hours; `opens_at`: when they open next, `opens_at_local` the same by the clock of their time zone `zone`. `is_escalated`: the supervisors were told that it waits too long.
+    `given_at`: when whoever has it was told, at night the person on call; null while nobody has it."""
 
     conversation_id: str
     state: Status
@@ -310,6 +311,7 @@ class QueuePlace(_Out, frozen=True, kw_only=True):
     zone: str | None
     is_escalated: bool
     waiting_since_at: str | None
+    given_at: str | None
 
 
 # ---------------------------------------------------------------- configuration

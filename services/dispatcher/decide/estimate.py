@@ -44,6 +44,7 @@ def estimate(
         opens_ns=opens_ns if opens_ns is not None and opens_ns > now_ns else 0,
         is_escalated=bool(since) and track.escalated == since,
         zone=policy.hours.zone if policy.hours is not None else "",
+        given_ns=track.assigned_ns if track.conversation.agent_id is not None else 0,
     )
 
 

@@ -29,6 +29,7 @@ async def show(call: Call[None, None]) -> Reply:
             zone=told.zone or None,
             is_escalated=told.is_escalated,
             waiting_since_at=at_or_none(row.waiting_since_ns),
+            given_at=at_or_none(told.given_ns),
         )
     )
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from services.dispatcher.decide import estimate, explain
 from shared.commands import QueueAnswer
+from shared.events import ConversationAssigned
 from shared.policy.document import DAYS, Hours, Interval
 from tests.support import desk
 from tests.unit.dispatcher.simulation import SECOND_NS, Simulation
@@ -36,7 +37,8 @@ def _serve(simulation: Simulation, count: int, *, seconds: int) -> None:
 
 
 def test_the_place_is_that_of_the_queue() -> None:
-    """Priority, then age; who is served has no place, and an unknown conversation nothing at all."""
+    """Priority, then age; who is served has no place but the time at which they were given to somebody, and an unknown
+    conversation nothing at all."""
     simulation = _office()
     _write(simulation, "a", "b")
     simulation.tell(desk.started("u", priority="urgent"), desk.wrote("u"))
@@ -46,6 +48,14 @@ def test_the_place_is_that_of_the_queue() -> None:
     simulation.settle()
     served = _ask(simulation, "u")
     assert (served.state, served.place, served.expected_s) == ("open", 0, None)
+    given_ns = next(
+        at_ns
+        for _, at_ns, event in simulation.log
+        if isinstance(event, ConversationAssigned)
+        and event.conversation_id == desk.conversation_id("u")
+    )
+    assert served.given_ns == given_ns
+    assert _ask(simulation, "a").given_ns == 0
     assert _ask(simulation, "nobody").state is None
 
 

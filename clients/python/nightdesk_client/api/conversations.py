@@ -61,7 +61,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueuePlace(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a conversation stands. `place`: 1 is next, None in no queue; `expected_s`: None is not known."""
+    """Where a conversation stands. `place`: 1 is next, None in no queue; `expected_s`: None is not known;
+    `given_at`: when whoever has it was told."""
 
     conversation_id: str
     state: str
@@ -69,6 +70,10 @@ class QueuePlace(msgspec.Struct, frozen=True, kw_only=True):
     expected_s: int | None = None
     is_open: bool | None = None
     opens_at: str | None = None
+    opens_at_local: str | None = None
+    zone: str | None = None
+    is_escalated: bool = False
+    given_at: str | None = None
 
 
 class Messages(msgspec.Struct, frozen=True):
