@@ -117,6 +117,21 @@ class ConversationRow(_Struct, frozen=True, kw_only=True):
     """Whose conversation it is, where the question asks for it."""
 
 
+class FactsRow(_Struct, frozen=True, kw_only=True):
+    """What a gateway must know of a conversation before it takes a message: whose it is, and who may see it."""
+
+    account_id: AccountId
+    conversation_id: ConversationId
+    contact_id: ContactId
+    inbox_id: InboxId
+    status: Status
+    team_id: TeamId | None = None
+    agent_id: AgentId | None = None
+    previous_agent_id: AgentId | None = None
+    last_entry: Position = 0
+    version: Position = 0
+
+
 class ContactRow(_Struct, frozen=True, kw_only=True):
     """A visitor. `profile` is ciphertext. `merged_into` is set once the contact was merged."""
 
@@ -173,10 +188,18 @@ class Entry(_Struct, frozen=True, kw_only=True):
 
 
 class ByAccount(_Struct, frozen=True, kw_only=True):
-    """Common head of the questions: whose data, and how fresh."""
+    """Common head of the questions: whose data, and how fresh. `patience_ms`: how long the asker waits for this
+    answer; 0: not told."""
 
     account_id: AccountId
     at_least: Position = 0
+    patience_ms: int = 0
+
+
+class GetFacts(ByAccount, frozen=True, kw_only=True):
+    """`facts` → FactsRow."""
+
+    conversation_id: ConversationId
 
 
 class GetConversation(ByAccount, frozen=True, kw_only=True):
@@ -379,6 +402,7 @@ class ReadHeads(_Struct, frozen=True, kw_only=True):
     bucket: int
     since: Position
     at_least: Position = 0
+    patience_ms: int = 0
 
 
 class Heads(_Struct, frozen=True, kw_only=True):
@@ -422,9 +446,10 @@ class Counts(_Struct, frozen=True, kw_only=True):
 
 
 class Answer(_Struct, frozen=True, kw_only=True):
-    """Envelope of every answer. `result` is the packed row or page when `status` is "ok"."""
+    """Envelope of every answer. `result` is the packed row or page when `status` is "ok". "overloaded" is only told to
+    those who say how long they wait: more is asked than could be answered until then."""
 
-    status: Literal["ok", "behind", "not_found", "unavailable", "invalid"]
+    status: Literal["ok", "behind", "not_found", "unavailable", "invalid", "overloaded"]
     checkpoint: Position
     epoch: str
     result: msgspec.Raw = msgspec.Raw(b"\xc0")

@@ -4,7 +4,9 @@ else exists is nobody's business."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,7 +18,7 @@ from shared.conversation import Status
 from shared.errors import Rejected, Unavailable
 from shared.ids import AccountId, AgentId, ContactId, ConversationId, InboxId, Position, TeamId
 from shared.planted import planted
-from shared.queries import ConversationRow, GetContact, GetConversation
+from shared.queries import ConversationRow, FactsRow, GetContact, GetFacts
 
 
 class Facts(msgspec.Struct, kw_only=True):
@@ -36,6 +38,13 @@ class Facts(msgspec.Struct, kw_only=True):
     fresh_until_s: float = 0.0
 
 
+class _Asked(NamedTuple):
+    """A question to the store that is not answered yet."""
+
+    at_least: Position
+    answer: asyncio.Task[Facts]
+
+
 class Access:
     """Decides on rights and keeps the facts they rest on, the least recently learned ones going first."""
 
@@ -48,6 +57,7 @@ class Access:
         self._fresh_s = fresh_s
         self._facts: OrderedDict[str, Facts] = OrderedDict()
         self._merged: dict[str, ContactId] = {}
+        self._asked: dict[tuple[AccountId, ConversationId], _Asked] = {}
 
     async def may_see(
         self, principal: Principal, conversation_id: ConversationId, *, at_least: Position = 0
@@ -109,7 +119,7 @@ class Access:
         """What is known at this moment, if anything."""
         return self._facts.get(conversation_id)
 
-    def learn(self, row: ConversationRow) -> Facts:
+    def learn(self, row: ConversationRow | FactsRow) -> Facts:
         """Take facts from a row that the store gave in an answer or a hint; an older row changes nothing."""
         known = self._facts.get(row.conversation_id)
         if known is not None and known.as_of > row.version:
@@ -196,10 +206,35 @@ class Access:
     async def _ask(
         self, account_id: AccountId, conversation_id: ConversationId, at_least: Position
     ) -> Facts:
-        row = await self._asking.conversation(
-            GetConversation(
-                account_id=account_id, conversation_id=conversation_id, at_least=at_least
+        """However many want to know at the same time, the store is asked once."""
+        key = (account_id, conversation_id)
+        running = self._asked.get(key)
+        if running is not None and running.at_least >= at_least:
+            try:
+                return await asyncio.shield(running.answer)
+            except Rejected:
+                # That it was not there when somebody else asked says nothing of now; who asked since says it.
+                later = self._asked.get(key)
+                running = later if later is not running else None
+        if running is None or running.at_least < at_least:
+            running = _Asked(
+                at_least,
+                asyncio.create_task(self._learn_asked(account_id, conversation_id, at_least)),
             )
+            self._asked[key] = running
+            running.answer.add_done_callback(lambda _: self._forget_asked(key))
+        return await asyncio.shield(running.answer)
+
+    def _forget_asked(self, key: tuple[AccountId, ConversationId]) -> None:
+        running = self._asked.get(key)
+        if running is not None and running.answer.done():
+            del self._asked[key]
+
+    async def _learn_asked(
+        self, account_id: AccountId, conversation_id: ConversationId, at_least: Position
+    ) -> Facts:
+        row = await self._asking.facts(
+            GetFacts(account_id=account_id, conversation_id=conversation_id, at_least=at_least)
         )
         facts = self.learn(row)
         facts.as_of = max(facts.as_of, at_least)

@@ -77,7 +77,12 @@ def _make_parts(
     name = clock.new_id()
     master = read_master_key(shared.master_key_file)
     directory = LiveDirectory(bus, shared.shard, pool, writer=name)
-    asking = Asking(bus, shared.shard, timeout_s=config.ask_timeout_s)
+    asking = Asking(
+        bus,
+        shared.shard,
+        timeout_s=config.ask_timeout_s,
+        at_once=config.questions_at_once,
+    )
     return Parts(
         name=name,
         shared=shared,

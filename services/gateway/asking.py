@@ -1,20 +1,23 @@
-"""Questions to the store: request and reply, asked again while a store is behind, its answers mapped to results
-and to the three kinds of failure. The only file that knows the names of the queries."""
+"""Questions to the store: request and reply, asked again while a store is behind or has too much to do, its answers
+mapped to results and to the three kinds of failure. The only file that knows the names of the queries."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from services.gateway import metrics
+from services.gateway.turns import Turns
 from shared import clock
 from shared.bus import Bus, stream_state
 from shared.codec import pack, unpack
 from shared.crashpoints import crashpoint
 from shared.errors import Malformed, Rejected, Unavailable
 from shared.ids import Position
+from shared.joined import Joined
 from shared.labelled import labelled
 from shared.queries import (
     Answer,
@@ -22,10 +25,12 @@ from shared.queries import (
     ConversationPage,
     ConversationRow,
     Counts,
+    FactsRow,
     FindReceived,
     GetContact,
     GetConversation,
     GetCounts,
+    GetFacts,
     GetHistory,
     GetMessage,
     Heads,
@@ -49,6 +54,7 @@ T = TypeVar("T")
 
 _ONE_TRY_S = 2.5
 _BEHIND_PAUSE_S = 0.05
+_OVERLOADED_PAUSE_S = 0.4
 
 
 class Told(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
@@ -63,18 +69,25 @@ class Asking:
     """Every question that the store answers. All of them raise:
 
     Rejected("not_found"): there is no such thing in this account as of the question. Rejected("invalid"): a bad
-    cursor or filter. Unavailable: nobody could answer in time, or every store is behind (code "behind").
+    cursor or filter. Unavailable: nobody could answer in time, every store is behind (code "behind"), or more is asked than can be
+    answered in time ("overloaded").
     """
 
-    def __init__(self, bus: Bus, shard: str, *, timeout_s: float) -> None:
+    def __init__(self, bus: Bus, shard: str, *, timeout_s: float, at_once: int) -> None:
         self._bus = bus
         self._shard = shard
         self._timeout_s = timeout_s
-        self._end: asyncio.Task[Position] | None = None
+        self._at_once = at_once
+        self._turns: dict[str, Turns] = {}
+        self._end = Joined(self._read_end)
 
     async def conversation(self, question: GetConversation) -> ConversationRow:
         """One conversation with its receipts."""
         return (await self._ask("conversation", question, ConversationRow)).result
+
+    async def facts(self, question: GetFacts) -> FactsRow:
+        """Whose a conversation is."""
+        return (await self._ask("facts", question, FactsRow)).result
 
     async def conversations(self, question: ListConversations) -> ConversationPage:
         """A page of a list."""
@@ -132,13 +145,7 @@ class Asking:
 
     async def end_of_log(self) -> Position:
         """The log's last position, asked after this call began; callers at the same moment share one request."""
-        running = self._end
-        if running is not None and not running.done():
-            # A request that is already on its way may have been answered before our caller's question arose.
-            await asyncio.wait({running})
-        if self._end is None or self._end.done():
-            self._end = asyncio.create_task(self._read_end())
-        return await asyncio.shield(self._end)
+        return await self._end()
 
     async def _read_end(self) -> Position:
         crashpoint("gateway.end_of_log")
@@ -148,30 +155,50 @@ class Asking:
         started = clock.monotonic_s()
         outcome = "unavailable"
         try:
-            answer = await self._answered(name, pack(question), started + self._timeout_s)
+            answer = await self._in_turn(name, question, started + self._timeout_s)
             outcome = answer.status
             return _told(answer, kind)
         finally:
             labelled(metrics.ASK_SECONDS, name, outcome).observe(clock.monotonic_s() - started)
 
-    async def _answered(self, name: str, question: bytes, deadline: float) -> Answer:
-        """Ask until a store is not behind. A lost answer is asked for once more: questions change nothing."""
+    async def _in_turn(self, name: str, question: Any, deadline: float) -> Answer:
+        turns = self._turns.get(name)
+        if turns is None:
+            turns = self._turns[name] = Turns(name, at_once=self._at_once)
+        async with turns.take(getattr(question, "account_id", ""), until_s=deadline):
+            return await self._answered(name, question, deadline)
+
+    async def _answered(self, name: str, question: Any, deadline: float) -> Answer:
+        """Ask until a store can answer. A lost answer is asked for once more: questions change nothing."""
         subject = query_subject(self._shard, name)
+        code = "behind"
         while True:
             left_s = deadline - clock.monotonic_s()
             if left_s <= 0:
-                raise Unavailable("the store is behind", code="behind")
+                raise Unavailable(f"the store is {code}", code=code)
+            patience_s = min(left_s, _ONE_TRY_S)
+            asked = msgspec.structs.replace(question, patience_ms=max(1, int(patience_s * 1000)))
             try:
                 crashpoint("gateway.ask")
-                raw = await self._bus.request(subject, question, timeout_s=min(left_s, _ONE_TRY_S))
+                raw = await self._bus.request(subject, pack(asked), timeout_s=patience_s)
             except Unavailable as err:
                 if err.code != "timeout" or deadline - clock.monotonic_s() <= _BEHIND_PAUSE_S:
                     raise
                 continue
             answer = unpack(raw, Answer)
-            if answer.status != "behind":
-                return answer
-            await asyncio.sleep(_BEHIND_PAUSE_S)
+            match answer.status:
+                case "behind" | "overloaded":
+                    code = answer.status
+                    await asyncio.sleep(_pause_s(code))
+                case _:
+                    return answer
+
+
+def _pause_s(code: str) -> float:
+    """Those who were told that there is too much to do come again one by one."""
+    if code == "behind":
+        return _BEHIND_PAUSE_S
+    return _OVERLOADED_PAUSE_S * random.uniform(0.25, 1)  # noqa: S311 - jitter
 
 
 def _told(answer: Answer, kind: type[T]) -> Told[T]:

@@ -61,6 +61,9 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
         float, _seconds("how long a sender waits before it is told unknown")
     ] = 5.0
     ask_timeout_s: Annotated[float, _seconds("how long a question to the store may take")] = 5.0
+    questions_at_once: Annotated[
+        int, _whole(1, 10_000, "unanswered questions of one kind to the store; others wait")
+    ] = 256
     queue_entries: Annotated[int, _whole(100, 1_000_000, "events that may wait for the log")] = (
         20_000
     )

@@ -31,9 +31,14 @@ REPEATS = Counter(
 )
 ASK_SECONDS = Histogram(
     "nightdesk_gateway_ask_seconds",
-    "Questions to the store, by query and result.",
+    "Questions to the store, by query and result, with what they waited for their turn.",
     ["query", "result"],
     buckets=_FAST,
+)
+QUESTIONS_WAITING = Gauge(
+    "nightdesk_gateway_questions_waiting",
+    "Questions that wait for their turn, by query.",
+    ["query"],
 )
 HINTS = Counter("nightdesk_gateway_hints_total", "Hints of the store, by result.", ["result"])
 GAPS = Counter(

@@ -32,8 +32,13 @@ HINTS = Counter(
 )
 QUERIES = Counter(
     "nightdesk_store_queries_total",
-    "Questions by name and status of the answer.",
+    "Questions by name and status of the answer; late: the asker had gone, and got none.",
     ["name", "status"],
+)
+READS = Counter(
+    "nightdesk_store_reads_total",
+    "Statements for questions that are read together, by name.",
+    ["name"],
 )
 QUERY_SECONDS = Histogram(
     "nightdesk_store_query_seconds",

@@ -1,13 +1,11 @@
-"""Questions about messages, notes, contacts, ids and the history of a conversation."""
+"""Questions about messages, notes and the history of a conversation."""
 
 from __future__ import annotations
 
 from services.store.tables.paging import cut
 from services.store.tables.read import (
-    CONTACT,
     MESSAGE,
     NOTE,
-    contact,
     message,
     note,
 )
@@ -16,17 +14,13 @@ from shared.database import Connection
 from shared.errors import Malformed
 from shared.events import Received
 from shared.queries import (
-    ContactRow,
     FindReceived,
-    GetContact,
     GetHistory,
     GetMessage,
     History,
     HistoryRow,
     ListMessages,
     ListNotes,
-    LookUpMessageId,
-    MessageIdRow,
     MessagePage,
     MessageRow,
     NotePage,
@@ -97,28 +91,6 @@ async def get_message(connection: Connection, question: GetMessage) -> MessageRo
     )
     row = await found.fetchone()
     return message(row) if row else None
-
-
-async def look_up_message_id(
-    connection: Connection, question: LookUpMessageId
-) -> MessageIdRow | None:
-    """Where a MessageID was first stored."""
-    found = await connection.execute(
-        "SELECT position, fingerprint FROM message_ids WHERE account_id = %s AND message_id = %s",
-        [question.account_id, question.message_id],
-    )
-    row = await found.fetchone()
-    return MessageIdRow(position=row[0], fingerprint=row[1]) if row else None
-
-
-async def get_contact(connection: Connection, question: GetContact) -> ContactRow | None:
-    """One contact as it is; `merged_into` says where it went."""
-    found = await connection.execute(
-        f"SELECT {CONTACT} FROM contacts WHERE account_id = %s AND contact_id = %s".encode(),
-        [question.account_id, question.contact_id],
-    )
-    row = await found.fetchone()
-    return contact(row) if row else None
 
 
 async def get_history(connection: Connection, question: GetHistory) -> History | None:

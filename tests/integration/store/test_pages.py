@@ -13,7 +13,7 @@ from services.store.tables.inboxes import read_inboxes
 from shared import queries as q
 from shared.codec import unpack
 from shared.database import borrow
-from shared.ids import AccountId
+from shared.ids import AccountId, ConversationId
 from shared.packed import entries_of, ids_in
 from shared.wire.frames import MAX_TEXT_CHARS
 from tests.integration.store.conftest import Asker, store_here
@@ -94,3 +94,43 @@ async def test_who_asks_nonsense_spoils_nobody_else_s_page(
     pages = [unpack(bytes(x.result), q.InboxPage) for x in answers if x.status == "ok"]
     for question, page, answer in zip(good, pages, alone, strict=True):
         assert _shown(page, question) == _shown(unpack(bytes(answer.result), q.InboxPage), question)
+
+
+async def test_rows_read_together_are_those_read_alone(
+    around: Surroundings, log: TestLog, asker: Asker
+) -> None:
+    """Of many who ask for a conversation, a contact or a MessageID at once each is told of their own, and what is not
+    there of nobody; an id that is none spoils nobody else's answer."""
+    async with store_here(around):
+        last = await log.append_mixed(day(100, seed=6))
+        await asker.until_stored(last)
+        listed = q.ListConversations(account_id=ACCOUNT, at_least=last)
+        rows = (await asker.ask("conversations", listed, q.ConversationPage)).rows
+        wanted = [row.conversation_id for row in rows]
+        ids = [*wanted, ConversationId(identifier("nothing")), ConversationId("x")]
+        asked = [q.GetFacts(account_id=ACCOUNT, conversation_id=each) for each in ids]
+        asked.append(msgspec.structs.replace(asked[0], account_id=identifier("another account")))
+        contacts = [
+            asker.ask("contact", q.GetContact(account_id=ACCOUNT, contact_id=each), q.ContactRow)
+            for each in dict.fromkeys(row.contact_id for row in rows)
+        ]
+        messages = [row.last_message for row in rows if row.last_message is not None]
+        looked = [
+            q.LookUpMessageId(account_id=ACCOUNT, message_id=each.message_id) for each in messages
+        ]
+        places = asyncio.gather(*(asker.ask("message_id", each, q.MessageIdRow) for each in looked))
+        answers = await asyncio.gather(*(asker.answer("facts", each) for each in asked))
+        found = await asyncio.gather(*contacts)
+    assert len(rows) > 5
+    assert [answer.status for answer in answers[len(rows) :]] == [
+        "not_found",
+        "invalid",
+        "not_found",
+    ]
+    facts = [unpack(bytes(x.result), q.FactsRow) for x in answers if x.status == "ok"]
+    names = q.FactsRow.__struct_fields__
+    assert [[getattr(x, name) for name in names] for x in facts] == [
+        [getattr(row, name) for name in names] for row in rows
+    ]
+    assert [each.contact_id for each in found] == list(dict.fromkeys(x.contact_id for x in rows))
+    assert [x.position for x in await places] == [each.position for each in messages]
