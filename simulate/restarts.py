@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from services.dispatcher.decide import Settings, State, World
 from services.presence import state as presences
 from shared import codec
@@ -51,7 +53,8 @@ class Restarts:
         if self.rounds % _EVERY:
             return
         found = mind.look(seat)
-        fresh = World(codec.unpack(mind.pack(), State), self.settings)
+        settings = msgspec.structs.replace(self.settings, placed_at_once=0)
+        fresh = World(codec.unpack(mind.pack(), State), settings)
         again = mind.decided_by(fresh, seat, found)
         require(_alike(again, events), "restart", "decides otherwise after a restart")
         same = mind.decided_by(mind.world, seat, found)

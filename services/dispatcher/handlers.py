@@ -120,13 +120,22 @@ class Desk:
         events = self._ahead.take() or self._round(now_ns)
         if self.world.behind:
             # Through the loop: others get their turn between two shares of the work.
-            asyncio.get_running_loop().call_soon(self.act.wake)
+            asyncio.get_running_loop().call_soon(self._go_on)
         if events:
             for name, count in Counter(type(event).__name__ for event in events).items():
                 metrics.DECIDED.labels(name).inc(count)
         else:
             self._measure(monotonic_s())
         return events
+
+    def _go_on(self) -> None:
+        """The next share. A standby decides only now and then, but must be in step when it takes over."""
+        now_ns = self.act.now_ns
+        if self._family.is_active or now_ns is None or not self.world.behind:
+            self.act.wake()
+            return
+        self.world.ring(now_ns)
+        asyncio.get_running_loop().call_soon(self._go_on)
 
     def look_ahead(self, events: Sequence[Event], payloads: Sequence[bytes]) -> None:
         """These are on their way. If they fill a round there is more: decide that while the log writes."""

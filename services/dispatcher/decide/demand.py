@@ -162,12 +162,23 @@ class Supply:
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose conversations may ask for something else since documents were saved."""
+    """Whose conversations may ask for something else since documents were saved. `is_all`: everybody's."""
 
+    is_all: bool = False
     inboxes: Collection[InboxId] = frozenset()
     teams: Collection[TeamId] = frozenset()
     languages: Collection[str] = frozenset()
     channels: Collection[str] = frozenset()
+
+    def joined(self, other: Turn) -> Turn:
+        """Theirs and those of another."""
+        return Turn(
+            is_all=self.is_all or other.is_all,
+            inboxes={*self.inboxes, *other.inboxes},
+            teams={*self.teams, *other.teams},
+            languages={*self.languages, *other.languages},
+            channels={*self.channels, *other.channels},
+        )
 
     def concerns_class(self, name: DemandClass) -> bool:
         """Whether the conversations of a class are such."""
@@ -183,7 +194,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
         """Whether this one is, or may miss a team that came or went."""
         conversation = track.conversation
         return (
-            conversation.inbox_id in self.inboxes
+            self.is_all
+            or conversation.inbox_id in self.inboxes
             or conversation.language in self.languages
             or conversation.channel in self.channels
             or conversation.team_id in self.teams

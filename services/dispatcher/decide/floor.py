@@ -81,7 +81,7 @@ _LAST = 2**63
 class Floor:
     """See the module. `fresh`: waiting without a record of it. `ready`: conversations in which something is due.
     `agenda`: when the next thing of each conversation falls due; the world keeps the heap over all accounts. `behind`:
-    conversations that stand as they did before a document was saved."""
+    conversations that were not looked at since a document was saved that may concern them, at first all."""
 
     def __init__(self, office: Office, account: Account, settings: Settings, now_ns: int) -> None:
         self.office = office
@@ -91,7 +91,8 @@ class Floor:
         self.fresh = Line()
         self.ready: dict[ConversationId, None] = {}
         self.agenda: dict[ConversationId, int] = {}
-        self.behind: dict[ConversationId, None] = {}
+        self.behind: dict[ConversationId, None] = dict.fromkeys(office.tracks)
+        self._turn = Turn(is_all=True)
         self.holdings: dict[AgentId, Holding] = {}
         self.standings: dict[AgentId, Standing] = {}
         self._shown: dict[AgentId, Standing] = {}
@@ -106,10 +107,6 @@ class Floor:
         self._now_ns = now_ns
         for agent_id in account.agents:
             self.place_agent(agent_id)
-        for track in office.tracks.values():
-            # Most of a long life's conversations are resolved and in no line; they cost nothing here.
-            if track.conversation.phase != "resolved" or track.requests:
-                self.place(track, now_ns)
 
     def holding(self, agent_id: AgentId) -> Holding:
         """The agent's holding, an empty one at first."""
@@ -319,18 +316,20 @@ class Floor:
         return Turn(languages=languages, channels=channels)
 
     def reread(self, turn: Turn) -> None:
-        """Forget what these conversations ask for; they are `behind` until they are placed again."""
+        """Forget what these conversations ask for; all are `behind` until it is known which they are."""
         self.supply.forget(turn.inboxes)
         for name in [each for each in self._classes if turn.concerns_class(each)]:
             del self._classes[name]
-        self.behind |= {
-            conversation_id: None
-            for conversation_id, track in self.office.tracks.items()
-            if turn.concerns(track)
-        }
+        self._turn = self._turn.joined(turn)
+        self.behind |= dict.fromkeys(self.office.tracks)
+
+    def is_concerned(self, track: Track) -> bool:
+        """Whether what was saved since the floor was last in step may move the conversation."""
+        return self._turn.concerns(track)
 
     def caught_up(self) -> None:
         """Nothing is behind any more, so nothing waits for a team that is gone."""
+        self._turn = Turn()
         for key in [each for each in self.pools if self._is_gone(each)]:
             del self.pools[key]
 

@@ -235,8 +235,9 @@ class Admission(msgspec.Struct, frozen=True, gc=False):
 class Entrance:
     """The teams that a pool asks, in order, each with the skills that are wanted of its members."""
 
-    def __init__(self, key: PoolKey, account: Account) -> None:
+    def __init__(self, key: PoolKey, account: Account, talents: Talents) -> None:
         self._agents = account.agents
+        self._talents = talents
         self._is_closed = key.is_closed
         self._doors: list[tuple[dict[AgentId, int] | None, tuple[tuple[str, int], ...]]] = []
         for team_id in key.teams:
@@ -270,9 +271,8 @@ class Entrance:
         return refused
 
     def _is_spoken(self, skill: str, members: dict[AgentId, int] | None) -> bool:
-        agents = self._agents
-        among = agents if members is None else members.keys() & agents.keys()
-        return any(skill in agents[agent_id].skills for agent_id in among)
+        speakers = self._talents.holders(skill)
+        return any(members is None or agent_id in members for agent_id in speakers)
 
 
 _STRANGER = Admission("not_in_team")
@@ -284,7 +284,7 @@ def make_roster(
     key: PoolKey, account: Account, talents: Talents, shown: dict[AgentId, Standing]
 ) -> Roster:
     """Who may take what the key asks for, and how many may not."""
-    entrance = Entrance(key, account)
+    entrance = Entrance(key, account, talents)
     if len(key.teams) == 1 and not key.is_closed:
         return _of_one_team(key, entrance, talents, shown)
     members: dict[AgentId, tuple[int, int]] = {}

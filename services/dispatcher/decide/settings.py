@@ -14,8 +14,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """`burst`: unacknowledged assignments an agent may have at first, so that who signs in first is not buried; see
     `pace` for what becomes of it.
     `pardon_s`: how long an agent whose lease lapsed is not asked for the same wait. `round_events`: the most that
-    one round appends. `placed_at_once`: conversations that are looked at again in one go when a document was saved that
-    concerns many; 0 all."""
+    one round appends. `placed_at_once`: conversations that are looked at again in one go at the start and when a document
+    was saved that concerns many; 0 all."""
 
     burst: int = 3
     pardon_s: int = 60

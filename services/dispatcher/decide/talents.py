@@ -21,6 +21,10 @@ class Talents:
             for skill, level in agent.skills.items():
                 self._levels.setdefault(skill, {})[agent_id] = level
 
+    def holders(self, skill: str) -> Collection[AgentId]:
+        """Everybody who has the skill, at whatever level."""
+        return self._levels.get(skill, {})
+
     def hopefuls(self, skills: Collection[tuple[str, int]]) -> Collection[AgentId]:
         """Everybody who may have all of these skills: those who have the rarest at its level."""
         found: Collection[AgentId] = self._agents

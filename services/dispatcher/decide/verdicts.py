@@ -15,6 +15,7 @@ from services.dispatcher.decide.pool import (
 )
 from services.dispatcher.decide.sheet import Sheet, bar_rule
 from services.dispatcher.decide.state import Track
+from services.dispatcher.decide.talents import Talents
 from shared.events import Explanation, Scored
 from shared.explaining import Verdict
 from shared.ids import AgentId
@@ -34,7 +35,7 @@ def verdicts(sheet: Sheet, track: Track) -> tuple[Verdict, ...]:
         free = [previous, *(each for each in free if each != previous)]
     found = [_candidate(sheet, pool, each, is_previous=each is previous) for each in free]
     named = {each.agent_id for each in found}
-    entrance = Entrance(pool.key, floor.account)
+    entrance = Entrance(pool.key, floor.account, Talents(floor.account))
     found += [
         _excluded(sheet, track, agent_id, entrance.admit(agent_id))
         for agent_id in sorted(floor.account.agents)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
-from itertools import islice
 from typing import cast, get_args
 
 import msgspec
@@ -68,6 +67,12 @@ _APART: frozenset[type] = frozenset(
 """What moves no conversation, so that none is taken from its shelf for it."""
 
 
+_PLACED = 6
+_OPENED = 350
+"""What it costs to place a conversation, and to open a pool for it, where to see that it need not be is 1."""
+_MOST_DOUBLED = 10
+
+
 class _Stale:
     """What was saved in an account since its floor was last in step."""
 
@@ -82,8 +87,8 @@ class _Stale:
 
 class World:
     """`unsettled`: accounts in which something changed since they last had nothing to decide. `_stale`: documents that
-    were saved and not looked at yet. `behind`: accounts with conversations that are not placed by them yet; nothing is
-    decided there meanwhile."""
+    were saved and not looked at yet. `behind`: accounts with conversations that are not placed by them yet, and how
+    often more was saved meanwhile; nothing is decided there until they are."""
 
     def __init__(self, state: State, settings: Settings) -> None:
         self.state = state
@@ -91,7 +96,7 @@ class World:
         self.unsettled: dict[AccountId, None] = dict.fromkeys(state.offices)
         self._floors: dict[AccountId, Floor] = {}
         self._stale: dict[AccountId, _Stale] = {}
-        self.behind: dict[AccountId, None] = {}
+        self.behind: dict[AccountId, int] = {}
         self._alarms: list[tuple[int, AccountId, ConversationId]] = []
 
     def evolve(self, event: Event, position: Position, at_ns: int) -> fold.Touched | None:
@@ -167,17 +172,23 @@ class World:
         turn = msgspec.structs.replace(turn, inboxes=stale.inboxes, teams=stale.teams)
         if any((turn.inboxes, turn.teams, turn.languages, turn.channels)):
             floor.reread(turn)
-            self.behind[account_id] = None
+            self.behind[account_id] = self.behind.get(account_id, -1) + 1
         return floor
 
     def _catch_up(self, account_id: AccountId, floor: Floor, *, most: int = 0) -> None:
-        """Place what stands as before a document was saved, so many of them at most (0: all)."""
-        tracks = floor.office.tracks
-        for conversation_id in list(islice(floor.behind, most or None)):
+        """Place what stands as before a document was saved, so many of them at most (0: all). To look whether it is
+        concerned is a share of placing it, to open a pool for it is many."""
+        tracks, done = floor.office.tracks, 0
+        for conversation_id in list(floor.behind):
+            if most and done >= most * _PLACED:
+                break
             del floor.behind[conversation_id]
+            done += 1
             track = tracks.get(conversation_id)
-            if track is not None:
+            if track is not None and floor.is_concerned(track):
+                pools = len(floor.pools)
                 self._place(account_id, floor, track)
+                done += _PLACED + _OPENED * (len(floor.pools) - pools)
         if not floor.behind:
             floor.caught_up()
             self.behind.pop(account_id, None)
@@ -246,8 +257,9 @@ class World:
                 self.state.at_ns,
             )
             self._alarms = [alarm for alarm in self._alarms if alarm[1] != account_id]
-            self._alarms += [(due, account_id, each) for each, due in floor.agenda.items()]
             heapify(self._alarms)
+            self.behind[account_id] = 0
+            self.unsettled[account_id] = None
         return floor
 
     def ring(self, now_ns: int) -> None:
@@ -259,7 +271,10 @@ class World:
             is_next = account_id in self.behind or not most
             made = self.standing_floor(account_id)
             if is_next and account_id in self.behind:
-                self._catch_up(account_id, made, most=most)
+                # Twice as many whenever something else was saved before the end: else whoever saves often enough would
+                # keep the account from ever being decided about.
+                more = min(self.behind[account_id], _MOST_DOUBLED)
+                self._catch_up(account_id, made, most=most << more)
         while self._alarms and self._alarms[0][0] <= now_ns:
             due_ns, account_id, conversation_id = heappop(self._alarms)
             floor = self._floors.get(account_id)

@@ -64,6 +64,8 @@ class Simulation:
         decided: list[RoutingEvent] = []
         for _ in range(_MOST_ROUNDS):
             events = self.round()
+            if not events and self.world.behind:
+                continue
             if not events:
                 assert faults(self.world) == []
                 return decided

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from services.dispatcher.decide import Settings, State, World
+from services.dispatcher.decide import Settings, State, World, decide, spread
 from services.dispatcher.decide.floor import Floor
+from shared import codec
 from shared.events import AccountEvent, ConversationAssigned, Event, RoutingEvent
 from shared.ids import AccountId, TeamId
 from shared.policy.document import FallbackTeam
@@ -71,12 +72,7 @@ def test_what_is_kept_in_step_is_as_if_made_anew(seed: int) -> None:
             continue
         floor = world.floor(account_id)
         kept += is_saved and floor is before
-        fresh = Floor(
-            world.state.offices[account_id],
-            world.state.account(account_id),
-            world.settings,
-            entry.at_ns,
-        )
+        fresh = World(world.state, world.settings).floor(account_id)
         assert _shape(floor, entry.at_ns) == _shape(fresh, entry.at_ns)
         # What is due by now is looked at again before the next decision.
         due = {name for name, at_ns in floor.agenda.items() if at_ns <= entry.at_ns}
@@ -116,6 +112,41 @@ def test_looking_at_little_at_once_decides_the_same(name: str) -> None:
     assert [_told(event) for event in found] == [_told(event) for event in whole.round()]
     floors = [each.world.floor(desk.ACCOUNT) for each in (whole, shares)]
     assert _shape(floors[0], whole.now_ns) == _shape(floors[1], shares.now_ns)
+
+
+def test_who_saves_all_the_time_holds_nothing_up() -> None:
+    """A policy of everything that waits is saved before every round, so that no share of the work is ever the last of
+    it: decisions are made all the same, by the newest."""
+    simulation = _desk(1, desk.policy(first_response_s=60))
+    saved, found = 0, simulation.round()
+    for number in range(12):
+        if found:
+            break
+        saved = simulation.append(desk.policy(first_response_s=100 + number))
+        found = simulation.round()
+    given = [event for event in found if isinstance(event, ConversationAssigned)]
+    assert given
+    assert all(event.why.policy_version == saved for event in given)
+
+
+def test_who_starts_looks_at_little_at_once() -> None:
+    """A process that loads a snapshot with much that waits makes its queues by shares, then decides as one that was
+    there all the time; an account that is idle is made as well, and not over and over."""
+    simulation = _desk(0, desk.policy(first_response_s=60))
+    state = codec.unpack(codec.pack(simulation.world.state), State)
+    settings = Settings(placed_at_once=2)
+    restarted = World(state, settings)
+    for _ in range(5):
+        assert not decide(restarted, simulation.now_ns, evidence=simulation.evidence, writer="test")
+        assert restarted.behind
+    found = decide(restarted, simulation.now_ns, evidence=simulation.evidence, writer="test")
+    assert [_told(event) for event in found] == [_told(event) for event in simulation.round()]
+    idle = World(codec.unpack(codec.pack(simulation.world.state), State), settings)
+    idle.settle(desk.ACCOUNT)
+    spread(idle)
+    for _ in range(9):
+        idle.ring(simulation.now_ns)
+    assert not idle.behind
 
 
 def _desk(placed_at_once: int, saved: Event) -> Simulation:
