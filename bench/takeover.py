@@ -1,5 +1,5 @@
 """How long nobody decides when a process of ours dies: the active dispatcher, or the active presence, is killed or
-frozen while a standby folds the same log; and how long after the log server was killed and is back.
+frozen while a standby folds the same log; and how long after the log server was killed and is back it takes each.
 
 python -m bench.takeover [--runs 5]
 
@@ -20,6 +20,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Literal, get_args
 
 import msgspec
 import uvloop
@@ -36,6 +37,8 @@ from shared.events import AgentOnline, ConversationAssigned, Event
 from shared.ids import AgentId, DeviceId
 from shared.subjects import beats_subject
 
+_Death = Literal["killed", "frozen", "log back"]
+_DEATHS: tuple[_Death, ...] = get_args(_Death)
 _PATIENCE_S = 30.0
 _FREEZE_S = 4.0
 _BEAT_S = 0.25
@@ -108,11 +111,8 @@ class Watch:
 class Takeovers(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds of each run, by what was done; how many conversations were given twice."""
 
-    killed_dispatcher: list[float]
-    frozen_dispatcher: list[float]
-    killed_presence: list[float]
-    frozen_presence: list[float]
-    returned_log: list[float]
+    dispatcher: dict[_Death, list[float]]
+    presence: dict[_Death, list[float]]
     doubled: int
 
 
@@ -132,7 +132,7 @@ async def measure(runs: int) -> Takeovers:
 
 async def _measure(servers: Servers, runs: int) -> Takeovers:
     shard = f"b{uuid.uuid4().hex[:12]}"
-    backlog = Backlog(Size(waiting=2 * runs, agents=_AGENTS + 3 * runs, skills=1))
+    backlog = Backlog(Size(waiting=len(_DEATHS) * runs, agents=_AGENTS + 3 * runs, skills=1))
     arrivals = list(backlog.arrivals())
     log = await bus.connect(bus.BusSettings(url=servers.nats.url))
     await bus.ensure_stream(log, shard, bus.StreamSettings(max_bytes=2**30))
@@ -141,63 +141,64 @@ async def _measure(servers: Servers, runs: int) -> Takeovers:
     )
     watch = Watch(log, shard)
     async with _running(watch), _pair("dispatcher", servers, shard) as dispatchers:
-        took: tuple[list[float], list[float]] = ([], [])
-        for number in range(runs):
-            for kind in (0, 1):
-                at = 2 * (2 * number + kind)
-                active = await dispatchers.active()
-                began = time.monotonic()
-                active.pause() if kind else active.kill()
-                await append(log, shard, arrivals[at : at + 2])
-                took[kind].append(await watch.first(began, _is_assignment))
-                if kind:
-                    await asyncio.sleep(max(0.0, began + _FREEZE_S - time.monotonic()))
-                    active.resume()
-                else:
-                    dispatchers.replace(active)
+        took: dict[_Death, list[float]] = {kind: [] for kind in _DEATHS}
+        for number, kind in enumerate(_DEATHS * runs):
+            active = await dispatchers.active()
+            began = _strike(kind, active, servers)
+            await append(log, shard, arrivals[2 * number : 2 * number + 2])
+            took[kind].append(await watch.first(began, _is_assignment))
+            await _mend(kind, active, dispatchers, began)
     presence = await _presence(log, shard, servers, backlog=backlog, runs=runs)
     given = Counter(e.conversation_id for _, e in watch.seen if isinstance(e, ConversationAssigned))
     await log.close()
     return Takeovers(
-        killed_dispatcher=took[0],
-        frozen_dispatcher=took[1],
-        killed_presence=presence["killed"],
-        frozen_presence=presence["frozen"],
-        returned_log=presence["log"],
+        dispatcher=took,
+        presence=presence,
         doubled=sum(count - 1 for count in given.values()),
     )
 
 
 async def _presence(
     log: bus.Bus, shard: str, servers: Servers, *, backlog: Backlog, runs: int
-) -> dict[str, list[float]]:
+) -> dict[_Death, list[float]]:
     """Seconds until presence records a device that came meanwhile, by what happened to it."""
     watch = Watch(log, shard)
-    took: dict[str, list[float]] = {"killed": [], "frozen": [], "log": []}
+    took: dict[_Death, list[float]] = {kind: [] for kind in _DEATHS}
     agents = iter(backlog.agents[_AGENTS:])
     async with _running(watch), _pair("presence", servers, shard) as pair:
-        for kind in list(took) * runs:
+        for kind in _DEATHS * runs:
             active = await pair.active()
             agent_id = next(agents)
-            began = time.monotonic()
-            match kind:
-                case "killed":
-                    active.kill()
-                case "frozen":
-                    active.pause()
-                case _:
-                    servers.nats.kill()
-                    servers.nats.start()
-                    began = time.monotonic()
+            began = _strike(kind, active, servers)
             connects = asyncio.create_task(_connect(log, shard, backlog, agent_id))
             took[kind].append(await watch.first(began, _is_online(agent_id)))
             connects.cancel()
-            if kind == "killed":
-                pair.replace(active)
-            elif kind == "frozen":
-                await asyncio.sleep(max(0.0, began + _FREEZE_S - time.monotonic()))
-                active.resume()
+            await _mend(kind, active, pair, began)
     return took
+
+
+def _strike(kind: _Death, active: ServiceProcess, servers: Servers) -> float:
+    """The moment from which nobody decides, or from which the log server is back."""
+    began = time.monotonic()
+    match kind:
+        case "killed":
+            active.kill()
+        case "frozen":
+            active.pause()
+        case "log back":
+            servers.nats.kill()
+            servers.nats.start()
+            began = time.monotonic()
+    return began
+
+
+async def _mend(kind: _Death, active: ServiceProcess, pair: Pair, began: float) -> None:
+    """Two again, one of which may have been away."""
+    if kind == "killed":
+        pair.replace(active)
+    elif kind == "frozen":
+        await asyncio.sleep(max(0.0, began + _FREEZE_S - time.monotonic()))
+        active.resume()
 
 
 async def _connect(log: bus.Bus, shard: str, backlog: Backlog, agent_id: AgentId) -> None:
@@ -258,14 +259,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     found = uvloop.run(measure(parser.parse_args().runs))
-    for name, took in (
-        ("dispatcher killed", found.killed_dispatcher),
-        ("dispatcher frozen", found.frozen_dispatcher),
-        ("presence killed", found.killed_presence),
-        ("presence frozen", found.frozen_presence),
-        ("log server back", found.returned_log),
-    ):
-        print(f"{name:<20}median {statistics.median(took):.2f} s, longest {max(took):.2f} s")
+    for name, took in (("dispatcher", found.dispatcher), ("presence", found.presence)):
+        for kind, times in took.items():
+            median, longest = statistics.median(times), max(times)
+            print(f"{name + ', ' + kind:<22}median {median:.2f} s, longest {longest:.2f} s")
     print(f"given twice: {found.doubled}{'  VOID' if found.doubled else ''}")
 
 

@@ -152,6 +152,9 @@ class Engine:
                 seat.save()
             case i.Stall():
                 seat.is_stalled = True
+            case i.Resume() if not seat.is_stalled:
+                # It was killed while it stood still: another one runs in its place, which never slept.
+                pass
             case i.Resume():
                 seat.is_stalled = False
                 seat.is_awake = False

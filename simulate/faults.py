@@ -128,13 +128,9 @@ def _with_other_spans(inner: Callable[[], _Patch]) -> Iterator[None]:
         hours._calendar.cache_clear()  # noqa: SLF001
 
 
-def _no_summer_time(real: Callable[..., int], *args: Any, **names: Any) -> int:
+def _no_summer_time(real: Callable[..., Any], day: Any, zone: Any) -> Any:
     """As if the zone were always where it is in January."""
-    day, minutes, zone = args
-    winter = day.replace(month=1, day=day.day % 28 + 1)
-    there_ns: int = real(winter, minutes, zone, **names)
-    days: int = (day - winter).days
-    return there_ns + days * 86_400 * 10**9
+    return real(day.replace(month=1, day=day.day % 28 + 1), zone)
 
 
 def _always_in_time(
@@ -337,7 +333,7 @@ FAULTS: dict[str, Fault] = {
         week=42,
     ),
     "no_summer_time": Fault(
-        lambda: _with_other_spans(_around(hours, "_instant", _no_summer_time)),
+        lambda: _with_other_spans(_around(hours, "_offsets_s", _no_summer_time)),
         _found("deadline", "next_action"),
         week=17,
     ),
