@@ -31,6 +31,7 @@ class Heard(msgspec.Struct, frozen=True, gc=False):
     recovered: bool | None = None
     cursor: str | None = None
     code: str = ""
+    retry: bool = False
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):

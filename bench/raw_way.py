@@ -4,7 +4,6 @@ subscriber. One program with nothing to decide, seal or check, in batches where 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import Any
 
@@ -12,7 +11,6 @@ import nats
 import psycopg
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import AckPolicy, ConsumerConfig, StorageType, StreamConfig
 
 _STREAM, _LOG, _LIVE = "RAWWAY", "rawway.log", "rawway.live"
@@ -45,18 +43,24 @@ class _Way:
             _LOG, config=ConsumerConfig(ack_policy=AckPolicy.NONE), stream=_STREAM
         )
         while True:
-            with contextlib.suppress(NatsTimeoutError):
+            try:
                 batch = await reader.fetch(_AT_ONCE, timeout=_FLUSH_S)
-                async with (
-                    self.connection.transaction(),
-                    self.connection.cursor() as cursor,
-                    cursor.copy("COPY public.raw_way FROM STDIN (FORMAT BINARY)") as copy,
-                ):
-                    copy.set_types(["int8", "bytea"])
-                    for message in batch:
-                        await copy.write_row((message.metadata.sequence.stream, message.data))
-                for message in batch:
-                    await self.client.publish(_LIVE, message.data)
+            except TimeoutError:
+                # Not only the library's own: at the end of its time it raises asyncio's, which ended this task unseen.
+                continue
+            await self._keep(batch)
+
+    async def _keep(self, batch: list[Msg]) -> None:
+        async with (
+            self.connection.transaction(),
+            self.connection.cursor() as cursor,
+            cursor.copy("COPY public.raw_way FROM STDIN (FORMAT BINARY)") as copy,
+        ):
+            copy.set_types(["int8", "bytea"])
+            for message in batch:
+                await copy.write_row((message.metadata.sequence.stream, message.data))
+        for message in batch:
+            await self.client.publish(_LIVE, message.data)
 
     async def send(self, first: int, payload: bytes, end: float) -> None:
         """One message after the other, the next when the subscriber has it."""
@@ -94,7 +98,14 @@ async def publish_copy_publish(
     try:
         began = time.perf_counter()
         end = began + seconds
-        await asyncio.gather(*(way.send(n, payload, end) for n in range(_IN_FLIGHT)))
+        sending = asyncio.gather(*(way.send(n, payload, end) for n in range(_IN_FLIGHT)))
+        # Without the one the others would wait in vain, and say nothing of why.
+        both: tuple[asyncio.Future[Any], ...] = (storing, sending)
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if storing.done():
+            sending.cancel()
+            await storing
+        await sending
         return way.arrived / (time.perf_counter() - began)
     finally:
         storing.cancel()

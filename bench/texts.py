@@ -25,12 +25,20 @@ def new_id() -> str:
 def new_text() -> tuple[str, str]:
     """A message id and a text that is like no other."""
     message_id = new_id()
-    return message_id, message_id[-12:] + _FILL
+    return message_id, text_of(message_id)
 
 
-def send_frame(number: int, conversation_id: str, message_id: str, text: str) -> bytes:
+def text_of(message_id: str) -> str:
+    """The same for the same id."""
+    return message_id[-12:] + _FILL
+
+
+def send_frame(
+    number: int, conversation_id: str, message_id: str, text: str, *, resend: bool = False
+) -> bytes:
     """The frame that posts it."""
+    again = ',"resend":true' if resend else ""
     return (
         f'{{"op":"send","id":{number},"conversation_id":"{conversation_id}",'
-        f'"message_id":"{message_id}","text":"{text}"}}'
+        f'"message_id":"{message_id}","text":"{text}"{again}}}'
     ).encode()

@@ -5,13 +5,15 @@ Beside it: the same bytes published, copied into a table and published again, wi
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import random
 import time
 
 import uvloop
 
 from bench import flame
-from bench.device import ENTRIES, Crowd, Device, entries_of, heard_of
+from bench.device import ENTRIES, Crowd, Device, Heard, entries_of, heard_of
 from bench.figures import Beside, Faults, Measured, Point, Row, Scale, percentile
 from bench.pacing import offer, until
 from bench.people import People, open_people
@@ -20,12 +22,12 @@ from bench.raw_way import publish_copy_publish
 from bench.receipts import RECEIPTS, Told
 from bench.screens import compare
 from bench.site import Meter, Site, costs_of, open_site
-from bench.texts import new_text, send_frame
+from bench.texts import new_text, send_frame, text_of
 
 _SHOWN_S = 30.0
 _OUTSTANDING = 800
 _LOAD = 2_000.0
-_FIRST = 250.0
+_AGAIN_S = 1.0
 
 
 class Turn:
@@ -34,7 +36,8 @@ class Turn:
     def __init__(self) -> None:
         self.sent: list[tuple[int, str, float]] = []
         self.numbers: dict[str, int] = {}
-        self.refused: list[int] = []
+        self.again: set[str] = set()
+        self.refused = 0
         self.shown: list[tuple[int, int]] = []
         self.latencies_s: list[float] = []
         self.receipts_s: list[float] = []
@@ -67,9 +70,9 @@ class WholeWay:
         await self.visitors.open([people.visitor_token(contact) for contact, _ in pairs])
         self.agents = Crowd(self.site, self._hear_agent)
         await self.agents.open([people.agent_token(agent_id) for agent_id in ids])
-        # A gateway asks the store for each conversation that it has not met yet: not for all of them at once.
         self._begin()
-        await offer(_FIRST, conversations / _FIRST, self._send)
+        for writer in range(conversations):
+            self._send(writer, time.perf_counter())
         await until(self._is_over, 120)
         await people.stored()
 
@@ -115,7 +118,7 @@ class WholeWay:
         return time.perf_counter() >= self.end
 
     def _is_over(self) -> bool:
-        return len(self.turn.shown) + len(self.turn.refused) >= len(self.turn.sent)
+        return len(self.turn.shown) + self.turn.refused >= len(self.turn.sent)
 
     def _send_next(self, due: float) -> None:
         self._send(self._next, due)
@@ -142,7 +145,26 @@ class WholeWay:
             if heard.op == "ok":
                 self.told.expect(device.number, heard.position or 0, self.turn.sent[heard.id][2])
             elif heard.op == "err":
-                self.turn.refused.append(self.turn.sent[heard.id][0])
+                self._refuse(heard)
+
+    def _refuse(self, heard: Heard) -> None:
+        """What may come again comes again as from any client: a moment later, under the same id."""
+        if not heard.retry:
+            self.turn.refused += 1
+            return
+        turn = self.turn
+        turn.again.add(turn.sent[heard.id][1])
+        pause_s = _AGAIN_S * random.uniform(1, 2)
+        asyncio.get_running_loop().call_later(pause_s, self._send_again, turn, heard.id)
+
+    def _send_again(self, turn: Turn, number: int) -> None:
+        if turn is not self.turn:
+            return
+        writer, message_id, _ = turn.sent[number]
+        frame = send_frame(
+            number, self.conversations[writer], message_id, text_of(message_id), resend=True
+        )
+        self.visitors.devices[writer].send(frame)
 
     def _hear_agent(self, device: Device, payload: bytes) -> None:
         if not payload.startswith(ENTRIES):
@@ -166,8 +188,9 @@ class WholeWay:
             self._send_next(now)
 
     def _check(self, turn: Turn) -> Faults:
-        """By conversation: what was sent against what was shown, in the order of the screens; and receipts for all."""
-        found = Faults(lost=len(turn.refused) + self.told.missing)
+        """By conversation: what was sent against what was shown, in the order of the screens; and receipts for all. What
+        came again after a refusal may stand anywhere, but once."""
+        found = Faults()
         sent: dict[int, list[str]] = {}
         shown: dict[int, list[str]] = {}
         for writer, message_id, _ in turn.sent:
@@ -176,8 +199,9 @@ class WholeWay:
             writer, message_id, _ = turn.sent[number]
             shown.setdefault(writer, []).append(message_id)
         for writer, wanted in sent.items():
-            found = found.plus(compare(shown.get(writer, []), wanted))
-        return found
+            found = found.plus(_compared(shown.get(writer, []), wanted, turn.again))
+        # What nobody was shown has no receipt either, and is counted already.
+        return found.plus(Faults(lost=max(0, self.told.missing - found.lost)))
 
     def leave(self) -> None:
         """Everybody goes."""
@@ -227,7 +251,10 @@ def _full_row(turns: list[Turn], raw: list[float], name: str) -> Row:
         beside=[Beside(what="publish, COPY, core publish", runs=raw)],
         faults=_faults(turns),
         costs=costs_of(middle.used_s, len(middle.shown)),
-        notes={"p50 ms": percentile(middle.latencies_s, 0.5) * 1000},
+        notes={
+            "p50 ms": percentile(middle.latencies_s, 0.5) * 1000,
+            "sent again": float(sum(len(turn.again) for turn in turns)),
+        },
     )
 
 
@@ -247,6 +274,13 @@ def _calm_rows(turns: list[Turn], load: float, name: str) -> list[Row]:
         )
         for title, part, reach in (("p50", 0.5, 7.0), ("p99", 0.99, 20.0))
     ]
+
+
+def _compared(shown: list[str], wanted: list[str], again: set[str]) -> Faults:
+    found = compare([x for x in shown if x not in again], [x for x in wanted if x not in again])
+    for message_id in again.intersection(wanted):
+        found = found.plus(compare([x for x in shown if x == message_id], [message_id]))
+    return found
 
 
 def _faults(turns: list[Turn]) -> Faults:
