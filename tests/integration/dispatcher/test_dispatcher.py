@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from contextlib import AbstractContextManager
 
 from deploy.dev.service_process import ServiceProcess
+from services.gateway.directory import LiveDirectory
+from shared.database import open_pool
 from shared.events import ConversationAssigned, ConversationQueued, WriterStarted
 from tests.support import desk
 from tests.support.log import until
@@ -130,10 +133,10 @@ async def test_a_restarted_broker_is_followed(log_fresh: TestLog, fresh: Surroun
     _assert_each_given_once(log, names)
 
 
-async def _dies_at(point: str, around: Surroundings) -> None:
-    settings = {"NIGHTDESK_CRASH_POINT": point}
+async def _dies_at(point: str, around: Surroundings, *, name: str = "dispatcher") -> None:
+    settings = {"NIGHTDESK_CRASH_POINT": point, "NIGHTDESK_GATEWAY_PORT": "0"}
     log = around.directory / f"{point}.log"
-    process = ServiceProcess("dispatcher", env=around.environment(settings), log=log)
+    process = ServiceProcess(name, env=around.environment(settings), log=log)
     process.start()
     try:
         await until(lambda: not process.is_running)
@@ -144,7 +147,7 @@ async def _dies_at(point: str, around: Surroundings) -> None:
 
 async def test_a_purged_range_is_read_from_events(log: TestLog, around: Surroundings) -> None:
     """A new dispatcher reads what is purged from the stream from `events`, and knows all of it; also when others have
-    died at just that, or at the very first start of all."""
+    died at just that, or at the very first start of all. A gateway reads its part of it."""
     await _configured(log, "ann")
     await log.append("presence", desk.online("ann"))
     await _dies_at("opening.remember", around)
@@ -158,3 +161,23 @@ async def test_a_purged_range_is_read_from_events(log: TestLog, around: Surround
         names += await _backlog(log, 1, prefix="d")
         await log.until(3, ConversationAssigned)
     _assert_each_given_once(log, names)
+    await _gateway_reads_it_too(log, around)
+
+
+async def _gateway_reads_it_too(log: TestLog, around: Surroundings) -> None:
+    """Also when one has died at just that."""
+    (around.directory / "no.key").write_text("ab" * 32, encoding="ascii")
+    await _dies_at("gateway.account.read", around, name="gateway")
+    pool = await open_pool(around.database_url, name="gateway", size=1)
+    directory = LiveDirectory(log.bus, around.shard, pool, writer="test")
+    running = asyncio.create_task(directory.run())
+    try:
+        async with asyncio.timeout(30):
+            await directory.ready()
+        account = directory.account(desk.ACCOUNT)
+        assert set(account.agents) == {desk.agent_id("ann")}
+        assert (len(account.teams), len(account.inboxes)) == (1, 1)
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+        await pool.close()
