@@ -189,11 +189,13 @@ class Entry(_Struct, frozen=True, kw_only=True):
 
 class ByAccount(_Struct, frozen=True, kw_only=True):
     """Common head of the questions: whose data, and how fresh. `patience_ms`: how long the asker waits for this
-    answer; 0: not told."""
+    answer; 0: not told. `at_end`: `at_least` was the log's end when the question arose, so what is not found there is
+    not there."""
 
     account_id: AccountId
     at_least: Position = 0
     patience_ms: int = 0
+    at_end: bool = False
 
 
 class GetFacts(ByAccount, frozen=True, kw_only=True):

@@ -289,6 +289,7 @@ class Admission:
                 account_id=draft.account_id,
                 message_id=draft.message_id,
                 at_least=await self._asking.end_of_log(),
+                at_end=True,
             )
         )
         if row is None:

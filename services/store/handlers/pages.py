@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from services.store import metrics
 from services.store.handlers.progress import Progress
-from services.store.handlers.together import Share, Together
+from services.store.handlers.together import Bounds, Together
 from services.store.tables.inboxes import read_inboxes
 from shared.crashpoints import crashpoint
 from shared.database import Pool, borrow
@@ -30,7 +30,7 @@ class Pages:
         self._pool = pool
         self._shard = shard
         self._progress = progress
-        self._together = Together(self._read, Share(at_once=connections, most=_TOGETHER))
+        self._together = Together(self._read, Bounds(at_once=connections, most=_TOGETHER))
 
     async def read(self, question: ReadInbox, *, until_s: float) -> Found:
         """The page. Raises `Rejected` and `Malformed` for values that can't be ours, which must not cost those who are

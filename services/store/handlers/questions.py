@@ -15,7 +15,7 @@ from services.store.config import Config
 from services.store.handlers.pages import Pages
 from services.store.handlers.progress import Progress
 from services.store.handlers.rows import ROW_KINDS, Rows
-from services.store.handlers.together import LATE, OVERLOADED, Share, Together
+from services.store.handlers.together import LATE, OVERLOADED, Bounds, Together
 from services.store.tables import conversations, counts, inbox, messages
 from shared import clock
 from shared.bus import Bus, CoreMessage, Subscription, stream_state
@@ -101,7 +101,7 @@ class Questions:
         self._pool = pools.questions
         self._pages = Pages(pools.pages, shard=shard, connections=connections, progress=progress)
         self._rows = Rows(pools.pages, shard=shard, progress=progress)
-        self._others = Together(self._read_other, Share(at_once=connections, most=1))
+        self._others = Together(self._read_other, Bounds(at_once=connections, most=1))
         self._bus = bus
         self._end = Joined(self._read_end)
         self._shard = shard
@@ -168,7 +168,7 @@ class Questions:
         if not await self._reach(question.at_least, until_s):
             return self._empty("behind", f"the checkpoint is below {question.at_least}")
         answer = await self._once(name, question, until_s=until_s)
-        if answer.status != "not_found":
+        if answer.status != "not_found" or question.at_end:
             return answer
         last = await self._end()
         if last <= answer.checkpoint:

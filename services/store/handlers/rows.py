@@ -10,7 +10,7 @@ import msgspec
 
 from services.store import metrics
 from services.store.handlers.progress import Progress
-from services.store.handlers.together import Share, Together
+from services.store.handlers.together import Bounds, Together
 from services.store.tables.keyed import (
     CONTACTS,
     FACTS,
@@ -26,7 +26,7 @@ from shared.errors import Unavailable
 from shared.ids import canonical
 from shared.queries import GetContact, GetFacts, LookUpMessageId
 
-_SHARE = Share(at_once=2, most=64)
+_BOUNDS = Bounds(at_once=2, most=64)
 
 
 class RowKind(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +54,7 @@ class Rows:
         self._shard = shard
         self._progress = progress
         self._together = {
-            name: Together(functools.partial(self._read, name), _SHARE) for name in ROW_KINDS
+            name: Together(functools.partial(self._read, name), _BOUNDS) for name in ROW_KINDS
         }
 
     async def read(self, name: str, question: Any, *, until_s: float) -> Found:

@@ -25,7 +25,7 @@ _NEWEST = 0.2
 """How much the newest read counts in what one is expected to take."""
 
 
-class Share(msgspec.Struct, frozen=True, kw_only=True):
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """`at_once`: reads under way; `most`: questions in one of them."""
 
     at_once: int
@@ -35,9 +35,11 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
 class Together(Generic[Q, A]):
     """`read` for each question; what it is made with reads several, in their order."""
 
-    def __init__(self, read: Callable[[Sequence[Q]], Awaitable[Sequence[A]]], share: Share) -> None:
+    def __init__(
+        self, read: Callable[[Sequence[Q]], Awaitable[Sequence[A]]], bounds: Bounds
+    ) -> None:
         self._read = read
-        self._share = share
+        self._bounds = bounds
         self._waiting: deque[_Asked[Q, A]] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._read_s = 0.0
@@ -49,7 +51,7 @@ class Together(Generic[Q, A]):
             raise Unavailable("more is asked than can be answered in time", code=OVERLOADED)
         asked: _Asked[Q, A] = _Asked(question, until_s)
         self._waiting.append(asked)
-        if len(self._running) < self._share.at_once:
+        if len(self._running) < self._bounds.at_once:
             task = asyncio.create_task(self._work())
             self._running.add(task)
             task.add_done_callback(self._running.discard)
@@ -60,8 +62,8 @@ class Together(Generic[Q, A]):
     @property
     def wait_s(self) -> float:
         """How long who asks now would wait for their turn, about."""
-        share = self._share
-        return len(self._waiting) / (share.most * share.at_once) * self._read_s
+        bounds = self._bounds
+        return len(self._waiting) / (bounds.most * bounds.at_once) * self._read_s
 
     async def _work(self) -> None:
         """Read until nobody waits."""
@@ -79,8 +81,8 @@ class Together(Generic[Q, A]):
     def _take(self) -> list[_Asked[Q, A]]:
         """The next ones whose askers are still there."""
         # Few who come at the same moment are better spread over the reads.
-        fair = -(-len(self._waiting) // self._share.at_once)
-        wanted, now_s = min(self._share.most, fair), clock.monotonic_s()
+        fair = -(-len(self._waiting) // self._bounds.at_once)
+        wanted, now_s = min(self._bounds.most, fair), clock.monotonic_s()
         taken: list[_Asked[Q, A]] = []
         while self._waiting and len(taken) < wanted:
             asked = self._waiting.popleft()

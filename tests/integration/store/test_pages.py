@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+import pytest
 
 from services.store.config import Config
+from services.store.handlers import questions
 from services.store.handlers.questions import open_pools
 from services.store.tables.inbox import read_inbox
 from services.store.tables.inboxes import read_inboxes
 from shared import queries as q
+from shared.bus import StreamState
 from shared.codec import unpack
 from shared.database import borrow
-from shared.ids import AccountId, ConversationId
+from shared.errors import Unavailable
+from shared.ids import AccountId, ConversationId, MessageId
 from shared.packed import entries_of, ids_in
 from shared.wire.frames import MAX_TEXT_CHARS
 from tests.integration.store.conftest import Asker, store_here
@@ -134,3 +138,24 @@ async def test_rows_read_together_are_those_read_alone(
     ]
     assert [each.contact_id for each in found] == list(dict.fromkeys(x.contact_id for x in rows))
     assert [x.position for x in await places] == [each.position for each in messages]
+
+
+async def test_what_is_not_there_as_of_the_end_is_said_once_asked(
+    around: Surroundings, log: TestLog, asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who names the log's end with the question is told "not found" by whoever has reached it; who does not is told only
+    after the store itself has looked for the end."""
+
+    async def no_answer(*_: object) -> StreamState:
+        raise Unavailable("nobody says where the log ends")
+
+    async with store_here(around):
+        last = await log.append_mixed(day(20, seed=6))
+        await asker.until_stored(last)
+        monkeypatch.setattr(questions, "stream_state", no_answer)
+        open_end = q.LookUpMessageId(
+            account_id=ACCOUNT, message_id=MessageId(identifier("nothing")), at_least=last
+        )
+        at_end = msgspec.structs.replace(open_end, at_end=True)
+        assert (await asker.answer("message_id", at_end)).status == "not_found"
+        assert (await asker.answer("message_id", open_end)).status == "unavailable"

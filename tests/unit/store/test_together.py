@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.store.handlers.together import Share, Together
+from services.store.handlers.together import Bounds, Together
 from shared import clock
 from shared.errors import Unavailable
 
@@ -52,7 +52,7 @@ async def test_those_who_come_meanwhile_are_read_together() -> None:
     """The first is read at once and alone; who comes while it is read goes in as few reads as hold them, and each gets
     its own answer."""
     reads = Reads()
-    together = Together(reads.read, Share(at_once=1, most=3))
+    together = Together(reads.read, Bounds(at_once=1, most=3))
     reads.is_held = True
     first = await reads.begin(together, 1)
     rest = await reads.begin(together, 2, 3, 4, 5)
@@ -64,7 +64,7 @@ async def test_those_who_come_meanwhile_are_read_together() -> None:
 async def test_few_are_spread_over_the_reads() -> None:
     """Two who come at once do not wait in one read while another could be under way."""
     reads = Reads()
-    together = Together(reads.read, Share(at_once=2, most=8))
+    together = Together(reads.read, Bounds(at_once=2, most=8))
     await (await reads.begin(together, 1, 2))
     assert reads.asked == [[1], [2]]
 
@@ -74,7 +74,7 @@ async def test_nothing_is_read_for_those_who_have_gone(monkeypatch: pytest.Monke
     is one whose task was cancelled."""
     monkeypatch.setattr(clock, "monotonic_s", lambda: 100.0)
     reads = Reads()
-    together = Together(reads.read, Share(at_once=1, most=8))
+    together = Together(reads.read, Bounds(at_once=1, most=8))
     reads.is_held = True
     first = await reads.begin(together, 1)
     late = asyncio.create_task(together.read(2, until_s=110.0))
@@ -95,7 +95,7 @@ async def test_too_many_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
     more patience is taken."""
     monkeypatch.setattr(clock, "monotonic_s", lambda: 100.0)
     reads = Reads()
-    together = Together(reads.read, Share(at_once=1, most=1))
+    together = Together(reads.read, Bounds(at_once=1, most=1))
     reads.is_held = True
     slow = await reads.begin(together, 1)
     monkeypatch.setattr(clock, "monotonic_s", lambda: 101.0)
@@ -117,7 +117,7 @@ async def test_too_many_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
 async def test_a_failed_read_fails_those_in_it_and_nobody_else() -> None:
     """What a read raises all of its questions get; the next read is carried out."""
     reads = Reads()
-    together = Together(reads.read, Share(at_once=1, most=2))
+    together = Together(reads.read, Bounds(at_once=1, most=2))
     reads.is_held = True
     first = await reads.begin(together, 1)
     rest = await reads.begin(together, -2, 3, 4)
