@@ -58,6 +58,8 @@ class ScriptedGateway:
         self._sessions: asyncio.Queue[Session] = asyncio.Queue()
         self.rest: dict[str, list[tuple[int, object]]] = {}
         self.calls: list[tuple[str, dict[str, str]]] = []
+        self.refused_tokens: set[str] = set()
+        """Whoever calls with one of these is told 401."""
         self.url = ""
 
     async def session(self) -> Session:
@@ -78,6 +80,8 @@ class ScriptedGateway:
     async def serve_rest(self, request: web.Request) -> web.Response:
         call = f"{request.method} {request.path.removeprefix('/api/v1')}"
         self.calls.append((call, dict(request.query)))
+        if request.headers.get("Authorization", "").removeprefix("Bearer ") in self.refused_tokens:
+            return web.json_response({"code": "unauthorized"}, status=401)
         answers = self.rest.get(call, [(404, {"code": "not_found", "detail": call})])
         status, body = answers.pop(0) if len(answers) > 1 else answers[0]
         return web.json_response(body, status=status)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from services.dispatcher.decide import Settings, State, World, decide, spread
+from services.dispatcher.decide.demand import Turn
 from services.dispatcher.decide.floor import Floor
 from shared import codec
 from shared.events import AccountEvent, ConversationAssigned, Event, RoutingEvent
@@ -112,6 +113,26 @@ def test_looking_at_little_at_once_decides_the_same(name: str) -> None:
     assert [_told(event) for event in found] == [_told(event) for event in whole.round()]
     floors = [each.world.floor(desk.ACCOUNT) for each in (whole, shares)]
     assert _shape(floors[0], whole.now_ns) == _shape(floors[1], shares.now_ns)
+    for floor in floors:
+        asked = {team_id for key in floor.pools for team_id in key.teams if team_id is not None}
+        assert asked <= floor.account.teams.keys(), "a pool of a team that is gone is kept"
+
+
+def test_a_team_concerns_whatever_was_ever_sent_to_it() -> None:
+    """A saved team is looked up for a conversation that is with it, was wished to it, or fell back on it."""
+    simulation = Simulation()
+    simulation.tell(desk.agent("ann"), desk.team("ann"), desk.inbox(), desk.started("c"))
+    (track,) = simulation.world.floor(desk.ACCOUNT).office.tracks.values()
+    turn = Turn(teams={_SECOND})
+    assert not turn.concerns(track)
+    track.fallen_to = (desk.TEAM, _SECOND)
+    assert turn.concerns(track)
+    track.fallen_to = ()
+    track.wanted_team_id = _SECOND
+    assert turn.concerns(track)
+    track.wanted_team_id = None
+    track.conversation.team_id = _SECOND
+    assert turn.concerns(track)
 
 
 def test_who_saves_all_the_time_holds_nothing_up() -> None:

@@ -30,6 +30,33 @@ def test_every_point_is_tried_before_one_is_tried_twice() -> None:
         sprung.update(_mark(name, trap) for name, trap in fault.traps.items())
 
 
+def test_as_long_as_some_are_new_each_dies_at_another_point() -> None:
+    """Two processes of a kind try two points at a time, or one alone: else a campaign is half as fast."""
+    faults = points.traps(3, set())
+    pairs = 0
+    for _ in range(8):
+        traps = next(faults).traps
+        for kind in ("gateway", "store", "dispatcher", "presence"):
+            places = [_mark(name, trap) for name, trap in traps.items() if name.startswith(kind)]
+            assert len(set(places)) == len(places)
+            pairs += len(places) == 2
+    assert pairs
+
+
+def test_where_one_has_died_both_die_at_once() -> None:
+    """Once every point of a kind had its death, no standby is left over to help."""
+    sprung = {point.mark for point in points.points()}
+    faults = points.traps(3, sprung)
+    together = 0
+    for _ in range(20):
+        traps = next(faults).traps
+        for kind in ("gateway", "store", "dispatcher", "presence"):
+            places = [_mark(name, trap) for name, trap in traps.items() if name.startswith(kind)]
+            assert len(set(places)) == 1, "one freezes alone, two die at the same point"
+            together += len(places) == 2
+    assert together
+
+
 def test_what_nobody_came_by_is_tried_again_and_longer() -> None:
     """At its first pass then, and with more patience; after a few tries the others have their turns again."""
     rare = "gateway gateway.queue.ask"
