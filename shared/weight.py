@@ -38,7 +38,7 @@ class Weight(msgspec.Struct, frozen=True, kw_only=True):
 class FollowerWeight(Weight, frozen=True, kw_only=True):
     """Of a service that may lag: what it does follows from what is accepted."""
 
-    nice: Annotated[int, msgspec.Meta(ge=0, le=19, description=_NICE)] = 5
+    nice: Annotated[int, msgspec.Meta(ge=0, le=19, description=_NICE)] = 10
     nice_behind_s: Annotated[
         float,
         msgspec.Meta(
