@@ -148,6 +148,8 @@ class Ingest:
         turn.used_s = meter.used_s()
         turn.lag = await self.people.end_of_log() - await self.people.checkpoint()
         turn.faults = await self.check(turn)
+        # What is measured beside ours is measured on an idle machine, too.
+        await self.people.stored()
 
     async def check(self, turn: Turn) -> Faults:
         """Read the log: every accepted message once, where its sender was told, in the order of sending."""

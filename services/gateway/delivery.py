@@ -311,19 +311,17 @@ class Delivery:
         question = ReadHeads(bucket=bucket.number, since=since, at_least=bucket.to or 0)
         try:
             told = await self._asking.heads(question)
-        except (Unavailable, Rejected, Malformed) as err:
+        except Rejected:
+            self._read_everybody(bucket, since, question.at_least)
+            return
+        except (Unavailable, Malformed) as err:
             log.debug("heads_unknown", code=err.code)
             return
         if self._change_epoch(told.epoch):
             return
         bucket.heard_at_s = clock.monotonic_s()
         bucket.to = max(bucket.to or 0, told.checkpoint)
-        if bucket.missing_since == since:
-            bucket.missing_since = None
-        if self._looking is not None:
-            self._looking.missed(bucket.number, told.checkpoint)
-        self._doubt_locks(bucket)
-        self._doubt_lists(bucket)
+        self._doubt_all(bucket, since, told.checkpoint)
         for owner_id, head in told.result.heads.items():
             for session in self._registry.of_owner(owner_id):
                 if head > session.position:
@@ -331,8 +329,31 @@ class Delivery:
                     self._fall_behind(session)
         for owner_id in told.result.receipts:
             for session in self._registry.of_owner(owner_id):
-                session.receipts_since = min(since, session.receipts_since or since)
-                self._fall_behind(session)
+                self._miss_receipts(session, since)
+
+    def _read_everybody(self, bucket: Bucket, since: Position, to: Position) -> None:
+        """More inboxes moved than one answer names, and ever more would if it was asked again: each session reads for
+        itself."""
+        log.info("everybody_reads", bucket=bucket.number, since=since)
+        self._doubt_all(bucket, since, to)
+        for session in self._registry:
+            principal = session.principal
+            if principal is not None and bucket_of(principal.account_id) == bucket.number:
+                session.wanted = max(session.wanted, to)
+                self._miss_receipts(session, since)
+
+    def _miss_receipts(self, session: Session, since: Position) -> None:
+        session.receipts_since = min(since, session.receipts_since or since)
+        self._fall_behind(session)
+
+    def _doubt_all(self, bucket: Bucket, since: Position, to: Position) -> None:
+        """What was missed after `since` is being read up to `to`; the rest that hints tell is asked for."""
+        if bucket.missing_since == since:
+            bucket.missing_since = None
+        if self._looking is not None:
+            self._looking.missed(bucket.number, to)
+        self._doubt_locks(bucket)
+        self._doubt_lists(bucket)
 
     def _doubt_locks(self, bucket: Bucket) -> None:
         """The lost hint may have told of a move: presence knows."""

@@ -11,6 +11,7 @@ from services.gateway.sessions.registry import Registry
 from services.gateway.sessions.session import Outgoing, OutgoingLimits, Session
 from services.gateway.sessions.window import Window
 from services.gateway.tokens import Principal
+from shared.errors import Rejected
 from shared.ids import AccountId, ConversationId, DeviceId
 from shared.queries import Entry, Heads, Hint, ReadHeads
 from shared.subjects import bucket_of
@@ -27,6 +28,7 @@ class Stage:
         self.behind: list[Session] = []
         self.asked: list[ReadHeads] = []
         self.heads: dict[str, int] = {}
+        self.are_too_many = False
         self.checkpoint = 0
         self.registry = Registry()
         catch_up = SimpleNamespace(want=self._want)
@@ -76,6 +78,8 @@ class Stage:
 
     async def _answer_heads(self, question: ReadHeads) -> Told[Heads]:
         self.asked.append(question)
+        if self.are_too_many:
+            raise Rejected("invalid", "too many inboxes moved since: read each inbox")
         return Told(result=Heads(heads=self.heads), checkpoint=self.checkpoint, epoch=EPOCH)
 
     def session(self, owner_id: str, *, position: int) -> Session:
@@ -172,6 +176,19 @@ async def test_an_incomplete_hint_is_asked_about() -> None:
     await stage.delivery._check_all()
     assert stage.asked[0].since == 10
     assert stage.behind == [session]
+
+
+async def test_too_many_moved_inboxes_are_all_read() -> None:
+    """An answer that can't name all who missed something would grow with every try: everybody reads, receipts too."""
+    stage = Stage()
+    sessions = [stage.session("v", position=10), stage.session("w", position=10)]
+    stage.are_too_many = True
+    stage.hint(10, 12, incomplete=True)
+    await stage.delivery._check_all()
+    assert len(stage.behind) == 2
+    assert set(stage.behind) == set(sessions)
+    assert [(each.wanted, each.receipts_since) for each in sessions] == [(12, 10)] * 2
+    assert stage.bucket.missing_since is None
 
 
 async def test_another_epoch_sends_everybody_back() -> None:
