@@ -93,29 +93,33 @@ class CatchUp:
             return True
         since = session.receipts_since
         after = session.position if since is None else min(since, session.position)
-        told = await self._asking.inbox(
-            ReadInbox(
-                account_id=principal.account_id,
-                owner_id=principal.id,
-                after=after,
-                limit=min(_PAGE_ENTRIES, window.room),
-                at_least=session.wanted,
-                counts_unread=False,
-            )
+        question = ReadInbox(
+            account_id=principal.account_id,
+            owner_id=principal.id,
+            after=after,
+            limit=min(_PAGE_ENTRIES, window.room),
+            at_least=session.wanted,
+            counts_unread=False,
         )
-        labelled(metrics.CATCH_UPS, "ok").inc()
-        page = told.result
-        if told.epoch != session.epoch:
-            session.close(3002)
-            return True
-        await self._handing.page(session, page, current=not page.more, way="read")
+        # What is missed while we ask is another gap: the page may be older than that.
+        session.receipts_since = None
+        try:
+            told = await self._asking.inbox(question)
+            labelled(metrics.CATCH_UPS, "ok").inc()
+            page = told.result
+            if told.epoch != session.epoch:
+                session.close(3002)
+                return True
+            await self._handing.page(session, page, current=not page.more, way="read")
+        except (Unavailable, Malformed, Rejected):
+            if since is not None:
+                session.miss_receipts(since)
+            raise
         self._handing.receipts(session, page.receipts)
         if page.more:
-            if session.receipts_since is not None:
-                session.receipts_since = max(page.last, since or 0)
+            if since is not None:
+                session.miss_receipts(max(page.last, since))
             return False
-        if session.receipts_since == since:
-            session.receipts_since = None
         if session.wanted > told.checkpoint or session.receipts_since is not None:
             return False
         session.mode = "live"

@@ -60,6 +60,10 @@ class Bucket:
         if planted("hint_is_truth"):
             return
         metrics.GAPS.labels(reason).inc()
+        self.miss_still(since)
+
+    def miss_still(self, since: Position) -> None:
+        """What follows it is not known, be it for the first time or again."""
         before = self.missing_since
         self.missing_since = since if before is None else min(before, since)
 
@@ -308,6 +312,8 @@ class Delivery:
         if since is None:
             return
         bucket.asked_at_s = clock.monotonic_s()
+        # What is missed while we ask is another gap: the answer may be older than that.
+        bucket.missing_since = None
         question = ReadHeads(bucket=bucket.number, since=since, at_least=bucket.to or 0)
         try:
             told = await self._asking.heads(question)
@@ -316,12 +322,13 @@ class Delivery:
             return
         except (Unavailable, Malformed) as err:
             log.debug("heads_unknown", code=err.code)
+            bucket.miss_still(since)
             return
         if self._change_epoch(told.epoch):
             return
         bucket.heard_at_s = clock.monotonic_s()
         bucket.to = max(bucket.to or 0, told.checkpoint)
-        self._doubt_all(bucket, since, told.checkpoint)
+        self._doubt_all(bucket, told.checkpoint)
         for owner_id, head in told.result.heads.items():
             for session in self._registry.of_owner(owner_id):
                 if head > session.position:
@@ -335,7 +342,7 @@ class Delivery:
         """More inboxes moved than one answer names, and ever more would if it was asked again: each session reads for
         itself."""
         log.info("everybody_reads", bucket=bucket.number, since=since)
-        self._doubt_all(bucket, since, to)
+        self._doubt_all(bucket, to)
         for session in self._registry:
             principal = session.principal
             if principal is not None and bucket_of(principal.account_id) == bucket.number:
@@ -343,13 +350,11 @@ class Delivery:
                 self._miss_receipts(session, since)
 
     def _miss_receipts(self, session: Session, since: Position) -> None:
-        session.receipts_since = min(since, session.receipts_since or since)
+        session.miss_receipts(since)
         self._fall_behind(session)
 
-    def _doubt_all(self, bucket: Bucket, since: Position, to: Position) -> None:
-        """What was missed after `since` is being read up to `to`; the rest that hints tell is asked for."""
-        if bucket.missing_since == since:
-            bucket.missing_since = None
+    def _doubt_all(self, bucket: Bucket, to: Position) -> None:
+        """What was missed up to `to` is being read; what else hints tell is asked for."""
         if self._looking is not None:
             self._looking.missed(bucket.number, to)
         self._doubt_locks(bucket)

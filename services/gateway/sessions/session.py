@@ -147,6 +147,11 @@ class Session:
         """The inbox: a contact's or an agent's."""
         return "" if self.principal is None else self.principal.id
 
+    def miss_receipts(self, since: Position) -> None:
+        """Receipts after a position may have been missed: the next page is to bring them."""
+        before = self.receipts_since
+        self.receipts_since = since if before is None else min(since, before)
+
     @property
     def is_closing(self) -> bool:
         """Whether a close code was sent, or the connection is gone."""

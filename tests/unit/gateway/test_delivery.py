@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ from services.gateway.sessions.registry import Registry
 from services.gateway.sessions.session import Outgoing, OutgoingLimits, Session
 from services.gateway.sessions.window import Window
 from services.gateway.tokens import Principal
-from shared.errors import Rejected
+from shared.errors import Rejected, Unavailable
 from shared.ids import AccountId, ConversationId, DeviceId
 from shared.queries import Entry, Heads, Hint, ReadHeads
 from shared.subjects import bucket_of
@@ -29,6 +30,8 @@ class Stage:
         self.asked: list[ReadHeads] = []
         self.heads: dict[str, int] = {}
         self.are_too_many = False
+        self.meanwhile: Callable[[], None] = lambda: None
+        """What happens while the store answers."""
         self.checkpoint = 0
         self.registry = Registry()
         catch_up = SimpleNamespace(want=self._want)
@@ -78,6 +81,7 @@ class Stage:
 
     async def _answer_heads(self, question: ReadHeads) -> Told[Heads]:
         self.asked.append(question)
+        self.meanwhile()
         if self.are_too_many:
             raise Rejected("invalid", "too many inboxes moved since: read each inbox")
         return Told(result=Heads(heads=self.heads), checkpoint=self.checkpoint, epoch=EPOCH)
@@ -176,6 +180,32 @@ async def test_an_incomplete_hint_is_asked_about() -> None:
     await stage.delivery._check_all()
     assert stage.asked[0].since == 10
     assert stage.behind == [session]
+
+
+async def test_what_is_missed_during_a_question_is_asked_for_again() -> None:
+    """The answer may be older than a hint that comes while it is on its way."""
+    stage = Stage()
+    stage.session("v", position=10)
+    stage.heads, stage.checkpoint = {"v": 11}, 12
+    stage.hint(10, 12, incomplete=True)
+    stage.meanwhile = lambda: stage.hint(12, 13, incomplete=True)
+    await stage.delivery._check_all()
+    assert stage.bucket.missing_since == 12
+
+
+async def test_an_unanswered_question_is_asked_again_from_the_same_place() -> None:
+    """What was missed stays missed, also when more is missed meanwhile."""
+    stage = Stage()
+    stage.session("v", position=10)
+    stage.hint(10, 12, incomplete=True)
+
+    def fail() -> None:
+        stage.hint(12, 13, incomplete=True)
+        raise Unavailable("no store answers")
+
+    stage.meanwhile = fail
+    await stage.delivery._check_all()
+    assert stage.bucket.missing_since == 10
 
 
 async def test_too_many_moved_inboxes_are_all_read() -> None:

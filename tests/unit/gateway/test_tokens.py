@@ -58,9 +58,10 @@ def test_what_only_looks_like_a_good_token_is_refused() -> None:
     assert door.tokens.check(token).id == AGENT
     foreign = Door(secret=bytes([1]) * 32).tokens.issue_access(ACCOUNT, AGENT, life_s=60)
     head, body, tag = token.split(".")
+    other = "B" if tag[0] == "A" else "A"
     for bad in (
         foreign,
-        f"{head}.{body}.{tag[:-2]}AA",
+        f"{head}.{body}.{other}{tag[1:]}",
         f"{head}.{body}.",
         f"{token}\ud800",
         token[1:],
