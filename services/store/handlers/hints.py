@@ -78,17 +78,18 @@ class Hints:
         """After a commit up to `to`: one hint, or several in a row, for each bucket it touched. Who `is_behind` by
         thousands names no messages: nobody waits for one of so many, and gateways read what their sessions miss."""
         for number, bucket in (await self._sorted(changes, is_behind=is_behind)).items():
-            for entries, up_to in _parts(bucket.entries, to):
-                is_last = up_to == to
+            for part, (entries, up_to) in enumerate(_parts(bucket.entries, to)):
+                # With the first part: whoever misses it misses all since the commit began, where receipts may lie.
+                is_first = part == 0
                 hint = Hint(
                     epoch=self._epoch,
                     since=self._to[number],
                     to=up_to,
                     entries=tuple(entries),
-                    receipts=tuple(bucket.receipts) if is_last else (),
-                    receipt_owners=tuple(bucket.receipt_owners) if is_last else (),
-                    lists=tuple(bucket.lists) if is_last else (),
-                    locks=tuple(bucket.locks) if is_last else (),
+                    receipts=tuple(bucket.receipts) if is_first else (),
+                    receipt_owners=tuple(bucket.receipt_owners) if is_first else (),
+                    lists=tuple(bucket.lists) if is_first else (),
+                    locks=tuple(bucket.locks) if is_first else (),
                     incomplete=bucket.is_incomplete,
                 )
                 await self._send(number, hint)

@@ -93,6 +93,29 @@ async def test_a_hint_brings_texts_ranges_receipts_and_their_owners(
     assert {name for hint in hints for name in hint.lists} == {(ACCOUNT, "")}
 
 
+async def test_a_lost_hint_is_made_good_from_where_it_begins(
+    around: Surroundings, log: TestLog
+) -> None:
+    """Who misses a hint asks for what moved since the end of the one before it. So nothing that a hint tells lies at or
+    before that place, also where one commit is told in several: its receipts may be older than its last messages."""
+    read: set[int] = set()
+    for name in (f"v{number}" for number in range(60)):
+        await log.append("conversation", created(name), started(name))
+        await log.append("routing", assigned(name, "ann"))
+        texts = (posted(name, f"{name} {number} {'x' * 8_000}") for number in range(3))
+        seen = (await log.append("message", *texts))[-1]
+        read.update(await log.append("receipt", read_by(staff("ann"), name, seen)))
+    last = max(read)
+    async with hints_of(log, bucket_of(ACCOUNT)) as hints, store_here(around, batch_entries=500):
+        await until(lambda: bool(hints) and hints[-1].to >= last)
+    assert is_chain(hints)
+    assert sum(bool(hint.entries) for hint in hints) > 1, "the commit fitted into one hint"
+    told = [(hint, row.position) for hint in hints for row in hint.entries]
+    told += [(hint, row.position) for hint in hints for row in hint.receipts]
+    assert read <= {position for _, position in told}
+    assert not [position for hint, position in told if position <= hint.since]
+
+
 async def test_what_was_read_is_told_to_the_reader_too(around: Surroundings, log: TestLog) -> None:
     """What an agent read on one device is news for their others, whatever else the same commit holds of them."""
     async with hints_of(log, bucket_of(ACCOUNT)) as hints, store_here(around):
