@@ -41,7 +41,7 @@ class Together(Generic[Q, A]):
         self._read = read
         self._bounds = bounds
         self._waiting: deque[_Asked[Q, A]] = deque()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[None] | None] = set()
         self._read_s = 0.0
 
     async def read(self, question: Q, *, until_s: float) -> A:
@@ -54,7 +54,6 @@ class Together(Generic[Q, A]):
         if len(self._running) < self._bounds.at_once:
             task = asyncio.create_task(self._work())
             self._running.add(task)
-            task.add_done_callback(self._running.discard)
         batch, at = await asked.turn
         # Others are waiting for it, too.
         return (await asyncio.shield(batch))[at]
@@ -67,6 +66,13 @@ class Together(Generic[Q, A]):
 
     async def _work(self) -> None:
         """Read until nobody waits."""
+        try:
+            await self._read_on()
+        finally:
+            # At once: who asks before a callback ran would count on a worker that has ended.
+            self._running.discard(asyncio.current_task())
+
+    async def _read_on(self) -> None:
         while taken := self._take():
             began_s = clock.monotonic_s()
             batch = asyncio.ensure_future(self._read([asked.question for asked in taken]))

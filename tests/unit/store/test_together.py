@@ -61,6 +61,20 @@ async def test_those_who_come_meanwhile_are_read_together() -> None:
     assert reads.asked == [[1], [2, 3, 4], [5]]
 
 
+async def test_who_comes_as_the_last_read_ends_is_read_at_once() -> None:
+    """Whoever asks in the very moment in which the last read is over is not left to a reader that has just gone home."""
+    for turns in range(8):
+        reads = Reads()
+        together = Together(reads.read, Bounds(at_once=1, most=8))
+        reads.is_held = True
+        first = await reads.begin(together, 1)
+        reads.let_go()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            assert (await together.read(2, until_s=FOR_EVER), await first) == (4, [2])
+
+
 async def test_few_are_spread_over_the_reads() -> None:
     """Two who come at once do not wait in one read while another could be under way."""
     reads = Reads()
