@@ -24,16 +24,19 @@ _REFUSED = 2
 
 
 class ServiceProcess:
-    """`python -m services.<name>` with its own health port and log file."""
+    """`python -m services.<service>` with its own health port and log file. `as_name`: what it is called when there are
+    several of one service."""
 
-    def __init__(self, name: str, *, env: Mapping[str, str], log: Path) -> None:
-        self.name = name
+    def __init__(
+        self, service: str, *, env: Mapping[str, str], log: Path, as_name: str = ""
+    ) -> None:
+        self.name = as_name or service
         self.health_port = free_port()
-        prefix = f"NIGHTDESK_{name.upper()}_HEALTH"
+        prefix = f"NIGHTDESK_{service.upper()}_HEALTH"
         own = {f"{prefix}_HOST": LOOPBACK, f"{prefix}_PORT": str(self.health_port)}
         self.spec = ProcessSpec(
-            name=name,
-            argv=[sys.executable, "-m", f"services.{name}"],
+            name=self.name,
+            argv=[sys.executable, "-m", f"services.{service}"],
             log=log,
             env={**env, **own},
         )

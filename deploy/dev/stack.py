@@ -30,6 +30,8 @@ from deploy.dev.service_process import ServiceProcess
 
 # The gateway first: when the stack stops it lets clients go while the others still work.
 SERVICES = ("gateway", "presence", "store", "dispatcher")
+# A second process takes over within 2 s of the first one's death; to start one anew takes three times as long.
+_STANDBYS = ("presence", "store", "dispatcher")
 _READY_TIMEOUT_S = 30.0
 _DRAIN_TIMEOUT_S = 15.0
 _COMMAND_TIMEOUT_S = 120.0
@@ -46,6 +48,7 @@ class Stack:
         self.services: dict[str, ServiceProcess] = {}
         self.environment: dict[str, str] = {}
         self.gateway_url = ""
+        self._coming: list[str] = []
 
     def find_external(self, environ: dict[str, str]) -> bool:
         """Whether the caller's own servers are used; then the `start_` of servers is not called."""
@@ -110,18 +113,32 @@ class Stack:
         self.start_service("gateway")
         return True
 
-    def start_service(self, name: str) -> ServiceProcess:
-        """Start a service; `wait_ready` tells when it can be used."""
-        service = self.services.get(name)
+    def start_service(self, name: str, *, as_name: str = "") -> ServiceProcess:
+        """Start a service; `wait_ready` tells when it can be used. `as_name`: one more process of it."""
+        key = as_name or name
+        service = self.services.get(key)
         if service is None:
             environment = dict(self.environment)
             if self.nats and name in NATS_USERS:
                 # Each under its own name, with what that service may do and nothing more.
                 environment["NIGHTDESK_NATS_URL"] = self.nats.url_of(name)
-            service = ServiceProcess(name, env=environment, log=self.directory.log(name))
-            self.services[name] = service
+            log = self.directory.log(key)
+            service = ServiceProcess(name, env=environment, log=log, as_name=as_name)
+            self.services[key] = service
         service.start()
         return service
+
+    def start_standbys(self) -> None:
+        """Start a second process of each running service that can take over from the first."""
+        for name in [name for name in _STANDBYS if name in self.services]:
+            self._coming.append(f"{name}-2")
+            self.start_service(name, as_name=f"{name}-2")
+
+    def arrived_standbys(self) -> list[str]:
+        """Those that became ready since the last call."""
+        came = [name for name in self._coming if self.services[name].why_not_ready() is None]
+        self._coming = [name for name in self._coming if name not in came]
+        return came
 
     def wait_ready(self, name: str, *, timeout_s: float = _READY_TIMEOUT_S) -> None:
         """Wait for `/readyz`. Raises StackError when it ends or stays unready."""
@@ -179,7 +196,12 @@ class Stack:
             nats_monitor_url=servers.nats_monitor_url if servers else "",
             database_url=servers.database_url if servers else "",
             master_key_file=self.environment.get("NIGHTDESK_MASTER_KEY_FILE", ""),
-            health_urls={name: part.health_url for name, part in self.services.items()},
+            # Nobody waits for a standby, so until it came it is not missing either.
+            health_urls={
+                name: part.health_url
+                for name, part in self.services.items()
+                if name not in self._coming
+            },
         )
 
     def stop_services(self) -> list[str]:

@@ -82,6 +82,9 @@ class Supervisor:
             checked = self.stack.run_command("selfcheck")
         self._show(checked)
         self._record("ready")
+        # Only now: nobody needs them yet, and each takes a second of a core to start.
+        self.stack.start_standbys()
+        self._record("ready")
 
     def _wait_ready(self, name: str) -> None:
         try:
@@ -137,7 +140,7 @@ class Supervisor:
     def _watch(self) -> None:
         while True:
             time.sleep(_LOOK_EVERY_S)
-            told = [*self._watch_servers(), *self._watch_services()]
+            told = [*self._watch_servers(), *self._watch_services(), *self._watch_standbys()]
             for text in told:
                 self.screen.say(text)
             if told:
@@ -154,6 +157,10 @@ class Supervisor:
 
     def _watch_services(self) -> list[str]:
         return [text for part in self.stack.services.values() if (text := part.watch())]
+
+    def _watch_standbys(self) -> list[str]:
+        came = self.stack.arrived_standbys()
+        return [f"standing by from now on: {', '.join(came)}"] if came else []
 
     def _record(self, status: str) -> None:
         self.directory.write_state(self.stack.state(status, pid=os.getpid()))

@@ -73,13 +73,17 @@ def running(place: Path) -> Iterator[_Checkout]:
 
 @pytest.mark.timeout(900)
 def test_a_run_survives_its_parts_and_ends_with_its_supervisor(running: _Checkout) -> None:
-    """What dies comes back by itself; a second run is refused; a killed supervisor takes all along."""
+    """Who can be stood in for is; what dies comes back by itself; a second run is refused; a killed supervisor takes all
+    along."""
     second = running.call("run")
     assert second.returncode == 1
     assert running.state().gateway_url in second.stdout
 
+    services = {"gateway", "presence", "store", "dispatcher"}
+    standbys = {"presence-2", "store-2", "dispatcher-2"}
+    assert wait_until(lambda: set(running.state().health_urls) == services | standbys, timeout_s=90)
     before = running.pids()
-    assert {"gateway", "presence", "store", "dispatcher", "nats-server", "postgres"} == set(before)
+    assert services | standbys | {"nats-server", "postgres"} == set(before)
     for name in ("store", "nats-server"):
         os.kill(before[name], signal.SIGKILL)
         assert wait_until(
