@@ -8,7 +8,7 @@ import msgspec
 
 from services.gateway.rest import reasons
 from services.gateway.rest.conversations import fetch
-from services.gateway.rest.reasons import Names
+from services.gateway.rest.names import Names
 from services.gateway.rest.route import DESK, Call, Reply, Route
 from services.gateway.rest.story import Fact, decisions, explained, read_history
 from services.gateway.views import at

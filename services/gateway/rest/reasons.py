@@ -3,15 +3,13 @@ filled in here and nowhere else."""
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 
-import msgspec
-
+from services.gateway.rest.names import Names
+from services.gateway.rest.obstacles import obstacle, sentence
 from services.gateway.views import at_or_none
 from shared.events import Explanation
 from shared.explaining import Need, Next, Recalled, Standing, Verdict
-from shared.policy.zones import zone_of
 from shared.queries import ConversationRow
 from shared.wire.stories import CandidateView, NeedView, NextStep
 
@@ -74,29 +72,6 @@ _NOTES = {
     "not_found": "There is no such decision about this conversation.",
     "unavailable": "It can't be made again just now. What was recorded stands.",
 }
-
-
-class Names(msgspec.Struct, frozen=True, kw_only=True):
-    """What ids are called, and by which clock times are told: the wall clock of the people who read them."""
-
-    agents: dict[str, str]
-    teams: dict[str, str]
-    zone: str = "UTC"
-
-    def when(self, at_ns: int) -> str:
-        """A moment in words, with its zone; in the hour that comes twice in autumn also with its offset."""
-        moment = dt.datetime.fromtimestamp(at_ns // 1_000_000_000, zone_of(self.zone))
-        comes_twice = moment.replace(fold=0).utcoffset() != moment.replace(fold=1).utcoffset()
-        offset = f", {moment:UTC%z}" if comes_twice else ""
-        return f"{moment:%Y-%m-%d %H:%M:%S} ({self.zone}{offset})"
-
-    def agent(self, agent_id: str | None) -> str:
-        """The agent's name, else the id of one that was removed."""
-        return self.agents.get(agent_id, agent_id) if agent_id else "nobody"
-
-    def team(self, team_id: str | None) -> str:
-        """The team's name."""
-        return f"team {self.teams.get(team_id, team_id)}" if team_id else "any team"
 
 
 def note_of(recalled: Recalled) -> str:
@@ -212,7 +187,7 @@ def _next(each: Next, names: Names) -> str:
         case "resolution":
             return "It should have been resolved by then; whoever holds it is reminded."
         case "fallback":
-            return _sentence(f"{team} is asked as well.")
+            return sentence(f"{team} is asked as well.")
         case "pardon":
             return f"{agent} may be asked for it again."
         case "previous_agent":
@@ -222,13 +197,9 @@ def _next(each: Next, names: Names) -> str:
         case "pace":
             return f"By then {agent} has acknowledged what was given last, or loses it, and can be asked."
         case "opens":
-            return _sentence(f"{team} is back.") if each.team_id else "The business hours begin."
+            return sentence(f"{team} is back.") if each.team_id else "The business hours begin."
         case _:
             return "The business hours end; from then on it waits."
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def summary(row: ConversationRow, told: Standing | None, names: Names) -> str:
@@ -237,7 +208,7 @@ def summary(row: ConversationRow, told: Standing | None, names: Names) -> str:
         case "queued":
             team_id = told.team_id if told is not None else row.team_id
             text = f"Waits for {names.team(team_id)} since {names.when(row.waiting_since_ns)}."
-            text += _obstacle(told, names) if told is not None else ""
+            text += obstacle(told, names) if told is not None else ""
         case "open":
             since = names.when(row.waiting_since_ns)
             text = f"{names.agent(row.agent_id)} has it and owes an answer since {since}."
@@ -286,49 +257,3 @@ def _wanted(row: ConversationRow, told: Standing | None, names: Names) -> str:
     skills = [f"{each.skill} at level {each.level}" for each in (told.needs if told else ())]
     able = f" with {' and '.join(skills)}" if skills else ""
     return f"an agent of {team}{able} who is available and has room"
-
-
-def _obstacle(told: Standing, names: Names) -> str:
-    """Why nobody has it: the worst obstacle first, because the others would not help."""
-    rules = [each.rule for each in told.verdicts]
-    inside = [each for each in told.verdicts if each.rule != "not_in_team"]
-    able = [each for each in inside if each.rule != "missing_skill"]
-    if told.strategy == "manual":
-        return " Agents claim by themselves here; nobody is picked."
-    if told.kept_for is not None:
-        return (
-            f" It is kept for {names.agent(told.kept_for)}, whom the visitor knows and who is busy."
-        )
-    if not rules or "" in rules:
-        return " It is its turn." if told.place == 1 else f" It is number {told.place} in the line."
-    if not inside:
-        return f" Nobody can take it: {names.team(told.team_id)} has no members."
-    if not able:
-        wanted = _missed(inside)
-        return f" Nobody can take it: no one of {names.team(told.team_id)} has {wanted}."
-    if all(each.rule == "outside_hours" for each in able):
-        return " " + _sentence(f"{names.team(told.team_id)} is closed.")
-    away = [each for each in able if each.rule in ("offline", "not_available")]
-    return f" {_hindered(len(able), len(away))}. It is number {told.place} in the line."
-
-
-def _hindered(able: int, away: int) -> str:
-    """What keeps those who could take it, all of whom are busy or away."""
-    busy = able - away
-    if busy and away:
-        parts = f"{busy} {_be(busy)} busy and {away} {_be(away)} away"
-        return f"Of {able} who could take it, {parts}"
-    who = {1: "The only one who could take it is", 2: "Both who could take it are"}
-    return f"{who.get(able, f'All {able} who could take it are')} {'away' if away else 'busy'}"
-
-
-def _be(number: int) -> str:
-    return "is" if number == 1 else "are"
-
-
-def _missed(inside: Sequence[Verdict]) -> str:
-    """What nobody has; where each skill is somebody's, but never all of them, all that any lacks."""
-    lacks = [{(skill, wanted) for skill, wanted, _ in each.lacking} for each in inside]
-    common = set.intersection(*lacks)
-    text = " and ".join(f"{s} at level {n}" for s, n in sorted(common or set.union(*lacks)))
-    return text if common else f"all of {text}"

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from services.gateway.parts import Parts
-from services.gateway.rest.reasons import WHY, Names, counted
+from services.gateway.rest.names import Names
+from services.gateway.rest.reasons import WHY, counted
 from services.gateway.tokens import Principal
 from services.gateway.views import at
 from shared.codec import decode_event

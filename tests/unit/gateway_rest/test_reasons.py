@@ -6,9 +6,9 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
+from services.gateway.rest.names import Names
 from services.gateway.rest.reasons import (
     WHY,
-    Names,
     candidates,
     counted,
     next_steps,
@@ -29,7 +29,7 @@ from shared.ids import (
 )
 from shared.queries import ConversationRow
 
-ANN, BOB = AgentId("ann"), AgentId("bob")
+ANN, BOB, CYD = AgentId("ann"), AgentId("bob"), AgentId("cyd")
 TEAM = TeamId("t")
 NAMES = Names(agents={"ann": "Ann", "bob": "Bob"}, teams={"t": "Desk"})
 
@@ -85,7 +85,29 @@ def _waits(*verdicts: Verdict, **fields: Any) -> Standing:
         ),
         (
             _waits(Verdict(agent_id=ANN, rule="offline"), Verdict(agent_id=BOB, rule="pace")),
-            "Of 2 who could take it, 1 is busy and 1 is away.",
+            "Of 2 who could take it, 1 is away and 1 has yet to acknowledge what was given last.",
+        ),
+        (
+            _waits(Verdict(agent_id=ANN, rule="silent"), place=1),
+            "The only one who could take it did not acknowledge in time what was given last and has"
+            " given no sign of life since. It is number 1 in the line.",
+        ),
+        (
+            _waits(Verdict(agent_id=ANN, rule="lease_failed"), place=1),
+            "The only one who could take it left it lying a moment ago.",
+        ),
+        (
+            _waits(
+                Verdict(agent_id=ANN, rule="silent"),
+                Verdict(agent_id=BOB, rule="channel_full"),
+                Verdict(agent_id=CYD, rule="outside_hours"),
+            ),
+            "Of 3 who could take it, 1 is busy, 1 is not asked outside the hours and 1 did not"
+            " acknowledge in time",
+        ),
+        (
+            _waits(Verdict(agent_id=ANN, rule="silent"), kept_for=ANN),
+            "whom the visitor knows and who did not acknowledge in time what was given last.",
         ),
         (_waits(Verdict(agent_id=ANN, rule="manual"), strategy="manual"), "Agents claim"),
         (_waits(Verdict(agent_id=ANN, rule="at_capacity"), kept_for=ANN), "kept for Ann"),

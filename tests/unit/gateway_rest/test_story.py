@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from services.gateway.rest.reasons import Names, waiting_for
+from services.gateway.rest.names import Names
+from services.gateway.rest.reasons import waiting_for
 from services.gateway.rest.story import Fact, decisions, message_steps, receipts_of
 from shared.events import (
     AssignmentRefused,
