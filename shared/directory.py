@@ -4,12 +4,14 @@ presence share. Pure; what people wrote in it (names, addresses) stays ciphertex
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TypeVar
 
 import msgspec
 
 from shared.events import (
     AccountCreated,
     AccountEvent,
+    AccountPart,
     AgentRemoved,
     AgentSaved,
     InboxRemoved,
@@ -21,12 +23,16 @@ from shared.events import (
     TeamRemoved,
     TeamSaved,
     WriterStarted,
+    parts_of,
 )
 from shared.ids import AccountId, AgentId, InboxId, PolicyId, Position, TeamId
 
+D = TypeVar("D", bound=msgspec.Struct)
+
 
 class Account(msgspec.Struct, kw_only=True):
-    """One account's documents by id, and `versions`: document id (or label name) to the position of its last event."""
+    """One account's documents by id, and `versions`: document id (or label name) to the position of its last event.
+    `routing`: the version of its routing document, the position of the last event that changed what that says."""
 
     account_id: AccountId
     name: bytes = b""
@@ -36,6 +42,7 @@ class Account(msgspec.Struct, kw_only=True):
     policies: dict[PolicyId, PolicySaved] = {}
     labels: dict[str, LabelSaved] = {}
     versions: dict[str, Position] = {}
+    routing: Position = 0
 
     def policy_of(self, inbox_id: InboxId) -> tuple[PolicySaved, Position]:
         """The policy that rules an inbox and its version: the inbox's own, else the defaults (version 0)."""
@@ -59,6 +66,19 @@ class Directory(msgspec.Struct, kw_only=True):
     position: Position = 0
 
 
+def unsigned(document: D) -> D:
+    """The document without who wrote it."""
+    names = {"writer", "by"} & set(document.__struct_fields__)
+    return msgspec.structs.replace(document, **dict.fromkeys(names, ""))
+
+
+def signed(document: D, by: str) -> D:
+    """The document with who wanted it, where it has a place for that."""
+    if "by" not in document.__struct_fields__:
+        return document
+    return msgspec.structs.replace(document, by=by)
+
+
 @lru_cache(maxsize=10_000)
 def _defaults(account_id: AccountId) -> PolicySaved:
     return PolicySaved(
@@ -74,6 +94,41 @@ def evolve(state: Directory, event: AccountEvent | WriterStarted, position: Posi
     account = state.accounts.get(event.account_id)
     if account is None:
         account = state.accounts[event.account_id] = Account(account_id=event.account_id)
+    for part in parts_of(event):
+        if _routes(account, part):
+            account.routing = position
+        _apply(state, account, part, position)
+
+
+def _routes(account: Account, event: AccountPart) -> bool:
+    """Whether it changes what the routing document says."""
+    match event:
+        case AgentSaved():
+            return _skilled(account.agents.get(event.agent_id)) != _skilled(event)
+        case InboxSaved():
+            return _bound(account.inboxes.get(event.inbox_id)) != _bound(event)
+        case TeamSaved():
+            before = account.teams.get(event.team_id)
+            return before is None or (before.name, before.members) != (event.name, event.members)
+        case AgentRemoved():
+            return event.agent_id in account.agents
+        case InboxRemoved():
+            return event.inbox_id in account.inboxes
+        case PolicySaved() | PolicyRemoved() | TeamRemoved():
+            return True
+        case _:
+            return False
+
+
+def _skilled(agent: AgentSaved | None) -> object:
+    return None if agent is None else (agent.capacity, agent.skills, agent.channel_capacity)
+
+
+def _bound(inbox: InboxSaved | None) -> object:
+    return None if inbox is None else (inbox.team_id, inbox.policy_id, inbox.skills)
+
+
+def _apply(state: Directory, account: Account, event: AccountPart, position: Position) -> None:
     match event:
         case AccountCreated():
             account.name = event.name

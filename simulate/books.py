@@ -42,7 +42,10 @@ class Books:
         self._policies: dict[InboxId, e.PolicySaved] = {}
 
     def configure(self, event: e.AccountEvent) -> bool:
-        """Take in one document; whether it changes anything for routing."""
+        """Take in what was saved; whether it changes anything for routing."""
+        return any([self._take(part) for part in e.parts_of(event)])
+
+    def _take(self, event: e.AccountPart) -> bool:
         match event:
             case e.AgentSaved():
                 self.agents[event.agent_id] = event

@@ -11,6 +11,8 @@ from simulate import policies
 SKILLS = ("tax", "lang:zh", "lang:de")
 UNKNOWN_SKILL = "juggling"
 DAY_S = 86_400
+_WHOLE = (e.TeamSaved, e.InboxSaved, e.PolicySaved)
+"""What the whole document may set."""
 
 
 def identifier(kind: int, number: int) -> str:
@@ -50,6 +52,9 @@ class Firm:
         self.teams = [TeamId(identifier(0x7EA, first + n)) for n in range(dice.randint(1, 3))]
         self.inboxes = [InboxId(identifier(0xB0, first + n)) for n in range(dice.randint(1, 4))]
         self.policies = [PolicyId(identifier(0xF0, first + n)) for n in range(2)]
+        # Lots of its own, so that the weeks of known seeds go on as they did.
+        self._lots = random.Random(hash(dice.getstate()[1]))
+        self._edited: e.TeamSaved | e.InboxSaved | e.PolicySaved | None = None
 
     def opening(self) -> list[e.Event]:
         """How the account begins."""
@@ -62,7 +67,18 @@ class Firm:
         return created + [self.inbox(inbox_id) for inbox_id in self.inboxes]
 
     def change(self) -> e.Event:
-        """Somebody edits the configuration while everything runs."""
+        """Somebody edits the configuration while everything runs: one document, or the whole of it, which sets another
+        one back to what it was when it was edited last."""
+        event, before = self._change(), self._edited
+        if not isinstance(event, _WHOLE):
+            return event
+        self._edited = event
+        if before is None or self._lots.random() < 0.7:
+            return event
+        parts = (before, event)
+        return e.RoutingSaved(account_id=self.account_id, writer="gateway", parts=parts)
+
+    def _change(self) -> e.Event:
         dice = self.dice
         worker = dice.choice(self.workers)
         match dice.randrange(9):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from services.gateway.versions import Versions
 from shared.bus import (
     Bus,
     Delivery,
@@ -25,7 +26,7 @@ from shared.bus import (
 from shared.codec import decode_event, encode_event
 from shared.crashpoints import crashpoint
 from shared.database import Pool, borrow
-from shared.directory import Account, Directory, evolve
+from shared.directory import Account, Directory, evolve, signed
 from shared.errors import Malformed, OutcomeUnknown, Rejected, Unavailable
 from shared.events import AccountEvent, Event, WriterStarted
 from shared.ids import AccountId, Position
@@ -42,10 +43,11 @@ _FOLD_TIMEOUT_S = 5.0
 
 
 class LiveDirectory:
-    """`state` is always the fold of everything read so far. `run` in a task; `ready` before it is used."""
+    """`state` is always the fold of everything read so far, `versions` those of the routing documents. `run` in a task; `ready` before it is used."""
 
     def __init__(self, bus: Bus, shard: str, pool: Pool, *, writer: str) -> None:
         self.state = Directory()
+        self.versions = Versions()
         self._bus = bus
         self._shard = shard
         self._pool = pool
@@ -87,8 +89,8 @@ class LiveDirectory:
             except RangePurged as err:
                 await self._read_stored(err.first)
 
-    async def save(self, build: Build) -> list[Position]:
-        """Change the configuration; returns after the change is durable and folded here.
+    async def save(self, build: Build, *, by: str = "") -> list[Position]:
+        """Change the configuration, because `by` wants it; returns after the change is durable and folded here.
 
         Rejected: from `build`, or "conflict" when others kept changing it. Unavailable: not done. OutcomeUnknown.
         """
@@ -97,7 +99,7 @@ class LiveDirectory:
                 await self._fold_to_end()
                 self._changes += 1
                 writer = f"{self._writer}/{self._changes}"
-                events = build(self.state, writer)
+                events = [signed(event, by) for event in build(self.state, writer)]
                 if not events:
                     return []
                 positions = await self._append(events, writer)
@@ -176,6 +178,10 @@ class LiveDirectory:
             self.state.position = delivery.position
             return
         evolve(self.state, event, delivery.position)
+        if self.state.accounts[event.account_id].routing == delivery.position:
+            self.versions.note(
+                event, delivery.position, at_ns=delivery.at_ns, payload=delivery.payload
+            )
         self._remember(event, delivery.position)
         for listener in self._listeners:
             listener(event, delivery.position)

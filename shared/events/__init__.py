@@ -10,6 +10,7 @@ from __future__ import annotations
 from shared.events.account import (
     AccountCreated,
     AccountEvent,
+    AccountPart,
     AgentRemoved,
     AgentSaved,
     InboxRemoved,
@@ -18,8 +19,11 @@ from shared.events.account import (
     LabelSaved,
     PolicyRemoved,
     PolicySaved,
+    RoutingPart,
+    RoutingSaved,
     TeamRemoved,
     TeamSaved,
+    parts_of,
 )
 from shared.events.conversation import (
     AssignmentRequested,
@@ -70,6 +74,7 @@ Event = (
 __all__ = [
     "AccountCreated",
     "AccountEvent",
+    "AccountPart",
     "AgentOffline",
     "AgentOnline",
     "AgentRemoved",
@@ -112,9 +117,12 @@ __all__ = [
     "ReceiptEvent",
     "Received",
     "RoutingEvent",
+    "RoutingPart",
+    "RoutingSaved",
     "Scored",
     "StatusChanged",
     "TeamRemoved",
     "TeamSaved",
     "WriterStarted",
+    "parts_of",
 ]

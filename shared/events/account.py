@@ -1,6 +1,6 @@
 """Configuration: accounts, agents, teams, inboxes, policies, labels. Fenced: a gateway appends only after it has
 folded the family to its end. Each `…Saved` event is the whole document, so a fold is a replacement and the
-document's version is the position of its last event."""
+document's version is the position of its last event. `by`: the agent who wanted it, "" for an operator."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ class AgentSaved(
     capacity: int = 5
     skills: dict[str, int] = {}
     channel_capacity: dict[str, int] = {}
+    by: str = ""
 
 
 class AgentRemoved(
@@ -71,6 +72,7 @@ class AgentRemoved(
     account_id: AccountId
     writer: str
     agent_id: AgentId
+    by: str = ""
 
 
 class TeamSaved(
@@ -88,6 +90,7 @@ class TeamSaved(
     team_id: TeamId
     name: str
     members: dict[AgentId, int] = {}
+    by: str = ""
 
 
 class TeamRemoved(
@@ -103,6 +106,7 @@ class TeamRemoved(
     account_id: AccountId
     writer: str
     team_id: TeamId
+    by: str = ""
 
 
 class InboxSaved(
@@ -126,6 +130,7 @@ class InboxSaved(
     skills: dict[str, int] = {}
     policy_id: PolicyId | None = None
     origins: tuple[str, ...] = ()
+    by: str = ""
 
 
 class InboxRemoved(
@@ -141,6 +146,7 @@ class InboxRemoved(
     account_id: AccountId
     writer: str
     inbox_id: InboxId
+    by: str = ""
 
 
 class PolicySaved(
@@ -185,6 +191,7 @@ class PolicySaved(
     reassign_after_s: int = 0
     escalate_after_s: int = 0
     outside_hours: OutsideHours = "assign"
+    by: str = ""
 
 
 class PolicyRemoved(
@@ -200,6 +207,7 @@ class PolicyRemoved(
     account_id: AccountId
     writer: str
     policy_id: PolicyId
+    by: str = ""
 
 
 class LabelSaved(
@@ -233,7 +241,27 @@ class LabelRemoved(
     name: str
 
 
-AccountEvent = (
+RoutingPart = AgentSaved | TeamSaved | TeamRemoved | InboxSaved | PolicySaved | PolicyRemoved
+
+
+class RoutingSaved(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="routing_saved",
+):
+    """The account's routing document was replaced: what changed in it, folded in this order and all at this position,
+    so that nobody ever decides by a half of it."""
+
+    account_id: AccountId
+    writer: str
+    parts: tuple[RoutingPart, ...]
+    by: str = ""
+
+
+AccountPart = (
     AccountCreated
     | AgentSaved
     | AgentRemoved
@@ -246,3 +274,9 @@ AccountEvent = (
     | LabelSaved
     | LabelRemoved
 )
+AccountEvent = AccountPart | RoutingSaved
+
+
+def parts_of(event: AccountEvent) -> tuple[AccountPart, ...]:
+    """What the event says, one document each."""
+    return event.parts if isinstance(event, RoutingSaved) else (event,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import msgspec
@@ -99,6 +99,7 @@ class SavePolicy(_In, frozen=True, kw_only=True):
     outside_hours: OutsideHours | msgspec.UnsetType = msgspec.UNSET
 
 
+_NOTHING_EQUALS = "there is no attribute to equal it"
 Conceal = Callable[[Condition], tuple[str, bytes]]
 """Gives a condition its name without a meaning, and its ciphertext."""
 
@@ -115,21 +116,39 @@ def fields_of(body: SavePolicy, conceal: Conceal) -> dict[str, Any]:
     if "fallback_teams" in fields:
         fields["fallback_teams"] = tuple(
             FallbackTeam(
-                team_id=TeamId(canonical(step.team_id, what="team_id")),
+                team_id=TeamId(
+                    canonical(
+                        step.team_id, what="team_id", pointer=f"/fallback_teams/{number}/team_id"
+                    )
+                ),
                 after_s=step.after_s,
                 when_closed=step.when_closed,
                 hours=_hours(step.hours),
             )
-            for step in fields["fallback_teams"]
+            for number, step in enumerate(fields["fallback_teams"])
         )
     if fields.get("hours") is not None:
         fields["hours"] = _hours(fields["hours"])
     return fields
 
 
+def misfits(body: SavePolicy) -> Iterator[tuple[str, str]]:
+    """Every place at which `fields_of` would stop, and why."""
+    rules = body.skill_rules if body.skill_rules is not msgspec.UNSET else []
+    for number, rule in enumerate(rules):
+        if rule.equals and not rule.attribute:
+            yield f"/skill_rules/{number}/equals", _NOTHING_EQUALS
+    steps = body.fallback_teams if body.fallback_teams is not msgspec.UNSET else []
+    for number, step in enumerate(steps):
+        try:
+            canonical(step.team_id, what="team_id")
+        except Rejected as err:
+            yield f"/fallback_teams/{number}/team_id", err.message
+
+
 def _rule(body: SkillRuleBody, at: str, conceal: Conceal) -> SkillRule:
     if body.equals and not body.attribute:
-        raise Rejected("invalid", "there is no attribute to equal it", pointer=f"{at}/equals")
+        raise Rejected("invalid", _NOTHING_EQUALS, pointer=f"{at}/equals")
     wanted = Condition(page=body.page, attribute=body.attribute, equals=body.equals)
     condition, sealed = ("", b"") if wanted.is_empty else conceal(wanted)
     return SkillRule(

@@ -63,23 +63,27 @@ class NextStep(_Out, frozen=True, kw_only=True):
 
 
 class RulingPolicy(_Out, frozen=True, kw_only=True):
-    """The policy of now; without one of its own the inbox has the defaults, at version 0."""
+    """The policy of now; without one of its own the inbox has the defaults, at version 0. `routing_version`: of the
+    account's routing document."""
 
     policy_id: str | None
     name: str
     version: int
     strategy: str
+    routing_version: int
 
 
 class Decision(_Out, frozen=True, kw_only=True):
     """One decision. `candidates` is made again from the log up to `state_position`: "exact" says that winner, runners-up
-    and counts came out as recorded. Otherwise it is null, `note` says why, and the recorded facts in `detail` stand."""
+    and counts came out as recorded. Otherwise it is null, `note` says why, and the recorded facts in `detail` stand. `routing_version`:
+    of the account's routing document as it was then; null for one of long ago."""
 
     position: int
     at: str
     what: str
     text: str
     policy_version: int
+    routing_version: int | None
     state_position: int
     outcome: Literal["exact", "differs", "no_choice", "too_much", "not_found", "unavailable"]
     note: str

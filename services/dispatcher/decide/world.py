@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from heapq import heapify, heappop, heappush
 from typing import cast, get_args
 
@@ -18,6 +18,7 @@ from shared.directory import Account
 from shared.events import (
     AccountCreated,
     AccountEvent,
+    AccountPart,
     AgentOffline,
     AgentOnline,
     AgentRemoved,
@@ -43,6 +44,7 @@ from shared.events import (
     TeamRemoved,
     TeamSaved,
     WriterStarted,
+    parts_of,
 )
 from shared.ids import AccountId, AgentId, ConversationId, InboxId, Position, TeamId
 
@@ -117,9 +119,7 @@ class World:
     def _configure(self, event: AccountEvent, position: Position) -> fold.Touched | None:
         account_id = event.account_id
         account = self.state.directory.accounts.get(account_id)
-        is_known_team = (
-            isinstance(event, TeamSaved) and account is not None and event.team_id in account.teams
-        )
+        known = frozenset(account.teams) if account is not None else frozenset()
         directory.evolve(self.state.directory, event, position)
         if isinstance(event, AccountCreated | LabelSaved | LabelRemoved):
             return fold.UNTOUCHED
@@ -129,10 +129,17 @@ class World:
             self._drop(account_id)
             return None
         stale = self._stale.setdefault(account_id, _Stale())
+        for part in parts_of(event):
+            self._note(stale, account, part, known)
+        return None
+
+    def _note(
+        self, stale: _Stale, account: Account, event: AccountPart, known: Collection[TeamId]
+    ) -> None:
         match event:
             case AgentSaved() | AgentRemoved():
                 stale.agents[event.agent_id] = None
-            case TeamSaved() if is_known_team:
+            case TeamSaved() if event.team_id in known:
                 stale.is_restaffed = True
             case TeamSaved() | TeamRemoved():
                 self._note_team(stale, account, event.team_id)
@@ -143,7 +150,8 @@ class World:
                     i for i, inbox in account.inboxes.items() if inbox.policy_id == event.policy_id
                 )
                 stale.inboxes.update(dict.fromkeys(ruled))
-        return None
+            case _:
+                pass
 
     def _note_team(self, stale: _Stale, account: Account, team_id: TeamId) -> None:
         """It came or went: whoever names it asks somebody else now."""

@@ -115,7 +115,7 @@ async def make(call: Call[SaveAgent, None]) -> Reply:
         _check_email(call, account, body.email, agent_id)
         return [_sealed(call, agent_id, writer, _fields(body))]
 
-    if not await call.parts.directory.save(build):
+    if not await call.parts.directory.save(build, by=call.who.id):
         await _check_password(call)
     await call.door.sign_in.keep_password(call.account_id, agent_id, email=body.email, kept=kept)
     view = _view(call, agent_id)
@@ -214,7 +214,7 @@ async def change(call: Call[ChangeAgent, None]) -> Reply:
     if normal_email(email) != normal_email(email_before):
         await _check_elsewhere(call, email, agent_id)
     await call.parts.directory.save(
-        lambda directory, writer: _changed(call, directory, writer, changes)
+        lambda directory, writer: _changed(call, directory, writer, changes), by=call.who.id
     )
     await _keep_credentials(
         call, agent_id, password=password, email=email, email_before=email_before
@@ -297,7 +297,7 @@ async def remove(call: Call[None, None]) -> Reply:
         gone = AgentRemoved(account_id=call.account_id, writer=writer, agent_id=agent_id)
         return [*left, gone]
 
-    positions = await call.parts.directory.save(build)
+    positions = await call.parts.directory.save(build, by=call.who.id)
     await call.door.sign_in.forget_address(call.account_id, email)
     await call.door.sign_in.end_sessions(call.account_id, agent_id)
     return Reply(status=204, position=positions[-1])

@@ -13,6 +13,7 @@ from aiohttp import web
 from multidict import MultiMapping
 
 from services.gateway.choices import with_choices
+from services.gateway.misfits import misfits
 from shared.codec import from_json
 from shared.errors import Rejected
 from shared.ids import Position
@@ -61,11 +62,24 @@ def decode_body(raw: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
     try:
         value = from_json(raw, decoder)
     except Rejected as err:
-        raise with_choices(err, decoder.type) from err
+        raise _told(err, raw, decoder.type) from err
     # Only escapes (and DEL) can bring control characters into a JSON string.
     if b"\\" in raw or b"\x7f" in raw:
         _refuse_control(msgspec.to_builtins(value), "")
     return value
+
+
+def _told(refusal: Rejected, raw: bytes, kind: Any) -> Rejected:
+    """The refusal with the choices, and with every place that is wrong where there are more than one."""
+    told = with_choices(refusal, kind)
+    try:
+        found = misfits(raw, kind) if refusal.code == "invalid" else []
+    except (msgspec.DecodeError, RecursionError):
+        # What follows the first place is no JSON.
+        found = []
+    if len(found) < 2:
+        return told
+    return Rejected(told.code, told.message, faults=found)
 
 
 def _refuse_control(value: Any, path: str) -> None:

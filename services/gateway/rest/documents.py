@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from services.gateway.rest.route import not_found
-from shared.directory import Account, Directory
+from shared.directory import Account, Directory, unsigned
 from shared.errors import Rejected
 from shared.ids import AccountId, AgentId, PolicyId, Position, TeamId, canonical
 
@@ -38,10 +38,8 @@ def given(body: msgspec.Struct) -> dict[str, Any]:
 
 
 def same(before: msgspec.Struct, after: msgspec.Struct) -> bool:
-    """Whether two documents differ in nothing but their writer."""
-    return bool(
-        msgspec.structs.replace(before, writer="") == msgspec.structs.replace(after, writer="")
-    )
+    """Whether two documents differ in nothing but who wrote them."""
+    return bool(unsigned(before) == unsigned(after))
 
 
 def check_repeat(before: msgspec.Struct | None, after: msgspec.Struct) -> bool:

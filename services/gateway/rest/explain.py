@@ -85,12 +85,14 @@ def _candidates(told: Standing | None, names: Names) -> list[CandidateView] | No
 
 
 def _policy(call: Call[None, ExplainQuery], row: ConversationRow) -> RulingPolicy:
-    policy, version = call.parts.directory.account(call.account_id).policy_of(row.inbox_id)
+    account = call.parts.directory.account(call.account_id)
+    policy, version = account.policy_of(row.inbox_id)
     return RulingPolicy(
         policy_id=policy.policy_id if version else None,
         name=policy.name,
         version=version,
         strategy=policy.strategy,
+        routing_version=account.routing,
     )
 
 
@@ -112,6 +114,9 @@ async def _decision(
         what=step.what,
         text=step.text,
         policy_version=event.why.policy_version,
+        routing_version=call.parts.directory.versions.as_of(
+            call.account_id, event.why.state_position
+        ),
         state_position=event.why.state_position,
         outcome=recalled.outcome,
         note=reasons.note_of(recalled),

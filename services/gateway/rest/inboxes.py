@@ -77,7 +77,7 @@ async def make(call: Call[SaveInbox, None]) -> Reply:
         )
         return [] if documents.check_repeat(account.inboxes.get(inbox_id), made) else [made]
 
-    await call.parts.directory.save(build)
+    await call.parts.directory.save(build, by=call.who.id)
     view = _view(call, inbox_id)
     return Reply(body=view, version=view.version, position=view.version)
 
@@ -95,7 +95,7 @@ async def change(call: Call[SaveInbox, None]) -> Reply:
         after = msgspec.structs.replace(before, writer=writer, **_changes(account, call.body))
         return [] if documents.same(before, after) else [after]
 
-    await call.parts.directory.save(build)
+    await call.parts.directory.save(build, by=call.who.id)
     view = _view(call, inbox_id)
     return Reply(body=view, version=view.version, position=view.version)
 
@@ -111,7 +111,7 @@ async def remove(call: Call[None, None]) -> Reply:
         documents.check_version(account, inbox_id, call.given.if_match)
         return [InboxRemoved(account_id=call.account_id, writer=writer, inbox_id=inbox_id)]
 
-    positions = await call.parts.directory.save(build)
+    positions = await call.parts.directory.save(build, by=call.who.id)
     return Reply(status=204, position=positions[-1])
 
 

@@ -69,7 +69,7 @@ async def make(call: Call[SavePolicy, None]) -> Reply:
         _check(made, account)
         return [made]
 
-    await call.parts.directory.save(build)
+    await call.parts.directory.save(build, by=call.who.id)
     view = await _view(call, policy_id)
     return Reply(body=view, version=view.version, position=view.version)
 
@@ -93,7 +93,7 @@ async def change(call: Call[SavePolicy, None]) -> Reply:
         _check(after, account)
         return [after]
 
-    await call.parts.directory.save(build)
+    await call.parts.directory.save(build, by=call.who.id)
     view = await _view(call, policy_id)
     return Reply(body=view, version=view.version, position=view.version)
 
@@ -115,7 +115,7 @@ async def remove(call: Call[None, None]) -> Reply:
         gone = PolicyRemoved(account_id=call.account_id, writer=writer, policy_id=policy_id)
         return [*freed, gone]
 
-    positions = await call.parts.directory.save(build)
+    positions = await call.parts.directory.save(build, by=call.who.id)
     return Reply(status=204, position=positions[-1])
 
 

@@ -20,6 +20,7 @@ from services.gateway.rest import (
     messages,
     policies,
     queue,
+    routing,
     teams,
     wishes,
 )
@@ -43,6 +44,7 @@ ROUTES: tuple[Route, ...] = (
     *inboxes.ROUTES,
     *policies.ROUTES,
     *labels.ROUTES,
+    *routing.ROUTES,
     *api_keys.ROUTES,
 )
 

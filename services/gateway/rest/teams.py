@@ -53,7 +53,7 @@ async def make(call: Call[SaveTeam, None]) -> Reply:
         )
         return [] if documents.check_repeat(account.teams.get(team_id), made) else [made]
 
-    await call.parts.directory.save(build)
+    await call.parts.directory.save(build, by=call.who.id)
     view = _view(call, team_id)
     return Reply(body=view, version=view.version, position=view.version)
 
@@ -74,7 +74,7 @@ async def change(call: Call[SaveTeam, None]) -> Reply:
         after = msgspec.structs.replace(before, writer=writer, **changes)
         return [] if documents.same(before, after) else [after]
 
-    await call.parts.directory.save(build)
+    await call.parts.directory.save(build, by=call.who.id)
     view = _view(call, team_id)
     return Reply(body=view, version=view.version, position=view.version)
 
@@ -96,7 +96,7 @@ async def remove(call: Call[None, None]) -> Reply:
                 raise Rejected("in_use", "a policy falls back on this team")
         return [TeamRemoved(account_id=call.account_id, writer=writer, team_id=team_id)]
 
-    positions = await call.parts.directory.save(build)
+    positions = await call.parts.directory.save(build, by=call.who.id)
     return Reply(status=204, position=positions[-1])
 
 

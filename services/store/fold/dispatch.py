@@ -117,6 +117,7 @@ def _only_recorded(state: State, changes: Changes, record: Record, event: Record
             | e.PolicyRemoved()
             | e.LabelSaved()
             | e.LabelRemoved()
+            | e.RoutingSaved()
             | e.AgentOnline()
             | e.AgentOffline()
             | e.AvailabilityChanged()

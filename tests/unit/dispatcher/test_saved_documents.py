@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -11,7 +11,14 @@ from services.dispatcher.decide import Settings, State, World, decide, spread
 from services.dispatcher.decide.demand import Turn
 from services.dispatcher.decide.floor import Floor
 from shared import codec
-from shared.events import AccountEvent, ConversationAssigned, Event, RoutingEvent
+from shared.events import (
+    AccountEvent,
+    ConversationAssigned,
+    Event,
+    RoutingEvent,
+    RoutingPart,
+    RoutingSaved,
+)
 from shared.ids import AccountId, TeamId
 from shared.policy.document import FallbackTeam
 from simulate.engine import Engine
@@ -89,11 +96,24 @@ def test_what_is_kept_in_step_is_as_if_made_anew(seed: int) -> None:
 
 _SECOND = TeamId(desk.identifier("second team"))
 _FALLBACK = (FallbackTeam(team_id=_SECOND, after_s=60),)
-_SAVED = {
+_SAVED: dict[str, Event] = {
     "rules": desk.policy(first_response_s=60, ageing_s=30),
     "new team": desk.team("bob", team_id=_SECOND),
     "team removed": desk.team_removed(desk.TEAM),
     "language": desk.agent("ann", skills={"lang:zh": 3}),
+    "whole document": RoutingSaved(
+        account_id=desk.ACCOUNT,
+        writer="test",
+        parts=cast(
+            "tuple[RoutingPart, ...]",
+            (
+                desk.agent("bob", skills={"lang:zh": 2}),
+                desk.team("bob", team_id=_SECOND),
+                desk.policy(first_response_s=60, ageing_s=30, fallback_teams=_FALLBACK),
+                desk.team_removed(desk.TEAM),
+            ),
+        ),
+    ),
     "channel": desk.agent("ann", channels={"web": 1, "chat": 1, "widget": 1}),
 }
 

@@ -43,6 +43,9 @@ _WHY = Explanation(
     queue_place=3,
     now_ns=5_000_000_000,
 )
+_NIGHT = e.TeamSaved(
+    account_id=_A, writer="w1", team_id=_TEAM, name="night", members={_AGENT: 1}, by=_AGENT
+)
 
 SAMPLES: tuple[Event, ...] = (
     e.MessagePosted(
@@ -143,10 +146,11 @@ SAMPLES: tuple[Event, ...] = (
         capacity=9,
         skills={"billing": 4},
         channel_capacity={"mail": 3},
+        by=_AGENT,
     ),
-    e.AgentRemoved(account_id=_A, writer="w1", agent_id=_AGENT),
-    e.TeamSaved(account_id=_A, writer="w1", team_id=_TEAM, name="night", members={_AGENT: 1}),
-    e.TeamRemoved(account_id=_A, writer="w1", team_id=_TEAM),
+    e.AgentRemoved(account_id=_A, writer="w1", agent_id=_AGENT, by=_AGENT),
+    _NIGHT,
+    e.TeamRemoved(account_id=_A, writer="w1", team_id=_TEAM, by=_AGENT),
     e.InboxSaved(
         account_id=_A,
         writer="w1",
@@ -158,9 +162,16 @@ SAMPLES: tuple[Event, ...] = (
         skills={"billing": 2},
         policy_id=_POLICY,
         origins=("https://example.org",),
+        by=_AGENT,
     ),
-    e.InboxRemoved(account_id=_A, writer="w1", inbox_id=_INBOX),
-    e.PolicyRemoved(account_id=_A, writer="w1", policy_id=_POLICY),
+    e.InboxRemoved(account_id=_A, writer="w1", inbox_id=_INBOX, by=_AGENT),
+    e.PolicyRemoved(account_id=_A, writer="w1", policy_id=_POLICY, by=_AGENT),
+    e.RoutingSaved(
+        account_id=_A,
+        writer="w1",
+        parts=(_NIGHT, e.PolicyRemoved(account_id=_A, writer="w1", policy_id=_POLICY)),
+        by=_AGENT,
+    ),
     e.PolicySaved(
         account_id=_A,
         writer="w1",
@@ -207,6 +218,7 @@ SAMPLES: tuple[Event, ...] = (
         reassign_after_s=60,
         escalate_after_s=300,
         outside_hours="wait",
+        by=_AGENT,
     ),
     e.LabelSaved(account_id=_A, writer="w1", name="billing", colour="#aa0000"),
     e.LabelRemoved(account_id=_A, writer="w1", name="billing"),
