@@ -43,7 +43,8 @@ class Books:
 
     def configure(self, event: e.AccountEvent) -> bool:
         """Take in what was saved; whether it changes anything for routing."""
-        return any([self._take(part) for part in e.parts_of(event)])
+        taken = [self._take(part) for part in e.parts_of(event)]
+        return any(taken)
 
     def _take(self, event: e.AccountPart) -> bool:
         match event:

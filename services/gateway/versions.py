@@ -73,7 +73,8 @@ class Versions:
         number = bisect_right(positions, position)
         if number:
             return positions[number - 1]
-        return shelf.base.accounts[account_id].routing or None
+        base = shelf.base.accounts[account_id].routing
+        return base if 0 < base <= position else None
 
     def account(self, account_id: AccountId, version: Position) -> Account | None:
         """The account as it was at a version, as far as the routing document shows it; None for one not kept."""

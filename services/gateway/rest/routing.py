@@ -114,19 +114,26 @@ async def check(call: Call[RoutingDocument, None]) -> Reply:
 
 
 def _draft(call: Call[RoutingDocument, None], directory: Directory, writer: str) -> Draft:
+    """A request that was carried out and is sent again, because its answer was lost, changes nothing and is fine."""
     account = documents.account_in(directory, call.account_id)
-    for known in (call.given.if_match, call.body.version):
-        if known is not None and known is not msgspec.UNSET and known != account.routing:
-            raise Rejected(
-                "version_mismatch",
-                f"the routing document is at version {account.routing}, not {known}",
-                pointer="/version",
-            )
+    named = {call.given.if_match, call.body.version} - {None, msgspec.UNSET}
+    stale = Rejected(
+        "version_mismatch",
+        f"the routing document is at version {account.routing}",
+        pointer="/version",
+    )
+    is_stale = bool(named - {account.routing})
 
     def concealing(policy_id: PolicyId, before: PolicySaved | None) -> Conceal:
         return call.parts.conditions.concealing(call.account_id, policy_id, before)
 
-    return draft(call.body, account, concealing, writer=writer)
+    try:
+        drafted = draft(call.body, account, concealing, writer=writer)
+    except Rejected as err:
+        raise stale if is_stale else err from None
+    if is_stale and drafted.parts:
+        raise stale
+    return drafted
 
 
 def _result(

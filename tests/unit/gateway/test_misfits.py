@@ -55,7 +55,7 @@ def test_what_fits_has_none() -> None:
 
 def test_so_many_are_told_and_no_more() -> None:
     """A document of nothing but mistakes, or one that is too long to be looked at, is answered at once."""
-    document = {"teams": [{}] * 500, "policies": [], "inboxes": []}
+    document: dict[str, list[object]] = {"teams": [{}] * 500, "policies": [], "inboxes": []}
     assert len(misfits(msgspec.json.encode(document), RoutingDocument)) == 100
     document["teams"] = [1] * 20_000
     assert [at for at, _ in misfits(msgspec.json.encode(document), RoutingDocument)] == ["/teams"]

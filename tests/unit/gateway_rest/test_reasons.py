@@ -89,8 +89,10 @@ def _waits(*verdicts: Verdict, **fields: Any) -> Standing:
         ),
         (
             _waits(Verdict(agent_id=ANN, rule="silent"), place=1),
-            "The only one who could take it did not acknowledge in time what was given last and has"
-            " given no sign of life since. It is number 1 in the line.",
+            (
+                "The only one who could take it did not acknowledge in time what was given last and has"
+                " given no sign of life since. It is number 1 in the line."
+            ),
         ),
         (
             _waits(Verdict(agent_id=ANN, rule="lease_failed"), place=1),
@@ -102,8 +104,10 @@ def _waits(*verdicts: Verdict, **fields: Any) -> Standing:
                 Verdict(agent_id=BOB, rule="channel_full"),
                 Verdict(agent_id=CYD, rule="outside_hours"),
             ),
-            "Of 3 who could take it, 1 is busy, 1 is not asked outside the hours and 1 did not"
-            " acknowledge in time",
+            (
+                "Of 3 who could take it, 1 is busy, 1 is not asked outside the hours and 1 did not"
+                " acknowledge in time"
+            ),
         ),
         (
             _waits(Verdict(agent_id=ANN, rule="silent"), kept_for=ANN),
