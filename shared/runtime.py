@@ -135,9 +135,9 @@ def _share(weight: Weight) -> Share:
 def _collect_rarely() -> None:
     """Services hold many long-lived objects (sessions, conversations) that the collector would look at over and over:
     15 to 20 % of a busy gateway. Nearly everything here is freed by reference counts; cycles may wait."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_EVERY, 20, 50)
+    gc.enable()
 
 
 async def _life(process: Process[C], health: Health, serve: Serve[C]) -> None:
