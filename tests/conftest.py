@@ -41,32 +41,29 @@ _TOO_BUSY = [HealthCheck.too_slow]
 # The same examples in every run, so that a red test says something of the change that it is run for; and others
 # whenever somebody goes looking for them.
 _EXPLORES = bool(os.environ.get("NIGHTDESK_TEST_EXPLORE"))
+_LEVELS = ["e2e", "integration", "contract", "unit"]
 settings.register_profile(
     "house", deadline=None, suppress_health_check=_TOO_BUSY, derandomize=not _EXPLORES
 )
 settings.load_profile("house")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole stacks run one after the other in one worker, all else by file in the other.
+class _LongestFirst:
+    """The files in the order in which workers take them: whole stacks, then single services, then what takes no time.
 
-    Two stacks at once on two cores would measure each other's load. The end-to-end tests come
-    first, because the longest group decides when everything is done.
+    Whoever is done first takes the next file, so the small ones at the end fill both workers evenly. Registered after
+    the random order is made, so that it stays random within each level.
     """
-    for item in items:
-        level, _, _ = item.nodeid.removeprefix("tests/").partition("/")
-        group = "e2e" if level == "e2e" else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
-class _EndToEndFirst:
-    """Registered after the random order is made, so that it stays random within each level."""
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items.sort(key=lambda item: not item.nodeid.startswith("tests/e2e/"))
+        items.sort(key=_level)
+
+
+def _level(item: pytest.Item) -> int:
+    name = item.nodeid.removeprefix("tests/").partition("/")[0]
+    return _LEVELS.index(name) if name in _LEVELS else len(_LEVELS)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(_EndToEndFirst(), "end-to-end-first")
+    config.pluginmanager.register(_LongestFirst(), "longest-first")
