@@ -14,7 +14,7 @@ import jwt
 import pytest
 
 from shared import clock, events
-from tests.support.gateway_world import Desk, Device, open_desk
+from tests.support.gateway_world import Desk, Device, open_desk, open_twin
 from tests.support.log import PATIENCE_S
 
 _LIVES_S = (3, 6, 12, 24, 48)
@@ -226,16 +226,18 @@ async def test_who_reads_what_is_not_theirs_is_slowed_down(desk: Desk) -> None:
     """Each unknown id costs the store a question, so such frames count against the visitor's limit, also when a good
     one in between keeps the session open; reading one's own conversation costs nothing."""
     contact_id, conversation_id = await desk.conversation()
-    visitor = await desk.visitor(contact_id)
-    for _ in range(400):
-        await visitor.say(op="read", conversation_id=conversation_id, up_to=1)
-    # So many that a machine which takes half a minute for them has not granted them all by then.
-    for _ in range(800):
-        await visitor.say(op="read", conversation_id=clock.new_id(), up_to=1)
-        await visitor.say(op="read", conversation_id=conversation_id, up_to=1)
-    first = await visitor.op("err")
-    assert first["code"] == "not_found"
-    await visitor.until(lambda frame: frame.get("code") == "rate_limited")
+    # Ten at once and one a second: a slow machine doesn't grant them all before it has read them.
+    with open_twin(desk.world, settings={"NIGHTDESK_GATEWAY_VISITOR_PER_S": "1"}) as twin:
+        desk.world = twin
+        visitor = await desk.visitor(contact_id)
+        for _ in range(50):
+            await visitor.say(op="read", conversation_id=conversation_id, up_to=1)
+        for _ in range(100):
+            await visitor.say(op="read", conversation_id=clock.new_id(), up_to=1)
+            await visitor.say(op="read", conversation_id=conversation_id, up_to=1)
+        first = await visitor.op("err")
+        assert first["code"] == "not_found"
+        await visitor.until(lambda frame: frame.get("code") == "rate_limited")
 
 
 async def test_an_acknowledgement_of_the_future_is_refused(desk: Desk) -> None:
