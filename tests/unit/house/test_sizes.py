@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from itertools import chain
-from pathlib import Path
+from typing import NamedTuple
 
 from tests.support.sources import python_files, relative
 
@@ -25,37 +25,53 @@ def test_no_file_is_longer_than_500_lines() -> None:
 
 def test_no_function_is_longer_than_60_lines() -> None:
     """Docstrings are not counted."""
-    assert [f"{where}: {count}" for where, count in _lengths() if count > _FUNCTION_LINES] == []
+    long = [f"{one.where}: {one.lines}" for one in _functions() if one.lines > _FUNCTION_LINES]
+    assert long == []
 
 
 def test_nine_of_ten_functions_are_under_25_lines() -> None:
     """The long ones stay the exception, over the whole code."""
-    lengths = sorted(count for _, count in _lengths())
+    lengths = sorted(one.lines for one in _functions())
     assert lengths[len(lengths) * 9 // 10] < 25
 
 
 def test_no_function_takes_more_than_5_parameters() -> None:
     """What needs more takes a Struct; tests take as many fixtures as they like."""
-    crowded = [where for where, node in _functions() if _parameter_count(node) > _PARAMETERS]
+    crowded = [one.where for one in _functions() if one.parameters > _PARAMETERS]
     assert [where for where in crowded if not where.startswith("tests/")] == []
 
 
 def test_no_block_is_nested_deeper_than_3() -> None:
     """Deeper code is a function that has not been named yet. `with` opens no branch."""
-    assert [where for where, node in _functions() if _depth(node.body) > _NESTING] == []
+    assert [one.where for one in _functions() if one.depth > _NESTING] == []
 
 
-def _functions() -> Iterator[tuple[str, _Function]]:
-    for file in python_files():
-        for node in ast.walk(_tree(file)):
-            if isinstance(node, _Function):
-                yield f"{relative(file)}:{node.lineno} {node.name}", node
+class _Measured(NamedTuple):
+    where: str
+    lines: int
+    parameters: int
+    depth: int
 
 
-def _lengths() -> Iterator[tuple[str, int]]:
-    for where, node in _functions():
-        body = node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
-        yield where, 1 + ((body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0)
+@cache
+def _functions() -> tuple[_Measured, ...]:
+    """Measured once for all the tests; the trees themselves are too large to be kept."""
+    return tuple(
+        _measured(f"{relative(file)}:{node.lineno} {node.name}", node)
+        for file in python_files()
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, _Function)
+    )
+
+
+def _measured(where: str, node: _Function) -> _Measured:
+    body = node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
+    return _Measured(
+        where=where,
+        lines=1 + ((body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0),
+        parameters=_parameter_count(node),
+        depth=_depth(node.body),
+    )
 
 
 def _parameter_count(node: _Function) -> int:
@@ -82,7 +98,3 @@ def _depth_of(statement: ast.stmt) -> int:
         # `elif` reads as one level.
         return max(1 + _depth(inner), _depth_of(otherwise[0]))
     return 1 + _depth(inner + otherwise)
-
-
-def _tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_text())
