@@ -12,6 +12,7 @@ _COMMANDS = {
     "account": ("cli.account", "Make an account and its first administrator."),
     "admin": ("cli.account", "Make one more administrator of an account."),
     "migrate": ("cli.migrate", "Bring the database up to this release."),
+    "policy": ("cli.policy", "Keep all that decides who is asked in a file."),
     "rebuild": ("cli.rebuild", "Fold every projection anew from the log and put it in place."),
     "reference": ("cli.reference", "Write the reference pages under docs/reference from the code."),
     "replay": (
@@ -25,7 +26,7 @@ _COMMANDS = {
         "cli.verify",
         "Fold every projection beside the live one and print the differences.",
     ),
-    "whatif": ("cli.whatif", "Fold the log under another policy and print the differences."),
+    "whatif": ("cli.whatif", "Fold the log under another policy, beside what happened."),
 }
 """Name to (module with a click command of that name, help)."""
 

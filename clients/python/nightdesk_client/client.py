@@ -16,6 +16,7 @@ import msgspec
 from nightdesk_client.alarm import Alarm
 from nightdesk_client.api.account import AccountApi
 from nightdesk_client.api.conversations import ConversationsApi
+from nightdesk_client.api.routing import RoutingApi
 from nightdesk_client.errors import Closed, NightdeskClientError
 from nightdesk_client.feed import Feed
 from nightdesk_client.history import History
@@ -94,6 +95,7 @@ class Client:
         self.id = who.id
         self.conversations = conversations
         self.account = AccountApi(rest)
+        self.routing = RoutingApi(rest)
         self.statistics = statistics
 
     @property

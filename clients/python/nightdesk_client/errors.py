@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class NightdeskClientError(Exception):
     """Root of everything that this package raises on purpose."""
 
 
 class ApiError(NightdeskClientError):
-    """The server answered a REST call with an error (RFC 9457). `code` is stable, the message is for people."""
+    """The server answered a REST call with an error (RFC 9457). `code` is stable, the message is for people. `places`:
+    JSON pointers into the request, each with what is wrong there."""
 
-    def __init__(self, status: int, code: str, message: str, *, request_id: str = "") -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        request_id: str = "",
+        places: Sequence[tuple[str, str]] = (),
+    ) -> None:
         super().__init__(f"{status} {code}: {message}")
         self.status = status
         self.code = code
         self.message = message
         self.request_id = request_id
+        self.places = tuple(places)
 
 
 class Unreachable(NightdeskClientError):

@@ -49,11 +49,17 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     version: int | None = None
 
 
+class _Place(msgspec.Struct):
+    pointer: str = ""
+    detail: str = ""
+
+
 class _Problem(msgspec.Struct):
     code: str = ""
     detail: str = ""
     title: str = ""
     request_id: str = ""
+    errors: list[_Place] = []
 
 
 class _Answer(msgspec.Struct):
@@ -209,4 +215,5 @@ def _error_of(got: _Answer) -> ApiError:
         problem.code or f"http_{got.status}",
         problem.detail or problem.title,
         request_id=problem.request_id,
+        places=[(place.pointer, place.detail) for place in problem.errors],
     )

@@ -9,17 +9,19 @@ import aiohttp
 
 from nightdesk_client.api.account import AccountApi
 from nightdesk_client.api.conversations import ConversationsApi
+from nightdesk_client.api.routing import RoutingApi
 from nightdesk_client.client import Options, http_session
 from nightdesk_client.rest import API, Rest
 from nightdesk_client.tokens import AgentTokens, FixedToken, TokenSource
 
 
 class Staff:
-    """`account` and `conversations` of one identity that is not on duty."""
+    """`account`, `routing` and `conversations` of one identity that is not on duty."""
 
     def __init__(self, http: aiohttp.ClientSession, base_url: str, tokens: TokenSource) -> None:
         rest = Rest(http, base_url, tokens=tokens)
         self.account = AccountApi(rest)
+        self.routing = RoutingApi(rest)
         self.conversations = ConversationsApi(rest)
 
     @staticmethod

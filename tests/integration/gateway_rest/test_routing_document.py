@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 
+from nightdesk_client import ApiError, Staff
 from shared.clock import new_id
 from tests.support.gateway_world import World
-from tests.support.rest import Api, Json, Office, make_account
+from tests.support.rest import PASSWORD, Api, Json, Office, make_account, operator
 
 
 @pytest.fixture(scope="module")
@@ -174,3 +177,46 @@ async def test_explain_names_the_version(desk: Office) -> None:
     headers = {"Nightdesk_Position": started.position}
     told = await desk.admin.get(f"/conversations/{conversation_id}/explain", **headers)
     assert told.json["policy"]["routing_version"] == (await _read(desk))["version"]
+
+
+async def test_an_operator_keeps_it_in_a_file(desk: Office, world: World, tmp_path: Path) -> None:
+    """Shown, checked, refused with every place, put in force; the file goes on with the new version."""
+    sign_in = ("--email", desk.admin_email, "--password", PASSWORD)
+    shown = operator(world, "policy", "show", *sign_in)
+    assert shown.returncode == 0, shown.stderr
+    document = msgspec.json.decode(shown.stdout)
+    file = tmp_path / "routing.json"
+    document["teams"][0]["members"] = {new_id(): 1, "nobody": 1}
+    file.write_bytes(msgspec.json.encode(document))
+    refused = operator(world, "policy", "check", "--file", str(file), *sign_in)
+    assert refused.returncode == 2
+    assert refused.stderr.count("/teams/0/members/") == 2
+    document["teams"][0] |= {"members": {desk.ann_id: 1}, "name": "From a file"}
+    file.write_bytes(msgspec.json.encode(document))
+    done = operator(world, "policy", "apply", "--file", str(file), *sign_in)
+    assert done.returncode == 0, done.stderr
+    saved = await _read(desk)
+    assert "From a file" in {each["name"] for each in saved["teams"]}
+    assert msgspec.json.decode(file.read_bytes())["version"] == saved["version"]
+    assert done.stdout.endswith(f"changed; version {saved['version']}\n")
+
+
+async def test_the_client_reads_and_replaces_it(desk: Office, world: World) -> None:
+    """As plain data; a refusal has every place, and old versions are told."""
+    async with Staff.sign_in(world.url, desk.admin_email, PASSWORD) as staff:
+        document = await staff.routing.show()
+        document["teams"].append({"team_id": new_id(), "name": "By a program"})
+        checked = await staff.routing.check(document)
+        assert [each.what for each in checked.changes] == ["team_saved"]
+        assert "nobody is in this team" in {each.detail for each in checked.warnings}
+        done = await staff.routing.apply(document)
+        again = await staff.routing.apply(document)
+        assert (again.version, again.changes) == (done.version, [])
+        newest = (await staff.routing.versions())[0]
+        assert (newest.version, newest.changes) == (done.version, done.changes)
+        old = await staff.routing.show(version=document["version"])
+        assert len(old["teams"]) == len(document["teams"]) - 1
+        document["inboxes"] = []
+        with pytest.raises(ApiError) as refused:
+            await staff.routing.apply({**document, "version": done.version})
+        assert {pointer for pointer, _ in refused.value.places} == {"/inboxes"}

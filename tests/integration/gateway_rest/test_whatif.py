@@ -31,7 +31,12 @@ async def test_the_log_is_folded_under_another_policy(
     assert found["now"]["unowned"] == 1
     assert found["other"]["unowned"] == found["now"]["unowned"]
     assert found["names"][office.ann_id] == "Ann"
-    assert operator(world, "whatif", *arguments).stdout.endswith("waits with another owner\n")
+    assert found["happened"]["unowned"] == 1
+    text = operator(world, "whatif", *arguments).stdout
+    assert text.splitlines()[0].split() == ["happened", "as", "it", "is", "what", "if"]
+    assert text.endswith("waits with another owner\n")
+    file.write_bytes(msgspec.json.encode((await office.admin.get("/routing")).json))
+    assert operator(world, "whatif", *arguments).returncode == 0
     file.write_bytes(msgspec.json.encode({"deadline_clock": "business"}))
     refused = operator(world, "whatif", *arguments)
     assert refused.returncode == 2
