@@ -95,6 +95,7 @@ async def test_the_server_says_who_it_is(client: RawClient) -> None:
 async def test_handing_over_keeps_a_cancellation(client: RawClient) -> None:
     """A service that is told to stop while its frames go to the socket does stop; nats-py forgets it there."""
     handing = asyncio.create_task(client.hand_over())
+    # One step and no more: it has begun to wait, and what it waits for runs in the next.
     await asyncio.sleep(0)
     handing.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -99,6 +99,7 @@ async def _send(
             with contextlib.suppress(Unavailable, OutcomeUnknown):
                 found = await commit.append([numbered(shard, key, number)], timeout_s=PATIENCE_S)
                 said[(key, number)] = found[0]
+            # While there is no leader it may be refused without waiting, and nobody else would have a turn.
             await asyncio.sleep(0)
 
 
@@ -115,6 +116,7 @@ async def _rival(bus: Bus, shard: str, name: str, stop: asyncio.Event) -> None:
         number += 1
         with contextlib.suppress(FenceLost, FenceBusy, OutcomeUnknown, Unavailable):
             await writer.append([f"{name} {number} {last}".encode()], expected=last)
+        # As above: a refusal need not have waited for anything.
         await asyncio.sleep(0)
     await reader.stop()
 

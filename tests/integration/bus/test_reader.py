@@ -197,6 +197,7 @@ async def test_a_slow_caller_holds_no_more_than_it_asked_for(bus: Bus, log: str)
         cursor = reader._cursor
         assert cursor is not None
         most = max(most, cursor.buffered)
+        # The slow caller: the connection has a turn between any two batches, and may fill the buffer as far as it will.
         await asyncio.sleep(0)
         if batch.at_end:
             break

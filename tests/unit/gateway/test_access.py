@@ -11,6 +11,7 @@ from services.gateway.access import Access
 from shared.errors import Rejected
 from shared.ids import AccountId, ContactId, ConversationId, InboxId
 from shared.queries import FactsRow, GetFacts
+from tests.support.log import settled
 
 ACCOUNT, CASE, VISITOR = AccountId("a"), ConversationId("c"), ContactId("v")
 
@@ -43,12 +44,6 @@ def access() -> tuple[Access, Memory]:
     memory: Any = Memory()
     directory: Any = None
     return Access(memory, directory, kept=10, fresh_s=5), memory
-
-
-async def settled() -> None:
-    """Let everybody run who can."""
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 async def test_many_who_want_to_know_at_once_are_one_question() -> None:

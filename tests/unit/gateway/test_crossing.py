@@ -12,6 +12,7 @@ from shared.errors import Rejected
 from shared.events import Author
 from shared.ids import AccountId, ConversationId, MessageId
 from shared.queries import ListMessages, MessagePage, MessageRow
+from tests.support.log import settled
 
 ACCOUNT, CASE = AccountId("a"), ConversationId("c")
 ANN, BOB = Author(kind="agent", id="ann"), Author(kind="agent", id="bob")
@@ -87,7 +88,7 @@ async def test_what_is_on_its_way_refuses() -> None:
     await ask(judge)
     memory.open.clear()
     asking = asyncio.create_task(ask(judge))
-    await asyncio.sleep(0)
+    await settled()
     judge.began(CASE, ANN)
     judge.ended(CASE, ANN)
     memory.open.set()

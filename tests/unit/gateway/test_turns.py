@@ -9,6 +9,7 @@ import pytest
 from services.gateway.turns import Turns
 from shared import clock
 from shared.errors import Unavailable
+from tests.support.log import settled
 
 LONG_S = 60.0
 
@@ -38,12 +39,6 @@ class Desk:
         for name in names:
             self.done[name].set()
             await settled()
-
-
-async def settled() -> None:
-    """Let everybody run who can."""
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 async def test_no_more_than_so_many_are_asked_at_once() -> None:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from cli.replay.pulse import Pulse, Stalled, Stir
+from tests.support.log import settled
 
 
 async def test_a_standstill_is_told() -> None:
@@ -21,9 +22,9 @@ async def test_a_waiter_looks_again_when_stirred() -> None:
     """The state is looked at anew after every change, and what is waited for can be named meanwhile."""
     stir, seen = Stir(), [False]
     waiting = asyncio.create_task(stir.until(lambda: seen[0], waits_for="an answer"))
-    await asyncio.sleep(0)
+    await settled()
     stir.stir()
-    await asyncio.sleep(0)
+    await settled()
     assert (waiting.done(), stir.waits_for) == (False, "an answer")
     seen[0] = True
     stir.stir()
