@@ -81,6 +81,26 @@ async def test_who_waits_too_long_is_told_so_and_loses_nobody_a_turn() -> None:
     assert desk.began == ["first", "last"]
 
 
+async def test_who_would_be_gone_before_the_answer_has_no_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While answers take minutes, who waits for less hears "overloaded" when the turn comes, and the next one has it."""
+    now_s = 0.0
+    monkeypatch.setattr(clock, "monotonic_s", lambda: now_s)
+    desk = Desk(at_once=1)
+    first = await desk.come("a", "first")
+    now_s = 100 * LONG_S
+    brief = await desk.come("a", "brief")
+    patient = asyncio.create_task(desk.ask("a", "patient", wait_s=100 * LONG_S))
+    await settled()
+    await desk.finish("first", "patient")
+    with pytest.raises(Unavailable) as refused:
+        await brief
+    assert refused.value.code == "overloaded"
+    await asyncio.gather(first, patient)
+    assert desk.began == ["first", "patient"]
+
+
 async def test_a_cancelled_asker_gives_the_turn_back() -> None:
     """Whether they waited, had just been given it, or held it: those behind them are served."""
     desk = Desk(at_once=1)
