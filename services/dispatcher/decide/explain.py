@@ -15,7 +15,7 @@ from services.dispatcher.decide.verdicts import agree, verdicts
 from services.dispatcher.decide.world import World
 from shared.events import ConversationAssigned, ConversationQueued, RoutingEvent
 from shared.explaining import Need, Recalled, Standing
-from shared.ids import AccountId, AgentId, ConversationId
+from shared.ids import AccountId, AgentId, ConversationId, Position
 
 
 def explain(
@@ -27,7 +27,7 @@ def explain(
     track = find(office, account_id, conversation_id) if office is not None else None
     if track is None:
         return Standing(position=position, now_ns=now_ns)
-    sheet = _sheet(world, account_id, now_ns)
+    sheet = _sheet(world, account_id, now_ns, position=position)
     floor = sheet.floor
     policy, version = floor.account.policy_of(track.conversation.inbox_id)
     return Standing(
@@ -61,7 +61,8 @@ def recall(
     is_pick = not isinstance(event, ConversationAssigned) or event.why.winner is not None
     if track is None or not track.is_waiting or not is_pick:
         return Recalled(outcome="no_choice", event=event)
-    sheet = _sheet(world, event.account_id, now_ns)
+    # Not the last event folded: what lay there may have been another account's, and places drafted count from there.
+    sheet = _sheet(world, event.account_id, now_ns, position=event.why.state_position)
     for earlier in before:
         sheet.repeat(earlier)
     found = verdicts(sheet, track)
@@ -76,10 +77,10 @@ def recall(
     )
 
 
-def _sheet(world: World, account_id: AccountId, now_ns: int) -> Sheet:
+def _sheet(world: World, account_id: AccountId, now_ns: int, *, position: Position) -> Sheet:
     floor = world.floor(account_id)
     floor.age(now_ns)
-    moment = Moment(writer="", now_ns=now_ns, evidence=Evidence(), position=world.state.position)
+    moment = Moment(writer="", now_ns=now_ns, evidence=Evidence(), position=position)
     return Sheet(floor, moment, world.settings.round_events)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.dispatcher.decide import Past, Settings
-from shared.events import ConversationAssigned, ConversationQueued
+from shared.events import ConversationAssigned, ConversationQueued, WriterStarted
 from shared.explaining import Recalled
 from tests.support import desk
 from tests.unit.dispatcher.simulation import Simulation
@@ -89,3 +89,22 @@ def test_a_record_of_an_earlier_release_is_recalled_by_its_time() -> None:
     _, recalled = _recalled(simulation, simulation.position - 1)
     assert recalled.outcome == "exact"
     assert recalled.verdicts[0].agent_id == desk.agent_id("ann")
+
+
+def test_several_picks_of_one_round_are_recalled_where_another_account_had_the_last_word() -> None:
+    """The log of the account alone ends before the state that was judged; the place that the first pick was expected
+    to have counts from that state, not from the account's last event."""
+    simulation = Simulation()
+    simulation.tell(desk.agent("ann"), desk.team("ann"), desk.inbox(), desk.online("ann"))
+    for name in "ab":
+        simulation.tell(desk.started(name), desk.wrote(name))
+    simulation.tell(WriterStarted(writer="test"))
+    first, second = simulation.round()
+    assert isinstance(second, ConversationAssigned)
+    past = Past(second, simulation.settings, now_ns=simulation.now_ns)
+    for position, at_ns, event in simulation.log[:-1]:
+        past.fold(event, position, at_ns)
+    past.fold(first, simulation.append(first), simulation.now_ns)
+    recalled = past.recalled()
+    assert recalled.outcome == "exact"
+    assert [each.held for each in recalled.verdicts] == [1]
