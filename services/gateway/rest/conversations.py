@@ -216,8 +216,8 @@ async def start(call: Call[StartConversation, None]) -> Reply:
         raise forbidden("visitors set no priority")
     origin = await _origin(call)
     known = await _known(call, conversation_id)
-    if known is not None and known.contact_id != origin.contact_id:
-        raise not_found()
+    if known is not None:
+        await _check_known(call, known, origin.contact_id)
     started = ConversationStarted(
         account_id=call.account_id,
         conversation_id=conversation_id,
@@ -346,6 +346,18 @@ async def _known(
         return None
     await call.parts.views.cover(call.account_id, [row])
     return row
+
+
+async def _check_known(
+    call: Call[StartConversation, None], known: ConversationRow, contact_id: ContactId
+) -> None:
+    """A repeat shows the conversation and posts to it: whoever may not see it is told what is told of none."""
+    if known.contact_id != contact_id:
+        raise not_found()
+    call.parts.access.learn(known)
+    await call.parts.access.may_see(
+        call.who, known.conversation_id, at_least=call.given.at_least
+    )
 
 
 async def _commit(

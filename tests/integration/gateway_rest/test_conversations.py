@@ -209,6 +209,32 @@ async def test_staff_start_conversations_for_a_contact(office: Office) -> None:
     assert (await office.ann.post("/conversations", unknown)).status == 404
 
 
+async def test_beginning_what_is_another_team_s_shows_and_posts_nothing(office: Office) -> None:
+    """Who knows the ids of a conversation and its contact gets no more by starting it again than by asking for it."""
+    visitor, contact_id = await office.arrive()
+    conversation_id, started = await office.start(visitor, "for the desk only")
+    email = f"bob-{new_id()}@office.example"
+    await office.admin.made(
+        "/agents", {"name": "Bob", "email": email, "password": "correct horse battery"}
+    )
+    bob = await office.anybody.sign_in(email)
+    again = {"conversation_id": conversation_id, "contact_id": contact_id}
+    message = {"message_id": new_id(), "text": "from nobody of the team"}
+    for body in (again, {**again, "message": message}):
+        refused = await bob.post("/conversations", body, Nightdesk_Position=started.position)
+        assert (refused.status, refused.code) == (404, "not_found")
+    said = await office.ann.post(
+        "/conversations", {**again, "message": {"message_id": new_id(), "text": "from the desk"}}
+    )
+    assert said.status == 200
+    at = {"Nightdesk_Position": said.position}
+    texts = (await visitor.get(f"/conversations/{conversation_id}/messages", **at)).json["data"]
+    assert [m["text"] for m in texts] == ["for the desk only", "from the desk"]
+    assert (await office.admin.get(f"/conversations/{conversation_id}", **at)).json[
+        "agent_id"
+    ] in (None, office.ann_id)
+
+
 async def test_a_position_that_the_log_has_not_reached_is_refused(office: Office) -> None:
     """It would be waited for in vain; a position that was given is waited for."""
     refused = await office.admin.get("/conversations", Nightdesk_Position="9000000000000000000")
