@@ -207,5 +207,7 @@ class Caller(asyncio.Protocol):
                 break
             if len(waiting) == _WAITING_MOST:
                 self._transport.resume_reading()
+            # It came long ago, perhaps, and was kept waiting here: who sent it is not silent.
+            session.heard_at_s = clock.monotonic_s()
             frame = self._begin(session, waiting.popleft())
         self._waiting = None

@@ -51,10 +51,15 @@ _OK_SENT = tally(metrics.SENT, "ok")
 
 
 class _Head(msgspec.Struct, frozen=True):
-    """What can be told of a frame that does not fit its description."""
+    """What can be told of a frame that does not fit its description, whatever it has in their place."""
 
-    op: str = ""
-    id: int | None = None
+    op: object = ""
+    id: object = None
+
+    @property
+    def shown_id(self) -> int | None:
+        """The id, if an answer can name it."""
+        return self.id if type(self.id) is int else None
 
 
 _heads = msgspec.json.Decoder(_Head)
@@ -203,15 +208,16 @@ class Handlers:
             metrics.FRAMES.labels("", "bad_frame").inc()
             session.close(3500)
             return
-        kind = _KINDS.get(head.op)
+        op = head.op if isinstance(head.op, str) else ""
+        kind = _KINDS.get(op)
         if kind is None:
             text = f"this op is not known; it is one of {', '.join(sorted(_KINDS))}"
-            self._answer_error(session, "", Rejected("unknown_op", text), head.id)
+            self._answer_error(session, "", Rejected("unknown_op", text), head.shown_id)
             return
         refusal = Rejected("invalid", "not valid JSON in UTF-8")
         if isinstance(error, msgspec.ValidationError):
             refusal = of_frame(error, kind)
-        self._answer_error(session, head.op, refusal, head.id)
+        self._answer_error(session, op, refusal, head.shown_id)
 
     def _answer_error(
         self, session: Session, op: str, error: NightdeskError, frame_id: int | None

@@ -165,6 +165,11 @@ async def test_refused_frames_are_answered_and_too_many_close(desk: Desk) -> Non
     assert (await device.answer(79))["code"] == "invalid"
     await device.say(op="send", id=-1, conversation_id="x", message_id="y", text="z")
     assert "from 0 to 9007199254740991" in (await device.answer(-1))["message"]
+    for odd in ("80", 8.5, True, [80]):
+        await device.say(op="send", id=odd, conversation_id="x", message_id="y", text="z")
+        told = await device.until(lambda frame: "`$.id`" in frame.get("message", ""))
+        assert (told["op"], told["code"], told["id"]) == ("err", "invalid", None)
+        device.frames.remove(told)
     await device.say(op="received", up_to=2**40)
     beyond = await device.until(lambda frame: "up_to" in frame.get("message", ""))
     assert f"from 0 to {device.frames[0]['position']}" in beyond["message"]
