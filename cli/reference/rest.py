@@ -19,7 +19,7 @@ _INTRO = f"""All paths begin with `{PREFIX}`; the running gateway serves the sam
 A token or an API key goes into `Authorization: Bearer …`.
 Ids are UUIDs in canonical text form, made by the caller where a request names them (UUIDv7); so any request may be repeated.
 `Nightdesk-Position` in an answer is the position of what was done; send the newest one you know with a question, and the answer includes it.
-An `Idempotency-Key` belongs to one request: its repeat is done once, also when both come at the same moment and at two gateways (the second waits for the first, at most some seconds, then it is told 409 `in_progress`); another request under it is refused (409). Keys are remembered for a day; arrivals and sign-ins take none.
+An `Idempotency-Key` belongs to one request: its repeat is done once, also when both come at the same moment and at two gateways (the second waits for the first, at most some seconds, then it is told 409 `in_progress`); another request under it is refused (409). Keys are remembered for a day; for a message the key is the `message_id`, for a conversation the `conversation_id`; arrivals and sign-ins take none.
 A `PATCH` takes `If-Match` with the version from `ETag`.
 202 says that a wish is durable; what comes of it is an event that follows.
 Errors are listed in [errors](errors.md)."""

@@ -112,7 +112,7 @@ def _headers() -> dict[str, Any]:
         "idempotency_key": _header(
             "Idempotency-Key",
             {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
-            "A repeat with the same key is done once, another request under it is refused; for a message it is the message_id.",
+            "A repeat with the same key is done once, another request under it is refused; for a message it is the message_id, for a conversation the conversation_id.",
         ),
         "if_match": _header(
             "If-Match",

@@ -136,7 +136,7 @@ class FirstMessage(_In, frozen=True, kw_only=True):
 
 class StartConversation(_In, frozen=True, kw_only=True):
     """POST /conversations. `conversation_id` is made by the client (UUIDv7): sending it again is harmless.
-    Visitors give `inbox_id` never (their token names it); agents and integrations give `contact_id`. `page`: the
+    `Idempotency-Key`, when given, must be the `conversation_id`. Visitors give `inbox_id` never (their token names it); agents and integrations give `contact_id`. `page`: the
     address on which it began, kept secret; rules of the policy may ask for it."""
 
     conversation_id: str

@@ -9,7 +9,15 @@ import structlog
 
 from services.gateway.admission import Draft
 from services.gateway.rest.moments import ns_of
-from services.gateway.rest.route import EVERYONE, Call, Reply, Route, forbidden, not_found
+from services.gateway.rest.route import (
+    EVERYONE,
+    Call,
+    Reply,
+    Route,
+    agrees_with_key,
+    forbidden,
+    not_found,
+)
 from services.gateway.tokens import Principal
 from services.gateway.views import at
 from shared import clock
@@ -212,9 +220,19 @@ async def start(call: Call[StartConversation, None]) -> Reply:
     conversation_id = ConversationId(
         canonical(body.conversation_id, what="conversation_id", pointer="/conversation_id")
     )
+    agrees_with_key(call, conversation_id, pointer="/conversation_id")
     if body.priority != "normal" and call.who.kind == "visitor":
         raise forbidden("visitors set no priority")
     origin = await _origin(call)
+    # Of two who begin the same one in the same moment the second must find it, whoever they are.
+    async with call.door.turns.of(conversation_id):
+        return await _start(call, conversation_id, origin)
+
+
+async def _start(
+    call: Call[StartConversation, None], conversation_id: ConversationId, origin: _From
+) -> Reply:
+    body = call.body
     known = await _known(call, conversation_id)
     if known is not None:
         await _check_known(call, known, origin.contact_id)
@@ -355,9 +373,7 @@ async def _check_known(
     if known.contact_id != contact_id:
         raise not_found()
     call.parts.access.learn(known)
-    await call.parts.access.may_see(
-        call.who, known.conversation_id, at_least=call.given.at_least
-    )
+    await call.parts.access.may_see(call.who, known.conversation_id, at_least=call.given.at_least)
 
 
 async def _commit(
@@ -438,7 +454,7 @@ ROUTES = (
         gives=ConversationView,
         status=201,
         also=(200,),
-        errors=("not_found", "id_conflict"),
+        errors=("not_found", "id_conflict", "idempotency_mismatch"),
     ),
     Route(
         method="GET",

@@ -14,6 +14,9 @@ from shared.events import AccountEvent, LabelRemoved, LabelSaved
 from shared.wire.bodies import ChangeLabel, Labels, SaveLabel
 from shared.wire.views import LabelView
 
+_NO_PATHS = (".", "..")
+"""Clients and proxies take these out of an address, so nobody could change or remove such a label."""
+
 
 def _view(call: Call[object, object], name: str) -> LabelView:
     account = call.parts.directory.account(call.account_id)
@@ -32,6 +35,8 @@ async def show_list(call: Call[None, None]) -> Reply:
 async def make(call: Call[SaveLabel, None]) -> Reply:
     """A new label. The same name and colour again is a repeat."""
     body = call.body
+    if body.name in _NO_PATHS:
+        raise Rejected("invalid", "can't stand in an address", pointer="/name")
 
     def build(directory: Directory, writer: str) -> Sequence[AccountEvent]:
         account = documents.account_in(directory, call.account_id)

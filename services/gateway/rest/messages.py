@@ -19,6 +19,7 @@ from services.gateway.rest.route import (
     Call,
     Reply,
     Route,
+    agrees_with_key,
     forbidden,
     may_write,
 )
@@ -93,12 +94,7 @@ async def post(call: Call[PostMessage, None]) -> Reply:
     body = call.body
     conversation_id = ConversationId(call.id("conversation_id"))
     message_id = MessageId(canonical(body.message_id, what="message_id", pointer="/message_id"))
-    if call.given.key is not None and call.given.key.lower() != message_id:
-        raise Rejected(
-            "idempotency_mismatch",
-            "Idempotency-Key and message_id must be the same",
-            pointer="/message_id",
-        )
+    agrees_with_key(call, message_id, pointer="/message_id")
     clean_text(body.text)
     if body.only_if_seen:
         check_strict(call.who.kind, body.seen_up_to)

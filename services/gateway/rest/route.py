@@ -100,6 +100,17 @@ async def may_write(call: Call[object, object], conversation_id: ConversationId)
         return await access.may_post(call.who, conversation_id, at_least=at_least)
 
 
+def agrees_with_key(call: Call[object, object], made_id: str, *, pointer: str) -> None:
+    """An Idempotency-Key beside an id that the client made is that id: another one would promise what only the id
+    keeps. Raises `Rejected("idempotency_mismatch")`."""
+    if call.given.key is not None and call.given.key.lower() != made_id:
+        raise Rejected(
+            "idempotency_mismatch",
+            f"Idempotency-Key and {pointer.removeprefix('/')} must be the same",
+            pointer=pointer,
+        )
+
+
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """What a handler answers. `position` becomes the header `Nightdesk-Position`, `version` the `ETag`; `status` is
     the route's own unless given."""

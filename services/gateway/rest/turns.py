@@ -1,4 +1,5 @@
-"""One after the other, for each contact: what is read, changed and written back as a whole must not cross itself."""
+"""One after the other, for each contact, and for each conversation that begins: what is read, changed and written back
+as a whole must not cross itself."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 from shared.errors import Unavailable
-from shared.ids import ContactId
+from shared.ids import ContactId, ConversationId
 
 
 class Turns:
@@ -17,19 +18,19 @@ class Turns:
 
     def __init__(self, *, wait_s: float) -> None:
         self._wait_s = wait_s
-        self._locks: WeakValueDictionary[ContactId, asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def of(self, contact_id: ContactId) -> AsyncIterator[None]:
+    async def of(self, whose: ContactId | ConversationId) -> AsyncIterator[None]:
         """Wait for one's turn, and keep it for the block. Raises `Unavailable`: nothing was done."""
-        lock = self._locks.get(contact_id)
+        lock = self._locks.get(whose)
         if lock is None:
-            lock = self._locks[contact_id] = asyncio.Lock()
+            lock = self._locks[whose] = asyncio.Lock()
         try:
             async with asyncio.timeout(self._wait_s):
                 await lock.acquire()
         except TimeoutError as err:
-            raise Unavailable("others change this contact just now", code="busy") from err
+            raise Unavailable("others change the same just now", code="busy") from err
         try:
             yield
         finally:

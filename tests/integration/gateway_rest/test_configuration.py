@@ -188,6 +188,9 @@ async def test_labels_and_policies(office: Office) -> None:
     assert again.status == 201
     other = await office.admin.post("/labels", {"name": name, "colour": "#000"})
     assert (other.status, other.code) == (409, "duplicate_name")
+    for unreachable in (".", ".."):
+        refused = await office.admin.post("/labels", {"name": unreachable})
+        assert (refused.status, refused.json["errors"][0]["pointer"]) == (400, "/name")
     policy = await office.admin.made("/policies", {"name": "Slow", "next_response_s": 600})
     changed = await office.admin.patch(f"/policies/{policy['policy_id']}", {"name": "Slower"})
     assert (changed.json["name"], changed.json["next_response_s"]) == ("Slower", 600)

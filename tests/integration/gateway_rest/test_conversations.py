@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from shared.clock import new_id
 from tests.support.rest import Answer, Api, Office
 
@@ -209,6 +211,36 @@ async def test_staff_start_conversations_for_a_contact(office: Office) -> None:
     assert (await office.ann.post("/conversations", unknown)).status == 404
 
 
+async def test_of_two_who_begin_the_same_one_is_told_that_there_is_none(office: Office) -> None:
+    """Two visitors with one id in the same moment: the second is not told that their message stands where only the
+    first reads it."""
+    (one, _), (two, _) = await office.arrive(), await office.arrive()
+    bodies = [
+        {"conversation_id": conversation_id, "message": {"message_id": new_id(), "text": text}}
+        for conversation_id in [new_id()]
+        for text in ("the one's", "the two's")
+    ]
+    both = await asyncio.gather(
+        one.post("/conversations", bodies[0]), two.post("/conversations", bodies[1])
+    )
+    assert sorted(answer.status for answer in both) == [201, 404]
+    first = 0 if both[0].status == 201 else 1
+    path = f"/conversations/{bodies[0]['conversation_id']}/messages"
+    shown = await (one, two)[first].get(path, Nightdesk_Position=both[first].position)
+    assert [m["text"] for m in shown.json["data"]] == [("the one's", "the two's")[first]]
+
+
+async def test_the_key_of_a_conversation_is_its_id(office: Office) -> None:
+    """Another Idempotency-Key would let a repeat with a fresh id begin a second conversation: it is refused."""
+    visitor, _ = await office.arrive()
+    body = {"conversation_id": new_id()}
+    refused = await visitor.post("/conversations", body, Idempotency_Key=new_id())
+    assert (refused.status, refused.code) == (400, "idempotency_mismatch")
+    key = body["conversation_id"].upper()
+    assert (await visitor.post("/conversations", body, Idempotency_Key=key)).status == 201
+    assert (await visitor.post("/conversations", body, Idempotency_Key=key)).status == 200
+
+
 async def test_beginning_what_is_another_team_s_shows_and_posts_nothing(office: Office) -> None:
     """Who knows the ids of a conversation and its contact gets no more by starting it again than by asking for it."""
     visitor, contact_id = await office.arrive()
@@ -230,9 +262,10 @@ async def test_beginning_what_is_another_team_s_shows_and_posts_nothing(office: 
     at = {"Nightdesk_Position": said.position}
     texts = (await visitor.get(f"/conversations/{conversation_id}/messages", **at)).json["data"]
     assert [m["text"] for m in texts] == ["for the desk only", "from the desk"]
-    assert (await office.admin.get(f"/conversations/{conversation_id}", **at)).json[
-        "agent_id"
-    ] in (None, office.ann_id)
+    assert (await office.admin.get(f"/conversations/{conversation_id}", **at)).json["agent_id"] in (
+        None,
+        office.ann_id,
+    )
 
 
 async def test_a_position_that_the_log_has_not_reached_is_refused(office: Office) -> None:
