@@ -59,7 +59,7 @@ def _wanted(seed: int, seconds: float) -> tuple[Settings, Extent]:
 
 def _faults(seed: int, site: Site) -> Iterator[plan.Fault]:
     if _is_set("POINTS"):
-        return points.traps(seed, site.sprung)
+        return points.traps(seed, site.sprung, only=_parts())
     return plan.faults(
         seed,
         plan.Extent(
@@ -82,8 +82,14 @@ def _not_run(site: Site) -> list[str]:
     if _is_set("KILLS"):
         found.append("anything but kills")
     if _is_set("POINTS"):
-        found += points.never_reached(site.sprung)
+        found += points.never_reached(site.sprung, only=_parts())
     return found
+
+
+def _parts() -> str:
+    """Which points: all with POINTS=1."""
+    text = os.environ.get("POINTS", "")
+    return "" if text == "1" else text
 
 
 def _show_teeth(seed: int, tell: Callable[[str], None]) -> int:
@@ -91,6 +97,10 @@ def _show_teeth(seed: int, tell: Callable[[str], None]) -> int:
     tried = []
     for caught in bugs.run(seed, tell, only=os.environ["BUGS"]):
         tell(f"    {caught.outcome}: {caught.found}")
+        if not caught.bug.name:
+            # Either the checker is wrong or we have found something: both are worth every word.
+            for text in caught.sentences:
+                tell(f"        {text}")
         tried.append(caught)
     print(f"\n  {'planted bug':<30} {'':<11} found as")
     for caught in tried:

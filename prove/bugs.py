@@ -5,7 +5,7 @@ Each runs on a site of its own. What the checker finds under a bug counts as cau
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -19,6 +19,7 @@ _SECONDS = 150.0
 # On a busy machine a process needs seconds to start, and its standby some more to take over.
 _SPRUNG_S = 30.0
 _BUG = "NIGHTDESK_PLANTED_BUG"
+CONTROL = "control"
 
 
 class Bug(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,13 +36,18 @@ class Caught(msgspec.Struct, frozen=True, kw_only=True):
     """What the checker said of a bug."""
 
     bug: Bug
-    broken: Mapping[str, int]
+    broken: Mapping[str, Sequence[str]]
 
     @property
     def found(self) -> str:
         """For people."""
-        texts = (f"{name} {count}" for name, count in sorted(self.broken.items()))
+        texts = (f"{name} {len(found)}" for name, found in sorted(self.broken.items()))
         return ", ".join(texts) or "nothing"
+
+    @property
+    def sentences(self) -> list[str]:
+        """What the control run was blamed for, one by one."""
+        return [f"{name}: {text}" for name, texts in self.broken.items() for text in texts]
 
     @property
     def outcome(self) -> str:
@@ -242,9 +248,9 @@ BUGS = (
 
 
 def run(seed: int, tell: Callable[[str], None], *, only: str = "") -> Iterator[Caught]:
-    """One after the other; only those named, if any are."""
+    """One after the other; only those named, if any are ("control": those without a bug)."""
     for bug in BUGS:
-        if only not in ("", "1") and bug.name not in only.split(","):
+        if only not in ("", "1") and (bug.name or CONTROL) not in only.split(","):
             continue
         tell(f"bug {bug.name or 'none'}: {bug.what}")
         settings = {_BUG: bug.name} if bug.name else {}
@@ -283,11 +289,10 @@ def _hasty(seed: int) -> Settings:
     )
 
 
-def _broken(campaign: Campaign, bug: Bug) -> dict[str, int]:
+def _broken(campaign: Campaign, bug: Bug) -> dict[str, list[str]]:
     try:
-        found = campaign.run(iter(bug.faults)).findings.broken
+        return campaign.run(iter(bug.faults)).findings.broken
     except Unreadable as err:
-        return {f"{err} can't be read": 1}
+        return {f"{err} can't be read": [str(err)]}
     except StackError as err:
-        return {f"{err.part} does not come back": 1}
-    return {name: len(texts) for name, texts in found.items()}
+        return {f"{err.part} does not come back": [str(err)]}

@@ -63,8 +63,20 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.kind} {self.name}"
 
 
-def points() -> Iterator[Point]:
-    """All that a process of the kind can come by in a campaign."""
+def points(only: str = "") -> Iterator[Point]:
+    """All that a process of the kind can come by in a campaign. `only`: kinds, beginnings of names, or both with a space
+    between, separated by commas."""
+    parts = [part.strip() for part in only.split(",") if part.strip()]
+    for point in _all():
+        if not parts or any(_is_part(point, part) for part in parts):
+            yield point
+
+
+def _is_part(point: Point, part: str) -> bool:
+    return point.kind == part or f"{point.name}.".startswith(f"{part}.") or point.mark == part
+
+
+def _all() -> Iterator[Point]:
     for kind, places in _OWN.items():
         names = {name for place in places for file in _files(place) for name in _names(file)}
         for name in sorted(names.difference(_NOT_HERE, _NOT_ITS_OWN.get(kind, ()))):
@@ -74,13 +86,20 @@ def points() -> Iterator[Point]:
 class _Kind:
     """The points of one kind of process, those first at which none has died."""
 
-    def __init__(self, name: str, chance: random.Random, sprung: Collection[str]) -> None:
+    def __init__(
+        self, name: str, chance: random.Random, sprung: Collection[str], *, only: str
+    ) -> None:
         self.name = name
         self._chance = chance
         self._sprung = sprung
         self._tries: Counter[Point] = Counter()
-        self._waiting = [point for point in points() if point.kind == name]
+        self._waiting = [point for point in points(only) if point.kind == name]
         chance.shuffle(self._waiting)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether any of its points is."""
+        return bool(self._waiting)
 
     def pair(self, *, is_frozen: bool) -> tuple[Point, ...]:
         """What the two processes die at: each at another point as long as some are new, then both at the same, so that
@@ -112,15 +131,16 @@ class _Kind:
         return _WAIT_S * max(new, default=1)
 
 
-def traps(seed: int, sprung: Collection[str]) -> Iterator[Fault]:
-    """Without end: a point of each kind of process at a time, or two, at some pass of it. `sprung`: the marks of points at
-    which one has died, as of now.
+def traps(seed: int, sprung: Collection[str], *, only: str = "") -> Iterator[Fault]:
+    """Without end, and none when there is no such point: a point of each kind of process at a time, or two, at some pass
+    of it. `sprung`: the marks of points at which one has died, as of now. `only`: as for `points`.
 
     Either both processes of a kind die there, or the one that leads freezes there until the other has taken over.
     """
     chance = random.Random(f"traps {seed}")
-    kinds = [_Kind(name, chance, sprung) for name in _OWN]
-    while True:
+    kinds = [_Kind(name, chance, sprung, only=only) for name in _OWN]
+    kinds = [kind for kind in kinds if kind.is_wanted]
+    while kinds:
         is_frozen = chance.random() < _FROZEN
         where: dict[str, str] = {}
         wait_s = _WAIT_S
@@ -139,10 +159,13 @@ def traps(seed: int, sprung: Collection[str]) -> Iterator[Fault]:
         )
 
 
-def never_reached(sprung: Collection[str]) -> list[str]:
-    """Points at which nothing died: nobody came by often enough, or nobody can."""
-    wanted = [point for point in points() if point.mark not in sprung]
+def never_reached(sprung: Collection[str], *, only: str = "") -> list[str]:
+    """Points at which nothing died: nobody came by often enough, or nobody can, or nobody was asked to."""
+    wanted = [point for point in points(only) if point.mark not in sprung]
     passed_by = [f"crash of {point}: it was not passed" for point in wanted]
+    left_out = len(list(points())) - len(list(points(only)))
+    if left_out:
+        passed_by.append(f"crashes at {left_out} points that were not asked for")
     return [*passed_by, *(f"crash at {name}: {why}" for name, why in _NOT_HERE.items())]
 
 

@@ -66,6 +66,7 @@ async def ensure_log(bus: Bus, shared: Shared) -> None:
     Refused: the stream is gone, unsafe, or another one. Unavailable: a server is away.
     """
     settings = StreamSettings(replicas=shared.replicas, max_bytes=shared.stream_max_bytes)
+    crashpoint("opening.database")
     database = await connect_database(shared.database_url, name="log guard")
     key = f"log of shard {shared.shard}"
     try:

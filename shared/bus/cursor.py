@@ -87,6 +87,7 @@ class Cursor:
 
     async def open(self, start: int, subjects: Sequence[str]) -> None:
         """Make the consumer at position `start`. ApiFailed, Unavailable: it was not made."""
+        crashpoint("cursor.subscribe")
         self._subscription = await self._bus.client.subscribe_raw(self._inbox, self._sink)
         config: dict[str, Any] = {
             "name": self._name,
@@ -115,6 +116,7 @@ class Cursor:
         subscription, self._subscription = self._subscription, None
         if subscription is None:
             return
+        crashpoint("cursor.close")
         await self._bus.client.unsubscribe_raw(subscription)
         if self._bus.is_connected:
             subject = f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._name}"

@@ -86,3 +86,15 @@ def test_what_no_campaign_comes_by_says_why() -> None:
     assert all(": " in text and "see tests/" in text for text in told)
     names = {text.removeprefix("crash at ").partition(":")[0] for text in told}
     assert not names & {point.name for point in points.points()}
+
+
+def test_a_part_of_the_points_can_be_asked_for() -> None:
+    """By the kind of process, by the beginning of a name, or one alone; the result says that the others were left out."""
+    assert {point.kind for point in points.points("store")} == {"store"}
+    assert {point.name for point in points.points("gateway.keys")} == {"gateway.keys"}
+    both = {point.kind for point in points.points("presence, fenced")}
+    assert both == {"presence", "dispatcher"}
+    assert list(points.traps(3, set(), only="no.such")) == []
+    fault = next(points.traps(3, set(), only="presence"))
+    assert {name.rpartition("-")[0] for name in fault.traps} == {"presence"}
+    assert any("not asked for" in text for text in points.never_reached(set(), only="presence"))
