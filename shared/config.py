@@ -64,7 +64,8 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
         str,
         msgspec.Meta(
             pattern="^(https?://[^/].*)?$",
-            description="http:// monitoring address of nats-server: how sync_interval is checked",
+            description="http:// monitoring addresses of all nats-servers, separated by commas:"
+            " how sync_interval is checked",
         ),
     ] = ""
     mode: Annotated[

@@ -52,7 +52,10 @@ async def _open(shared: Shared, name: str) -> Bus:
     try:
         await ensure_log(bus, shared)
         crashpoint("opening.sync")
-        if await check_durability(bus, monitor_url=shared.nats_monitor_url) != "always":
+        known = await check_durability(
+            bus, monitor_url=shared.nats_monitor_url, servers=shared.replicas
+        )
+        if known != "always":
             _judge_unknown(shared)
     except (Unavailable, Refused):
         await bus.close()
@@ -104,7 +107,7 @@ def _judge_unknown(shared: Shared) -> None:
     if shared.mode == "production":
         raise Refused(
             "can't tell whether nats-server writes before it acknowledges:"
-            " set NIGHTDESK_NATS_MONITOR_URL to its monitoring address",
+            " set NIGHTDESK_NATS_MONITOR_URL to the monitoring addresses of all its servers",
             code="sync_unknown",
         )
     log.warning("sync_interval_unknown")

@@ -46,10 +46,14 @@ async def open_log(shared: Shared) -> bus.Bus:
     connection = await bus.connect(bus.BusSettings(url=shared.nats_url, name="nightdesk gateway"))
     try:
         crashpoint("gateway.start.sync")
-        known = await bus.check_durability(connection, monitor_url=shared.nats_monitor_url or None)
+        known = await bus.check_durability(
+            connection, monitor_url=shared.nats_monitor_url, servers=shared.replicas
+        )
         if known == "unknown" and shared.mode == "production":
             raise Refused(
-                "can't see whether nats-server syncs always: set NIGHTDESK_NATS_MONITOR_URL"
+                "can't tell whether nats-server writes before it acknowledges:"
+                " set NIGHTDESK_NATS_MONITOR_URL to the monitoring addresses of all its servers",
+                code="sync_unknown",
             )
         if known == "unknown":
             log.get().warning("durability_unknown", mode=shared.mode)

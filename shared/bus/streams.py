@@ -215,7 +215,10 @@ def _faults(config: _Config, shard: str, settings: StreamSettings) -> list[str]:
         (config.max_age != 0, "has an age limit"),
         (config.max_msgs > 0 or config.max_msgs_per_subject > 0, "has a count limit"),
         (config.max_bytes <= 0, "has no size limit"),
-        (config.num_replicas < settings.replicas, f"has {config.num_replicas} replicas"),
+        (
+            config.num_replicas < settings.replicas,
+            f"has {config.num_replicas} replicas where {settings.replicas} are configured",
+        ),
         (config.persist_mode == "async", "acknowledges before it writes (persist mode async)"),
         (config.retention != "limits", f"has retention {config.retention}"),
         (not config.allow_atomic, "does not allow atomic batches"),
@@ -286,19 +289,24 @@ class _Varz(msgspec.Struct, frozen=True):
     jetstream: _JetStream = _JetStream()
 
 
-async def check_durability(bus: Bus, *, monitor_url: str | None) -> Literal["always", "unknown"]:
+async def check_durability(
+    bus: Bus, *, monitor_url: str | None, servers: int = 1
+) -> Literal["always", "unknown"]:
     """Find out whether the servers write to disk before they acknowledge (`sync_interval: always`).
 
     A client connection can't tell; the monitoring port can: `/varz` has `jetstream.config.sync_always`
-    only when it is on (nats-server 2.15.1). `monitor_url` lists every server's, separated by commas.
-    "unknown": no URL, no answer, or none of them is the server we are connected to.
-    Refused: a server acknowledges first and writes later.
+    only when it is on (nats-server 2.15.1). `monitor_url` lists every server's, separated by commas, of which there are
+    `servers` at least. One that is away can't be judged and acknowledges nothing: who starts meanwhile needs the word of
+    most of them, and of the one it is connected to.
+    "unknown": too few URLs, no answer at all, or none of them is the server we are connected to.
+    Unavailable: too few of them answer. Refused: a server acknowledges first and writes later.
     """
+    urls = [part.strip() for part in (monitor_url or "").split(",") if part.strip()]
     seen = set()
-    for url in (part.strip() for part in (monitor_url or "").split(",") if part.strip()):
+    for url in urls:
         varz = await _varz(url, bus.settings.request_timeout_s)
         if varz is None or varz.jetstream.config is None:
-            return "unknown"
+            continue
         if not varz.jetstream.config.sync_always:
             raise Refused(
                 f"nats-server {varz.server_name} acknowledges before it writes to disk:"
@@ -306,6 +314,13 @@ async def check_durability(bus: Bus, *, monitor_url: str | None) -> Literal["alw
                 code="lazy_sync",
             )
         seen.add(varz.server_id)
+    if len(urls) < servers or not seen:
+        return "unknown"
+    if 2 * len(seen) <= len(urls) or (len(seen) < len(urls) and bus.client.server_id not in seen):
+        raise Unavailable(
+            f"{len(seen)} of {len(urls)} nats-servers answer at their monitoring addresses",
+            code="monitor_silent",
+        )
     return "always" if bus.client.server_id in seen else "unknown"
 
 

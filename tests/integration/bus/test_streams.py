@@ -24,6 +24,8 @@ from shared.bus.streams import api_request
 from shared.errors import Refused, Unavailable
 from tests.support.log import PATIENCE_S, STREAM, entry, running
 
+_NOBODY = "http://127.0.0.1:9"
+
 
 async def test_stream_is_made_once_and_accepted_again(bus: Bus, shard: str) -> None:
     """A second process that starts finds the stream of the first and is content with it."""
@@ -68,7 +70,7 @@ async def test_unsafe_stream_is_refused(
 async def test_fewer_replicas_than_configured_are_refused(bus: Bus, shard: str) -> None:
     """Three copies asked for, one found: the process does not run as if there were three."""
     await ensure_stream(bus, shard, STREAM)
-    with pytest.raises(Refused, match="replicas"):
+    with pytest.raises(Refused, match="has 1 replicas where 3 are configured"):
         await ensure_stream(bus, shard, StreamSettings(replicas=3))
 
 
@@ -105,7 +107,21 @@ async def test_durability_is_only_said_of_the_server_we_use(
     assert await check_durability(bus, monitor_url=nats_server.monitor_url) == "always"
     assert await check_durability(bus, monitor_url=fresh_nats.monitor_url) == "unknown"
     assert await check_durability(bus, monitor_url=None) == "unknown"
-    assert await check_durability(bus, monitor_url="http://127.0.0.1:9") == "unknown"
+    assert await check_durability(bus, monitor_url=_NOBODY) == "unknown"
+
+
+async def test_one_of_three_servers_may_be_away_when_a_service_starts(
+    bus: Bus, nats_server: NatsServer, fresh_nats: NatsServer
+) -> None:
+    """Who starts while one server of a cluster is down must not call its settings wrong, nor wait for it; with most of them
+    away it waits. A cluster of which only one address was given could have a lazy server that nobody looks at."""
+    ours, other = nats_server.monitor_url, fresh_nats.monitor_url
+    found = await check_durability(bus, monitor_url=f"{_NOBODY},{ours},{other}", servers=3)
+    assert found == "always"
+    for too_few in (f"{ours},{_NOBODY}", f"{other},{_NOBODY},{_NOBODY}"):
+        with pytest.raises(Unavailable, match="1 of"):
+            await check_durability(bus, monitor_url=too_few)
+    assert await check_durability(bus, monitor_url=ours, servers=3) == "unknown"
 
 
 async def test_entries_are_read_from_the_leader(bus: Bus, log: str) -> None:
