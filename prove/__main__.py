@@ -36,6 +36,9 @@ def main() -> int:
         tell(f"running, logs in {site.stack.directory.logs}")
         result = Campaign(site, settings, tell).run(_faults(seed, site))
         result.not_run += _not_run(site)
+        if not _is_set("POINTS"):
+            late = plan.left_out(seed, _plan_extent(site), result.faults)
+            result.not_run += [f"for lack of time: {name}" for name in late]
     ledger.show(result)
     ledger.write(result)
     return 1 if result.findings.total else 0
@@ -60,14 +63,15 @@ def _wanted(seed: int, seconds: float) -> tuple[Settings, Extent]:
 def _faults(seed: int, site: Site) -> Iterator[plan.Fault]:
     if _is_set("POINTS"):
         return points.traps(seed, site.sprung, only=_parts())
-    return plan.faults(
-        seed,
-        plan.Extent(
-            nats=tuple(site.broker.servers),
-            is_kills_only=_is_set("KILLS"),
-            has_power=not site.no_power,
-            has_network=not site.network.why_not,
-        ),
+    return plan.faults(seed, _plan_extent(site))
+
+
+def _plan_extent(site: Site) -> plan.Extent:
+    return plan.Extent(
+        nats=tuple(site.broker.servers),
+        is_kills_only=_is_set("KILLS"),
+        has_power=not site.no_power,
+        has_network=not site.network.why_not,
     )
 
 

@@ -18,6 +18,7 @@ from prove.crowd import LEASE_S, Crowd
 from prove.diary import Said
 from prove.evidence import LogEntry, Tables, Unreadable, read_log, read_tables
 from prove.folded import fold
+from prove.patience import Limits, Patience
 from prove.people import Place
 from prove.plan import DEAF_DEVICES, Fault
 from prove.site import Site
@@ -26,6 +27,7 @@ SILENCE_S = 10.0
 RECOVER_S = 15.0
 # A sender who was refused for long waits up to 20 s before it asks again, and up to 15 s for the answer.
 OUTCOME_S = 40.0
+_MOST_OUTCOMES = 3
 _DRAIN_S = 60.0
 _LOOK_S = 0.25
 _LONGEST = 3
@@ -260,14 +262,30 @@ class Campaign:
         began = time.monotonic()
         self._wait_ready(fault.name)
         self._until(lambda: not self.crowd.diary.unknown(), self._settings.outcome_s)
-        self._until(lambda: not self._left(), self._settings.recover_s)
-        left = self._left()
+        left = self._stuck()
         took_s = time.monotonic() - began
         self._result.longest_recovery_s = max(self._result.longest_recovery_s, round(took_s, 1))
         for text in left:
             self._result.findings.add("stuck in silence", f"after {fault.name}: {text}")
         self._hear(fault.name)
         self._tend_for(self._settings.silence_s - took_s)
+
+    def _stuck(self) -> list[str]:
+        """What does not show though nothing moves any more."""
+        settings = self._settings
+        limits = Limits(
+            still_s=settings.recover_s,
+            connecting_s=settings.outcome_s,
+            most_s=_MOST_OUTCOMES * settings.outcome_s,
+        )
+        patience = Patience(limits, now_s=time.monotonic())
+        while left := self._left():
+            on, is_connecting = self.crowd.connections()
+            seen = (left, on)
+            if patience.is_over(seen, is_connecting=is_connecting, now_s=time.monotonic()):
+                break
+            self._tend_for(_LOOK_S)
+        return left
 
     def _hear(self, after: str) -> None:
         """Of what came lately, somebody must have been alerted."""

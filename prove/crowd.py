@@ -92,7 +92,7 @@ class Crowd:
         self._call(self._freshen())
 
     def deafen(self, count: int) -> None:
-        """So many more devices of these people, none of which ever reads."""
+        """So many more devices of these people: half of them never read, the others read a little now and then."""
         self._call(self._connect_deaf(count))
 
     def undeafen(self) -> None:
@@ -111,6 +111,17 @@ class Crowd:
         """Whether all of them are connected."""
         clients = [agent.devices[0].client for agent in self._agents]
         return all(client is not None and client.is_open for client in clients)
+
+    def connections(self) -> tuple[frozenset[str], bool]:
+        """The devices that are connected, and whether there are others that are on and are not."""
+        on = {
+            device.screen.name: client is not None and client.is_open
+            for person in self.people
+            for device in person.devices
+            for client in (device.client,)
+            if device.screen.is_open
+        }
+        return frozenset(name for name, is_open in on.items() if is_open), not all(on.values())
 
     def close(self) -> None:
         """Everybody goes."""
@@ -220,7 +231,8 @@ class Crowd:
             if client is None:
                 continue
             try:
-                device = DeafDevice(person.gateway(), await client.token())
+                token = await client.token()
+                device = DeafDevice(person.gateway(), token, is_slow=number % 2 == 1)
                 self._deaf.append(device)
                 await device.open()
             except (NightdeskClientError, RuntimeError, OSError, TimeoutError):
@@ -229,7 +241,7 @@ class Crowd:
 
     async def _disconnect_deaf(self) -> None:
         for device in self._deaf:
-            device.close()
+            await device.close()
         self._deaf.clear()
 
     async def _leave_desks(self) -> None:

@@ -6,7 +6,8 @@ Half of the faults are followed by silence: steady traffic hides what a last los
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Literal
 
 import msgspec
@@ -30,7 +31,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     part: nothing that the first of each pair sends reaches the second.
     fill: their disks are full; then there is room again and they are started anew, as somebody on call would.
     clock: their clocks are `by_s` ahead, then right again.
-    deaf: that many devices connect and never read what they are sent.
+    deaf: that many devices connect and never read what they are sent, or hardly.
     asleep: every agent's desk is switched off in the midst of what visitors write, then nobody writes any more.
     """
 
@@ -69,8 +70,9 @@ MINUTE_S = 60.0
 ASLEEP_S = 3.0
 """Shorter than the lock waits for its holder: whoever writes in time is told to nobody before it has moved."""
 _JUMPS = (90.0, -90.0, 600.0, -600.0, 86_400.0, -86_400.0)
-_PAUSES_A_ROUND = 6
 _CUTS_A_ROUND = 4
+_ROUND = 60
+"""Each sort of fault has come within so many."""
 
 
 class Extent(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +93,8 @@ Turn = tuple[Deed, tuple[str, ...]]
 
 
 def faults(seed: int, extent: Extent) -> Iterator[Fault]:
-    """Without end; every victim has its turn before one has it twice."""
+    """Without end; every victim has its turn before one has it twice, and every sort of fault before any comes again:
+    a run of ten minutes is shorter than a round."""
     chance = random.Random(f"faults {seed}")
     while True:
         turns = [_turn(chance, deed, victims, extent) for deed, victims in _kills(extent)]
@@ -101,7 +104,40 @@ def faults(seed: int, extent: Extent) -> Iterator[Fault]:
         if extent.has_network:
             turns += _cuts(chance, extent)
         chance.shuffle(turns)
-        yield from turns
+        first = list(_of_each_sort(turns).values())
+        yield from first
+        yield from (turn for turn in turns if not any(turn is other for other in first))
+
+
+def left_out(seed: int, extent: Extent, count: int) -> list[str]:
+    """The sorts of faults that did not have their turn among the first `count`."""
+    whole = list(islice(faults(seed, extent), _ROUND))
+    done = _of_each_sort(whole[:count])
+    return [fault.name for sort, fault in _of_each_sort(whole).items() if sort not in done]
+
+
+Sort = tuple[Deed, frozenset[str], int]
+
+
+def _of_each_sort(turns: Sequence[Fault]) -> dict[Sort, Fault]:
+    """The first of each."""
+    found: dict[Sort, Fault] = {}
+    for turn in turns:
+        found.setdefault(_sort(turn), turn)
+    return found
+
+
+def _sort(fault: Fault) -> Sort:
+    """What is done, to which kinds of processes, to how many; of a cut, who no longer reaches whom in how many ways."""
+    if fault.pairs:
+        sides = frozenset(_side(name) for pair in fault.pairs for name in pair)
+        return fault.deed, sides, min(len(fault.pairs), 3)
+    kinds = frozenset(name.partition("-")[0] for name in fault.victims)
+    return fault.deed, kinds, len(fault.victims)
+
+
+def _side(name: str) -> str:
+    return "service" if name in PROCESSES else "people" if name == PEOPLE else "server"
 
 
 def _turn(chance: random.Random, deed: Deed, victims: tuple[str, ...], extent: Extent) -> Fault:
@@ -133,7 +169,7 @@ def _kills(extent: Extent) -> Iterator[Turn]:
 
 
 def _others(chance: random.Random, extent: Extent) -> Iterator[Turn]:
-    for name in chance.sample((*PROCESSES, *extent.servers), _PAUSES_A_ROUND):
+    for name in (*PROCESSES, *extent.servers):
         yield "pause", (name,)
     for name in (*extent.servers, "gateway-1", "store-1"):
         yield "choke", (name,)

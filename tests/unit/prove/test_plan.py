@@ -36,6 +36,21 @@ def test_a_round_has_every_kind_of_fault_and_every_process() -> None:
     assert any(fault.for_s == plan.MINUTE_S and fault.deed == "away" for fault in faults)
 
 
+def test_every_sort_of_fault_comes_within_ten_minutes() -> None:
+    """Some 45 faults fit into ten minutes, fewer than a round has: each sort comes before any comes again, and a shorter
+    run says what it left out."""
+    for seed in range(1, 20):
+        faults = _first(seed, WHOLE)
+        sorts = [plan._sort(fault) for fault in faults]
+        new = [n for n, sort in enumerate(sorts) if sort not in sorts[:n]]
+        assert new == list(range(len(new)))
+        assert 30 < len(new) <= 48
+        assert plan.left_out(seed, WHOLE, len(new)) == []
+        assert plan.left_out(seed, WHOLE, len(new) - 2) == [f.name for f in faults[: len(new)][-2:]]
+    paused = {fault.victims for fault in _first(7, WHOLE) if fault.deed == "pause"}
+    assert {(name,) for name in (*plan.PROCESSES, *WHOLE.servers)} <= paused
+
+
 def test_half_of_the_faults_are_followed_by_silence() -> None:
     """Steady traffic hides what a lost last hint does."""
     silent = sum(fault.is_silent for fault in _first(7, WHOLE, 400))
