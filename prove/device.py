@@ -24,6 +24,7 @@ from nightdesk_client import (
     Options,
     Reset,
     SendRefused,
+    Sent,
     Unreachable,
 )
 from prove.diary import Diary, Ring, Said, Screen, Shown, now_s
@@ -33,6 +34,7 @@ Reads = Literal["all", "called", "nothing"]
 """What is marked as read: a mark of every device at once would answer for the one that did not ring."""
 _LEAVE_S = 10.0
 _AGAIN_S = 0.5
+_CLOSED_S = 0.05
 
 
 class Device:
@@ -51,6 +53,7 @@ class Device:
         self._life: asyncio.Task[None] | None = None
         self._here = asyncio.Event()
         self._leave = asyncio.Event()
+        self._turns: dict[str, asyncio.Lock] = {}
         diary.screens.append(screen)
 
     async def be_at(self, url: str) -> None:
@@ -82,18 +85,31 @@ class Device:
 
     async def say(self, said: Said) -> None:
         """Send until the outcome is known, over as many clients as that takes."""
+        sending = await self._hand_over(said)
         while not said.told_s and not said.refused:
-            client = await self.here()
             try:
-                sent = await client.send(
-                    said.conversation_id, said.text, message_id=said.message_id
-                )
+                sent = await sending
             except SendRefused as err:
                 said.refused = err.code
             except Closed:
-                await asyncio.sleep(0.05)
+                sending = await self._hand_over(said)
             else:
                 said.position, said.told_s = sent.position, now_s()
+
+    async def _hand_over(self, said: Said) -> asyncio.Task[Sent]:
+        """Put it into the outbox, behind what was said before: two who wait for the same client need not come to it in
+        their order, and that would be nobody's fault but ours."""
+        async with self._turns.setdefault(said.conversation_id, asyncio.Lock()):
+            while True:
+                client = await self.here()
+                sending = asyncio.create_task(
+                    client.send(said.conversation_id, said.text, message_id=said.message_id)
+                )
+                # It is in the outbox with its first step, or the client has ended.
+                await asyncio.sleep(0)
+                if not sending.done() or not isinstance(sending.exception(), Closed):
+                    return sending
+                await asyncio.sleep(_CLOSED_S)
 
     async def _go(self) -> None:
         life, self._life = self._life, None

@@ -169,7 +169,7 @@ class Bus:
             self._on_loss.remove(callback)
 
     async def publish(self, subject: str, payload: bytes) -> None:
-        """Core NATS, at most once: dropped and counted while the connection is down.
+        """Core NATS, at most once: dropped and counted while the connection is down or about to be closed.
 
         Malformed: larger than the server takes.
         """
@@ -177,7 +177,11 @@ class Bus:
             metrics.DROPPED.inc()
             return
         self._check_size(payload)
-        await self.client.publish(subject, payload)
+        try:
+            await self.client.publish(subject, payload)
+        except (nats.errors.ConnectionDrainingError, nats.errors.ConnectionClosedError):
+            # A slow handler answers after its process was told to end: whoever asked asks somebody else.
+            metrics.DROPPED.inc()
 
     async def request(
         self, subject: str, payload: bytes, *, timeout_s: float | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import nats.errors
 import pytest
 
 from deploy.dev.nats_server import NatsServer
@@ -158,3 +159,15 @@ async def test_a_planned_restart_of_the_server_is_survived(
     await until(lambda: not fresh_bus.is_connected)
     fresh_nats.start()
     assert await fresh_bus.wait_connected(PATIENCE_S)
+
+
+async def test_an_answer_after_the_order_to_end_is_dropped(
+    bus: Bus, shard: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handler that comes to its answer while the connection is being closed is no fault of anybody: no traceback."""
+
+    async def refuse(*_: object) -> None:
+        raise nats.errors.ConnectionDrainingError
+
+    monkeypatch.setattr(bus.client, "publish", refuse)
+    await bus.publish(f"nd.x.{shard}", b"too late")
