@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from services.store.config import Config
-from services.store.handlers.batch import Prepared
+from services.store.handlers import lead
+from services.store.handlers.batch import Folding, Prepared
 from services.store.handlers.lead import Lead, Session
 from services.store.handlers.place import Place
 from services.store.handlers.poison import Poison
@@ -22,6 +23,7 @@ from shared.ids import Position
 from shared.subjects import event_subject
 from shared.weight import Share
 from tests.support.desk import ACCOUNT, agent_id
+from tests.support.log import settled
 
 _TIMEOUT_S = 60.0
 
@@ -102,7 +104,7 @@ class _World:
             share=Share(5, behind_s=2.0, ways=[self._weigh]),
         )
         place.share.begin()
-        lead = Lead(
+        term = Lead(
             place,
             Session(writer=cast("Any", self.database), loader=cast("Any", None)),
             progress=self.progress,
@@ -110,7 +112,7 @@ class _World:
             poison=Poison(batch_entries=config.batch_entries, limit=1),
         )
         self.stopping = asyncio.Event()
-        self.running = asyncio.create_task(lead.run(cast("Any", self.log), self.stopping))
+        self.running = asyncio.create_task(term.run(cast("Any", self.log), self.stopping))
 
     def _weigh(self, nice: int) -> bool:
         self.weights.append(nice)
@@ -168,4 +170,47 @@ async def test_a_store_that_is_far_behind_steps_back_for_nobody() -> None:
     await world.begun()
     await asyncio.wait_for(world.log.all_folded.wait(), _TIMEOUT_S)
     assert world.weights == [5, 0]
+    await world.close()
+
+
+async def test_what_is_far_behind_is_committed_before_the_batch_is_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A store that catches up collects a large batch, but not for so long that its lease runs out."""
+    world = _World()
+    world.log.lag = 10**9
+    monkeypatch.setattr(lead, "_FOLDED_FOR_S", 3600.0)
+    world.log.append()
+    await asyncio.wait_for(world.log.all_folded.wait(), _TIMEOUT_S)
+    assert world.database.begun == []
+    monkeypatch.setattr(lead, "_FOLDED_FOR_S", -1.0)
+    world.log.append()
+    await world.begun()
+    assert world.database.begun == [(1, 2)]
+    await world.close()
+
+
+async def test_what_is_half_folded_is_not_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit that ends while the rows of the next events are being read leaves those to the reader."""
+    may_go_on, is_folding = asyncio.Event(), asyncio.Event()
+    add = Folding.add
+
+    async def held(self: Folding, deliveries: list[Delivery]) -> None:
+        await add(self, deliveries)
+        is_folding.set()
+        await may_go_on.wait()
+
+    world = _World()
+    world.log.append()
+    await world.begun()
+    monkeypatch.setattr(Folding, "add", held)
+    world.log.append()
+    await asyncio.wait_for(is_folding.wait(), _TIMEOUT_S)
+    world.database.may_commit.release()
+    assert await world.progress.reach(1, _TIMEOUT_S)
+    await settled()
+    assert world.database.begun == [(1, 1)]
+    may_go_on.set()
+    await world.begun()
+    assert world.database.begun == [(1, 1), (2, 2)]
     await world.close()
