@@ -88,6 +88,8 @@ async def test_two_dispatchers_decide_once(log: TestLog, around: Surroundings) -
     await log.append("presence", desk.online("ann"), desk.online("bob"))
     async with acknowledging(log, "ann", "bob"):
         with _dispatcher(around), _dispatcher(around) as second:
+            # Ready is not yet the writer: before its claim the other one would give out everything.
+            await log.until(2, WriterStarted)
             names = await _backlog(log, 20)
             await log.until(20, ConversationAssigned)
             second.kill()
