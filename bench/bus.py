@@ -30,7 +30,7 @@ from shared.bus import (
     ensure_stream,
     stream_name,
 )
-from shared.bus.streams import api_request
+from shared.bus.api import api_request
 
 _PAYLOAD = bytes(300)
 _SENDERS = (1, 4, 8, 12, 16, 32, 64, 256, 1000, 4000)

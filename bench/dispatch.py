@@ -102,7 +102,7 @@ async def dispatch_once(servers: Servers, backlog: Backlog) -> Result:
             return await _watch(log, shard, backlog, process, servers)
         finally:
             process.kill()
-            await bus.streams.api_request(log, f"STREAM.DELETE.{bus.stream_name(shard)}")
+            await bus.api.api_request(log, f"STREAM.DELETE.{bus.stream_name(shard)}")
     finally:
         await log.close()
 
@@ -257,7 +257,7 @@ async def _wait(log: bus.Bus, shard: str, family: str, count: int) -> None:
 
 
 async def _count(log: bus.Bus, shard: str, subject: str) -> int:
-    raw = await bus.streams.api_request(
+    raw = await bus.api.api_request(
         log, f"STREAM.INFO.{bus.stream_name(shard)}", {"subjects_filter": subject}
     )
     counts = msgspec.json.decode(raw)["state"].get("subjects") or {}

@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 from nats.aio.subscription import Subscription
 
+from shared.bus.api import ask_again
 from shared.bus.connection import Bus
 from shared.bus.delivery import Delivery
-from shared.bus.streams import api_request
 from shared.bus.wire import header_number, plain_frame, status_of
 from shared.crashpoints import crashpoint
 
@@ -102,7 +102,8 @@ class Cursor:
         if subjects:
             config["filter_subjects"] = list(subjects)
         crashpoint("cursor.create")
-        raw = await api_request(
+        # The same name and settings again change nothing.
+        raw = await ask_again(
             self._bus,
             f"CONSUMER.CREATE.{self._stream}.{self._name}",
             {"stream_name": self._stream, "action": "create", "config": config},
@@ -144,7 +145,7 @@ class Cursor:
     async def is_drained(self) -> bool:
         """Ask the server whether everything it has for this consumer has been taken here."""
         crashpoint("cursor.info")
-        raw = await api_request(self._bus, f"CONSUMER.INFO.{self._stream}.{self._name}")
+        raw = await ask_again(self._bus, f"CONSUMER.INFO.{self._stream}.{self._name}")
         info = msgspec.json.decode(raw, type=_Info)
         return info.num_pending == 0 and info.delivered.consumer_seq == self._sequence
 

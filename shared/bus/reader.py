@@ -16,11 +16,12 @@ import msgspec
 import structlog
 
 from shared.bus import metrics
+from shared.bus.api import ApiFailed
 from shared.bus.backoff import Backoff
 from shared.bus.connection import Bus
 from shared.bus.cursor import Cursor, CursorSettings
 from shared.bus.delivery import Delivery, digest
-from shared.bus.streams import ApiFailed, StreamState, stream_name, stream_state
+from shared.bus.streams import StreamState, stream_name, stream_state
 from shared.crashpoints import crashpoint
 from shared.errors import NightdeskError, Unavailable
 from shared.planted import planted

@@ -13,9 +13,10 @@ from typing import Any, Literal
 import aiohttp
 import msgspec
 
+from shared.bus.api import ApiFailed, api_request, ask_again
 from shared.bus.connection import Bus
 from shared.bus.delivery import Delivery
-from shared.bus.wire import ApiError, time_ns
+from shared.bus.wire import time_ns
 from shared.errors import Refused, Unavailable
 from shared.subjects import all_events
 
@@ -48,14 +49,6 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     def fill(self) -> float:
         """Bytes as a part of the size limit; 0 when there is no limit."""
         return self.bytes / self.max_bytes if self.max_bytes > 0 else 0.0
-
-
-class ApiFailed(Exception):
-    """JetStream's API said no; `error` has its numbers."""
-
-    def __init__(self, error: ApiError) -> None:
-        super().__init__(f"{error.err_code}: {error.description}")
-        self.error = error
 
 
 class _Config(msgspec.Struct, frozen=True):
@@ -106,7 +99,6 @@ class _Consumers(msgspec.Struct, frozen=True):
 
 
 class _Answer(msgspec.Struct, frozen=True):
-    error: ApiError | None = None
     config: _Config = _Config()
     state: _State = _State()
     ts: str = ""
@@ -116,15 +108,6 @@ class _Answer(msgspec.Struct, frozen=True):
 def stream_name(shard: str) -> str:
     """The stream that holds a shard's log."""
     return f"EVENTS_{shard}"
-
-
-async def api_request(bus: Bus, method: str, body: dict[str, Any] | None = None) -> bytes:
-    """Ask JetStream's API. ApiFailed: it said no. Unavailable: it did not answer."""
-    raw = await bus.request(f"$JS.API.{method}", b"" if body is None else msgspec.json.encode(body))
-    error = msgspec.json.decode(raw, type=_Answer).error
-    if error is not None:
-        raise ApiFailed(error)
-    return raw
 
 
 async def ensure_stream(
@@ -233,7 +216,7 @@ def _faults(config: _Config, shard: str, settings: StreamSettings) -> list[str]:
 async def stream_state(bus: Bus, shard: str) -> StreamState:
     """Ask the stream's leader. Unavailable: no answer, or there is no such stream."""
     try:
-        raw = await api_request(bus, f"STREAM.INFO.{stream_name(shard)}")
+        raw = await ask_again(bus, f"STREAM.INFO.{stream_name(shard)}")
     except ApiFailed as err:
         raise Unavailable(f"no state of {stream_name(shard)}: {err}", code="no_stream") from err
     answer = msgspec.json.decode(raw, type=_Answer)
@@ -258,7 +241,7 @@ async def last_of(bus: Bus, shard: str, subject: str) -> Delivery | None:
 
 async def _get(bus: Bus, shard: str, query: dict[str, Any]) -> Delivery | None:
     try:
-        raw = await api_request(bus, f"STREAM.MSG.GET.{stream_name(shard)}", query)
+        raw = await ask_again(bus, f"STREAM.MSG.GET.{stream_name(shard)}", query)
     except ApiFailed as err:
         if err.error.err_code == _NO_MESSAGE:
             return None

@@ -27,7 +27,7 @@ from shared.bus import (
     ensure_stream,
     stream_name,
 )
-from shared.bus.streams import api_request
+from shared.bus.api import api_request
 from shared.errors import OutcomeUnknown, Unavailable
 from tests.support.log import (
     PATIENCE_S,

@@ -18,7 +18,7 @@ from shared.bus import (
     ensure_stream,
     stream_name,
 )
-from shared.bus.streams import ApiFailed, api_request
+from shared.bus.api import ApiFailed, api_request
 from tests.support.log import STREAM, Follower, fill, running, until, until_none
 
 _QUICK = ReaderSettings(idle_s=0.05, silence_s=1.0, cursor=CursorSettings(heartbeat_s=0.2))

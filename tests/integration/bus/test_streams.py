@@ -20,7 +20,7 @@ from shared.bus import (
     stream_name,
     stream_state,
 )
-from shared.bus.streams import api_request
+from shared.bus.api import api_request
 from shared.errors import Refused, Unavailable
 from tests.support.log import PATIENCE_S, STREAM, entry, running
 

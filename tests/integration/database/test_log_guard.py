@@ -8,8 +8,8 @@ import pytest
 
 from deploy.dev.nats_server import NatsServer
 from shared.bus import connect, stream_name
+from shared.bus.api import api_request
 from shared.bus.connection import BusSettings
-from shared.bus.streams import api_request
 from shared.config import Shared
 from shared.errors import Refused
 from shared.opening import ensure_log
