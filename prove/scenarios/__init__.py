@@ -1,1 +1,1 @@
-"""Ten stories of one night and morning, told to the running system while its processes are killed; see `stories`."""
+"""Stories of a night and the day after it, told to the running system while its processes are killed; see `stories`."""

@@ -12,6 +12,7 @@ import aiohttp
 from nightdesk_client import (
     Agent,
     ApiError,
+    Bookmark,
     Client,
     NightdeskClientError,
     Options,
@@ -98,7 +99,9 @@ class Floor:
     async def signed_in(self, agent: AgentRecord, *, gateway: int = 0) -> AsyncIterator[Member]:
         """On duty at one device for the length of the block."""
         screen = Screen(name=f"{agent.name} at gateway {gateway + 1}")
-        options = Options(on_alert=screen.alert)
+        options = Options(
+            on_alert=screen.alert, on_signal=lambda signal: screen.hear(agent.agent_id, signal)
+        )
         async with AsyncExitStack() as stack:
             opening = Agent.sign_in(
                 self.site.gateways[gateway], agent.email or "", PASSWORD, options=options
@@ -114,10 +117,38 @@ class Floor:
 
     async def arrive(self, *, gateway: int = 0) -> Member:
         """A visitor."""
-        screen = Screen(name=f"visitor {len(self.members)}")
-        options = Options(on_alert=screen.alert)
-        opening = Visitor.arrive(self.site.gateways[gateway], self.inbox_key, options=options)
-        return await self._enter(opening, screen, self._stack)
+        async with Visitor.arrive(self.site.gateways[gateway], self.inbox_key) as client:
+            known = Member(client, Screen(name=f"visitor {len(self.members)}"))
+            return await self.accompany(known, gateway=gateway)
+
+    async def accompany(
+        self, visitor: Member, *, gateway: int = 0, bookmark: Bookmark | None = None
+    ) -> Member:
+        """One more device of this visitor until the story ends; with a bookmark one that was there before."""
+        return await self._stack.enter_async_context(
+            self.accompanied(visitor, gateway=gateway, bookmark=bookmark)
+        )
+
+    @asynccontextmanager
+    async def accompanied(
+        self, visitor: Member, *, gateway: int = 0, bookmark: Bookmark | None = None
+    ) -> AsyncIterator[Member]:
+        """One more device of this visitor for the length of the block."""
+        screen = Screen(name=f"device {len(self.members)} of {visitor.screen.name}")
+        me = visitor.client.id
+        options = Options(
+            bookmark=bookmark,
+            on_alert=screen.alert,
+            on_signal=lambda signal: screen.hear(me, signal),
+        )
+        async with AsyncExitStack() as stack:
+            opening = Visitor.returning(
+                self.site.gateways[gateway],
+                await visitor.client.token(),
+                contact_id=me,
+                options=options,
+            )
+            yield await self._enter(opening, screen, stack)
 
     async def _enter(self, opening: Any, screen: Screen, stack: AsyncExitStack) -> Member:
         client: Client = await stack.enter_async_context(opening)

@@ -11,24 +11,41 @@ from typing import Self
 import aiohttp
 import msgspec
 
-from nightdesk_client import Alert, Client, Closed, Entry, NightdeskClientError, Reset
+from nightdesk_client import (
+    Alert,
+    Client,
+    Closed,
+    Entry,
+    NightdeskClientError,
+    Receipts,
+    Reset,
+    Signal,
+)
 
 _CLOSE_S = 5.0
 _FRAME_S = 10.0
 
 
 class Screen(msgspec.Struct, kw_only=True):
-    """What one device showed. `texts`: messages in the order they appeared; `alerts`: positions it was heard for."""
+    """What one device showed. `texts`: messages in the order they appeared; `alerts`: positions it was heard for.
+    `read_up_to`: how far its person has read, as it was told."""
 
     name: str
     texts: list[str] = []
     seqs: list[tuple[str, int]] = []
     held: dict[str, int] = {}
     alerts: list[int] = []
+    read_up_to: int = 0
 
     def alert(self, alert: Alert) -> None:
         """The device made itself heard."""
         self.alerts.append(alert.position)
+
+    def hear(self, me: str, signal: Signal) -> None:
+        """Receipts of the same person tell what was read on another device."""
+        if isinstance(signal, Receipts):
+            mine = [each.read for each in signal.receipts if each.by.id == me]
+            self.read_up_to = max([self.read_up_to, *mine])
 
 
 class Member:

@@ -25,7 +25,7 @@ async def night_and_morning(floor: Floor) -> str:
             floor.site.kill("gateway-1")
     agents = [await floor.hire(capacity=_CAPACITY) for _ in range(3)]
     for number, agent in enumerate(agents):
-        _work(await floor.sign_in(agent, gateway=number % 2))
+        work(await floor.sign_in(agent, gateway=number % 2))
         if number == 1:
             floor.site.kill(floor.leader("dispatcher"))
 
@@ -46,11 +46,12 @@ async def night_and_morning(floor: Floor) -> str:
     return f"{_NIGHT} handled in {took:.1f} s, shares {sorted(given.values())}"
 
 
-def _work(member: Member) -> None:
-    """This agent answers everything and resolves it."""
+def work(member: Member, *, after_s: float = 0.0) -> None:
+    """This agent answers everything, so long after it came, and resolves it."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def answer(entry: Entry) -> None:
+        await asyncio.sleep(after_s)
         sent = await member.client.send(entry.conversation_id, f"answer to {entry.position}")
         async with asyncio.timeout(60):
             while True:

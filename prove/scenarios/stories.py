@@ -1,4 +1,4 @@
-"""The ten stories, one site for all of them, and the table at the end. `make prove SCENARIOS=1`."""
+"""The stories, one site for all with as many servers of the log, and the table at the end. `make prove SCENARIOS=1`."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ import msgspec
 
 from nightdesk_client import NightdeskClientError
 from prove.evidence import Unreadable
-from prove.scenarios import presence, routing
+from prove.scenarios import hours, leaders, presence, routing, visiting
 from prove.scenarios.floor import Broken, Floor, open_floor
-from prove.site import Site, open_site
+from prove.site import Extent, Site, open_site
 
 SETTINGS = {"NIGHTDESK_PRESENCE_GRACE_S": "3", "NIGHTDESK_GATEWAY_BEAT_S": "1"}
 _TEND_S = 0.05
-_STORY_S = 120.0
+_STORY_S = 300.0
+"""Office hours end and begin on full minutes."""
 
 
 class Story(msgspec.Struct, frozen=True):
-    """`tell` returns a figure in words, or raises `Broken`."""
+    """`tell` returns a figure in words, or raises `Broken`. `replicas`: how many servers hold the log."""
 
     tell: Callable[[Floor], Awaitable[str]]
     policy: dict[str, Any]
+    replicas: int = 1
 
     @property
     def name(self) -> str:
@@ -57,15 +59,24 @@ STORIES = (
     Story(routing.policy_changes, _CALM),
     Story(routing.wishes_cross, {**_CALM, "strategy": "manual"}),
     Story(presence.device_sleeps, _CALM),
+    Story(hours.office_hours, _CALM),
+    Story(visiting.visitor_devices, _CALM),
+    Story(visiting.put_off, {**_CALM, "offline_return_s": 30}),
+    Story(leaders.leaders_change, _CALM, replicas=3),
 )
 
 
 def run(seed: int, tell: Callable[[str], None], *, only: str = "1") -> list[Verdict]:
-    """Every story (or the ones named in `only`, separated by commas), on one site."""
+    """Every story (or the ones named in `only`, separated by commas), those with as many servers on one site."""
     wanted = [s for s in STORIES if only == "1" or s.name in only.split(",")]
-    with open_site(seed=f"scenarios {seed}", settings=SETTINGS) as site:
-        tell(f"running, logs in {site.stack.directory.logs}")
-        return asyncio.run(_tell_all(site, wanted, tell))
+    verdicts = []
+    for replicas in sorted({story.replicas for story in wanted}):
+        extent = Extent(replicas=replicas)
+        with open_site(seed=f"scenarios {seed}", settings=SETTINGS, extent=extent) as site:
+            tell(f"running, logs in {site.stack.directory.logs}")
+            these = [story for story in wanted if story.replicas == replicas]
+            verdicts += asyncio.run(_tell_all(site, these, tell))
+    return verdicts
 
 
 async def _tell_all(site: Site, stories: list[Story], tell: Callable[[str], None]) -> list[Verdict]:

@@ -1,0 +1,114 @@
+"""The story of the log's leaders: with three servers, the one that leads steps down and is killed while conversations
+wait and are held. Nobody decides without a leader; somebody does as soon as there is one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import nats
+import nats.errors
+
+from prove.evidence import LogEntry
+from prove.scenarios.floor import Floor
+from prove.scenarios.people import Member
+from prove.scenarios.routing import work
+
+_STREAM = "EVENTS_0"
+_CAPACITY = 6
+_AFTER_S = 4.0
+"""How long visitors go on writing after a leader is lost."""
+_EVERY_S = 0.2
+_DECIDED_S = 2.0
+_ASK_S = 0.5
+
+
+async def leaders_change(floor: Floor) -> str:
+    """Each conversation is given once and in order over four leaders, whoever waits as well as whoever comes."""
+    # Less room than there are conversations, so that some wait when a leader goes; they are answered as time goes by.
+    agents = [await floor.hire(capacity=_CAPACITY) for _ in range(2)]
+    members = [await floor.sign_in(agent, gateway=number) for number, agent in enumerate(agents)]
+    for member in members:
+        work(member, after_s=1.0)
+    visitors = [await floor.arrive(gateway=n % 2) for n in range(4)]
+    for number in range(2 * _CAPACITY + 4):
+        await floor.write(visitors[number % 4], f"{floor.name} before {number}")
+    gaps, pauses = [], []
+    for turn, is_death in enumerate((False, True, False, True)):
+        writing = asyncio.create_task(_write_on(floor, visitors, turn))
+        leader = await _leader(floor)
+        began_at = (await floor.log())[-1].position
+        if is_death:
+            floor.site.kill(leader)
+        else:
+            await _step_down(floor)
+        gaps.append(await _until_led(floor, leader if is_death else ""))
+        await writing
+        await floor.until(floor.all_owned, "each has an owner")
+        pauses.append(_longest_pause(await floor.log(), began_at))
+        if is_death:
+            floor.site.bring_back(leader)
+        await floor.ready()
+    assigned = await floor.events("conversation_assigned")
+    given = Counter(entry.event["conversation_id"] for entry in assigned)
+    floor.check(set(given) == set(floor.conversations), "nobody is forgotten")
+    twice = [x for x, times in given.items() if times > 1]
+    floor.check(not twice, f"given twice: {twice[:3]}")
+    order = [entry.event["conversation_id"] for entry in assigned]
+    floor.check(order == floor.conversations, "oldest first")
+    slowest = max(pauses)
+    floor.check(slowest < _DECIDED_S, f"decided {slowest:.1f} s after the log took an entry")
+    told = ", ".join(f"{gap:.1f}" for gap in gaps)
+    return f"{len(given)} given; led again after {told} s; {slowest:.2f} s from entry to decision"
+
+
+def _longest_pause(log: list[LogEntry], after: int) -> float:
+    """From an entry of a visitor to the next decision about that conversation: both by the log's own clock, so the time
+    without a leader does not count."""
+    began: dict[str, float] = {}
+    pauses = [0.0]
+    for entry in log:
+        conversation_id = entry.event.get("conversation_id", "")
+        if entry.event.get("type") == "conversation_started" and entry.position > after:
+            began[conversation_id] = entry.at_s
+        elif entry.family == "routing" and conversation_id in began:
+            pauses.append(entry.at_s - began.pop(conversation_id))
+    return max(pauses)
+
+
+async def _write_on(floor: Floor, visitors: list[Member], turn: int) -> None:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + _AFTER_S
+    number = 0
+    while loop.time() < end:
+        await floor.write(visitors[number % 4], f"{floor.name} {turn} {number}")
+        number += 1
+        await asyncio.sleep(_EVERY_S)
+
+
+async def _leader(floor: Floor) -> str:
+    """The server that leads the log; empty while none does."""
+    client = await nats.connect(floor.site.broker.url.split(","), connect_timeout=5)
+    try:
+        info = await client.jetstream(timeout=_ASK_S).stream_info(_STREAM)
+        return (info.cluster and info.cluster.leader) or ""
+    finally:
+        await client.close()
+
+
+async def _step_down(floor: Floor) -> None:
+    client = await nats.connect(floor.site.broker.url.split(","), connect_timeout=5)
+    try:
+        await client.request(f"$JS.API.STREAM.LEADER.STEPDOWN.{_STREAM}", b"", timeout=5)
+    finally:
+        await client.close()
+
+
+async def _until_led(floor: Floor, dead: str) -> float:
+    async def is_led() -> bool:
+        try:
+            return await _leader(floor) not in ("", dead)
+        except (nats.errors.Error, OSError):
+            return False
+
+    return await floor.until(is_led, "the log has a leader")
