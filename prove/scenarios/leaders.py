@@ -8,6 +8,7 @@ from collections import Counter
 
 import nats
 import nats.errors
+from nats.aio.client import Client
 
 from prove.evidence import LogEntry
 from prove.scenarios.floor import Floor
@@ -20,11 +21,13 @@ _AFTER_S = 4.0
 """How long visitors go on writing after a leader is lost."""
 _EVERY_S = 0.2
 _DECIDED_S = 2.0
+_WAYS = ("steps down", "dies", "freezes", "dies")
 _ASK_S = 0.5
+_CONNECT_S = 2
 
 
 async def leaders_change(floor: Floor) -> str:
-    """Each conversation is given once and in order over four leaders, whoever waits as well as whoever comes."""
+    """Each conversation is given once and in order over five leaders, whoever waits as well as whoever comes."""
     # Less room than there are conversations, so that some wait when a leader goes; they are answered as time goes by.
     agents = [await floor.hire(capacity=_CAPACITY) for _ in range(2)]
     members = [await floor.sign_in(agent, gateway=number) for number, agent in enumerate(agents)]
@@ -34,20 +37,24 @@ async def leaders_change(floor: Floor) -> str:
     for number in range(2 * _CAPACITY + 4):
         await floor.write(visitors[number % 4], f"{floor.name} before {number}")
     gaps, pauses = [], []
-    for turn, is_death in enumerate((False, True, False, True)):
+    for turn, way in enumerate(_WAYS):
         writing = asyncio.create_task(_write_on(floor, visitors, turn))
+        await _until_led(floor, "")
         leader = await _leader(floor)
         began_at = (await floor.log())[-1].position
-        if is_death:
+        gone = "" if way == "steps down" else leader
+        if not gone:
+            await _step_down(floor)
+        elif way == "dies":
             floor.site.kill(leader)
         else:
-            await _step_down(floor)
-        gaps.append(await _until_led(floor, leader if is_death else ""))
+            floor.site.pause(leader)
+        gaps.append(await _until_led(floor, gone))
         await writing
         await floor.until(floor.all_owned, "each has an owner")
         pauses.append(_longest_pause(await floor.log(), began_at))
-        if is_death:
-            floor.site.bring_back(leader)
+        if gone:
+            floor.site.bring_back(gone)
         await floor.ready()
     assigned = await floor.events("conversation_assigned")
     given = Counter(entry.event["conversation_id"] for entry in assigned)
@@ -87,28 +94,38 @@ async def _write_on(floor: Floor, visitors: list[Member], turn: int) -> None:
 
 
 async def _leader(floor: Floor) -> str:
-    """The server that leads the log; empty while none does."""
-    client = await nats.connect(floor.site.broker.url.split(","), connect_timeout=5)
+    """The server that leads the log; empty while none is known."""
     try:
-        info = await client.jetstream(timeout=_ASK_S).stream_info(_STREAM)
-        return (info.cluster and info.cluster.leader) or ""
-    finally:
-        await client.close()
+        client = await _connect(floor)
+        try:
+            info = await client.jetstream(timeout=_ASK_S).stream_info(_STREAM)
+            return (info.cluster and info.cluster.leader) or ""
+        finally:
+            await client.close()
+    except (nats.errors.Error, OSError):
+        return ""
+
+
+async def _connect(floor: Floor) -> Client:
+    return await nats.connect(
+        floor.site.broker.url.split(","), connect_timeout=_CONNECT_S, error_cb=_no_noise
+    )
+
+
+async def _no_noise(_error: Exception) -> None:
+    """That a server is away is what the story is about."""
 
 
 async def _step_down(floor: Floor) -> None:
-    client = await nats.connect(floor.site.broker.url.split(","), connect_timeout=5)
+    client = await _connect(floor)
     try:
         await client.request(f"$JS.API.STREAM.LEADER.STEPDOWN.{_STREAM}", b"", timeout=5)
     finally:
         await client.close()
 
 
-async def _until_led(floor: Floor, dead: str) -> float:
+async def _until_led(floor: Floor, gone: str) -> float:
     async def is_led() -> bool:
-        try:
-            return await _leader(floor) not in ("", dead)
-        except (nats.errors.Error, OSError):
-            return False
+        return await _leader(floor) not in ("", gone)
 
     return await floor.until(is_led, "the log has a leader")

@@ -42,7 +42,7 @@ class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
     connect_timeout_s: float = 5.0
     request_timeout_s: float = 5.0
     drain_timeout_s: float = 10.0
-    ping_interval_s: int = 5
+    ping_interval_s: int = 2
     pending_bytes: int = 32 * 1024 * 1024
 
 
