@@ -61,9 +61,11 @@ def _fold_one(folded: Folded, entry: LogEntry) -> None:
             _lease(folded, entry, conversation_id)
             folded.owners[conversation_id] = None
             folded.routed.add(conversation_id)
-        case "received":
-            recipient = str(event["recipient"]["id"])
-            folded.received.setdefault(recipient, []).append((entry.position, int(event["up_to"])))
+        case "received" | "received_together":
+            for said in event.get("receipts", [event]):
+                recipient = str(said["recipient"]["id"])
+                got = (entry.position, int(said["up_to"]))
+                folded.received.setdefault(recipient, []).append(got)
 
 
 def _explain(folded: Folded, entry: LogEntry) -> None:

@@ -120,9 +120,11 @@ class Ledger:
                 self._line_up_again()
         elif isinstance(event, e.PresenceEvent):
             self._presence(event, position, at_ns)
-        elif isinstance(event, e.Received):
-            if event.recipient.kind == "agent":
-                self._heard(self.person(AgentId(event.recipient.id)), event.up_to, at_ns)
+        elif isinstance(event, e.Received | e.ReceivedTogether):
+            said = event.each() if isinstance(event, e.ReceivedTogether) else (event,)
+            for each in said:
+                if each.recipient.kind == "agent":
+                    self._heard(self.person(AgentId(each.recipient.id)), each.up_to, at_ns)
         elif isinstance(event, e.ContactMerged):
             self._merge(event)
         elif isinstance(event, e.ContactCreated):

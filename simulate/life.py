@@ -41,6 +41,8 @@ _MOST_REFOLDED = 2_500
 _PROCESSES = ("dispatcher-1", "dispatcher-2", "presence-1", "presence-2")
 _STRIKES = 0.06
 """How often something goes wrong right after an assignment."""
+_TOGETHER = 3
+"""Every so many receipts are said together with those of other devices."""
 _MANY = 50
 """Waiting conversations from which on fewer people write."""
 _Action = tuple[float, Callable[[], e.Event]]
@@ -399,10 +401,19 @@ class Life:
 
 
 def _received(worker: Worker, dice: random.Random, up_to: int) -> e.Event:
+    recipient = Author(kind="agent", id=worker.agent_id)
+    device_id = dice.choice(worker.devices)
+    if up_to % _TOGETHER == 0:
+        reached = {**dict.fromkeys(worker.devices, up_to // 2), device_id: up_to}
+        receipts = [
+            e.Receipt(recipient=recipient, device_id=each, up_to=position)
+            for each, position in reached.items()
+        ]
+        return e.ReceivedTogether(account_id=worker.account_id, receipts=tuple(receipts))
     return e.Received(
         account_id=worker.account_id,
-        recipient=Author(kind="agent", id=worker.agent_id),
-        device_id=dice.choice(worker.devices),
+        recipient=recipient,
+        device_id=device_id,
         up_to=up_to,
     )
 

@@ -38,6 +38,7 @@ from shared.events import (
     ConversationStarted,
     Event,
     Received,
+    ReceivedTogether,
     RoutingEvent,
 )
 from shared.events.conversation import Priority
@@ -256,6 +257,9 @@ class Desk:
             self._count_wait(event, delivery.at_ns)
         elif isinstance(event, Received):
             self._count_acknowledged(event, delivery.at_ns)
+        elif isinstance(event, ReceivedTogether):
+            for each in event.each():
+                self._count_acknowledged(each, delivery.at_ns)
         touched = self.world.evolve(event, delivery.position, delivery.at_ns)
         if isinstance(event, RoutingEvent) and event.writer == self._family.writer:
             self._ahead.landed(self.world.lapsed(event))

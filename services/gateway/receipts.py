@@ -6,16 +6,19 @@ depends on its being prompt but lease and display."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Mapping, Sequence
 
 from services.gateway import metrics
 from services.gateway.admission import Admission
 from services.gateway.tokens import Principal
 from shared.errors import Malformed, NightdeskError
-from shared.events import Read, Received
-from shared.ids import ConversationId, DeviceId, Position
+from shared.events import Event, Read, Receipt, Received, ReceivedTogether
+from shared.ids import AccountId, ConversationId, DeviceId, Position
 
 _MOST_PENDING = 200_000
 _MOST_AT_ONCE = 2_000
+_MOST_TOGETHER = 250
+"""Devices in one event: what reads it does so in one go."""
 _Key = tuple[str, ...]
 """Whose it is, and the device, or "read" and the conversation: a client makes up its device's id."""
 
@@ -73,15 +76,46 @@ class Receipts:
         while self._pending:
             keys = list(self._pending)[:_MOST_AT_ONCE]
             taken = {key: self._pending.pop(key) for key in keys}
-            named = {" ".join(key): event for key, event in taken.items()}
-            outcomes = await self._admission.append_each("receipt", named)
-            failed = {k: taken[k] for k in taken if _is_open(outcomes[" ".join(k)])}
+            groups = {_name(group): group for group in _grouped(taken)}
+            events = {name: _event([taken[key] for key in group]) for name, group in groups.items()}
+            outcomes = await self._admission.append_each("receipt", events)
+            failed = [key for name in groups if _is_open(outcomes[name]) for key in groups[name]]
             metrics.RECEIPTS.labels("ok").inc(len(taken) - len(failed))
-            for key, event in failed.items():
-                self._add(key, event)
+            for key in failed:
+                self._add(key, taken[key])
             if failed:
                 metrics.RECEIPTS.labels("again").inc(len(failed))
                 return
+
+
+def _grouped(taken: Mapping[_Key, Received | Read]) -> Iterator[list[_Key]]:
+    """What goes as one event: the devices of an account together, whatever somebody read alone."""
+    open_groups: dict[AccountId, list[_Key]] = {}
+    for key, event in taken.items():
+        if isinstance(event, Read):
+            yield [key]
+            continue
+        group = open_groups.setdefault(event.account_id, [])
+        group.append(key)
+        if len(group) == _MOST_TOGETHER:
+            yield open_groups.pop(event.account_id)
+    yield from open_groups.values()
+
+
+def _name(group: Sequence[_Key]) -> str:
+    return " ".join(group[0])
+
+
+def _event(said: Sequence[Received | Read]) -> Event:
+    first = said[0]
+    if len(said) == 1:
+        return first
+    receipts = [
+        Receipt(recipient=each.recipient, device_id=each.device_id, up_to=each.up_to)
+        for each in said
+        if isinstance(each, Received)
+    ]
+    return ReceivedTogether(account_id=first.account_id, receipts=tuple(receipts))
 
 
 def _is_open(outcome: Position | NightdeskError) -> bool:

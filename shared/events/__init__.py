@@ -49,7 +49,7 @@ from shared.events.presence import (
     PresenceEvent,
     PrimaryDeviceChanged,
 )
-from shared.events.receipt import Read, ReceiptEvent, Received
+from shared.events.receipt import Read, Receipt, ReceiptEvent, Received, ReceivedTogether
 from shared.events.routing import (
     AssignmentRefused,
     ConversationAssigned,
@@ -114,8 +114,10 @@ __all__ = [
     "PriorityChanged",
     "Rated",
     "Read",
+    "Receipt",
     "ReceiptEvent",
     "Received",
+    "ReceivedTogether",
     "RoutingEvent",
     "RoutingPart",
     "RoutingSaved",

@@ -3,6 +3,8 @@ the highest `up_to` counts."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from shared.events.envelope import Author
@@ -26,6 +28,39 @@ class Received(
     up_to: Position
 
 
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One device's part of a `ReceivedTogether`."""
+
+    recipient: Author
+    device_id: DeviceId
+    up_to: Position
+
+
+class ReceivedTogether(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    tag_field="type",
+    tag="received_together",
+):
+    """What several devices of an account acknowledged within a moment: as if each were a `Received` in this place."""
+
+    account_id: AccountId
+    receipts: tuple[Receipt, ...]
+
+    def each(self) -> Iterator[Received]:
+        """As single ones, in their order."""
+        for one in self.receipts:
+            yield Received(
+                account_id=self.account_id,
+                recipient=one.recipient,
+                device_id=one.device_id,
+                up_to=one.up_to,
+            )
+
+
 class Read(
     msgspec.Struct,
     frozen=True,
@@ -43,4 +78,4 @@ class Read(
     up_to: Position
 
 
-ReceiptEvent = Received | Read
+ReceiptEvent = Received | ReceivedTogether | Read

@@ -3,6 +3,7 @@ the split into batches and restarts."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import assert_never
 
 import msgspec
@@ -25,13 +26,13 @@ from shared.waits import times
 
 
 class Touched(msgspec.Struct, frozen=True, kw_only=True):
-    """What an event changed: conversations, an agent with everything they hold, who was given something, and who has
+    """What an event changed: conversations, an agent with everything they hold, who was given something, and who have
     acknowledged more."""
 
     conversations: tuple[ConversationId, ...] = ()
     agent_id: AgentId | None = None
     assignee_id: AgentId | None = None
-    acknowledger_id: AgentId | None = None
+    acknowledger_ids: tuple[AgentId, ...] = ()
 
 
 UNTOUCHED = Touched()
@@ -81,7 +82,9 @@ def evolve(
         case events.AssignmentRequested() | events.ClaimRequested():
             return _requested(office, event, position)
         case events.Received():
-            return _received(office, event, at_ns)
+            return _received(office, (event,), at_ns)
+        case events.ReceivedTogether():
+            return _received(office, event.each(), at_ns)
         case events.AgentOnline() | events.AgentOffline() | events.AvailabilityChanged():
             return _presence(office, event, position, at_ns)
         case events.ContactMerged():
@@ -263,15 +266,17 @@ def _requested(
     return Touched(conversations=(event.conversation_id,), agent_id=AgentId(request.by))
 
 
-def _received(office: Office, event: events.Received, at_ns: int) -> Touched:
-    if event.recipient.kind != "agent":
-        return UNTOUCHED
-    agent_id = AgentId(event.recipient.id)
-    agent = office.agent(agent_id)
-    if event.up_to <= agent.received:
-        return UNTOUCHED
-    pace.acknowledge(agent, event.up_to, at_ns)
-    return Touched(acknowledger_id=agent_id)
+def _received(office: Office, said: Iterable[events.Received], at_ns: int) -> Touched:
+    found: dict[AgentId, None] = {}
+    for event in said:
+        if event.recipient.kind != "agent":
+            continue
+        agent_id = AgentId(event.recipient.id)
+        agent = office.agent(agent_id)
+        if event.up_to > agent.received:
+            pace.acknowledge(agent, event.up_to, at_ns)
+            found[agent_id] = None
+    return Touched(acknowledger_ids=tuple(found)) if found else UNTOUCHED
 
 
 def _presence(

@@ -40,6 +40,7 @@ from shared.events import (
     PrimaryDeviceChanged,
     Read,
     Received,
+    ReceivedTogether,
     RoutingEvent,
     TeamRemoved,
     TeamSaved,
@@ -54,6 +55,7 @@ _SAVED = frozenset(get_args(AccountEvent))
 _APART: frozenset[type] = frozenset(
     (
         Received,
+        ReceivedTogether,
         Read,
         AgentOnline,
         AgentOffline,
@@ -325,15 +327,17 @@ class World:
 
     def _follow(self, account_id: AccountId, floor: Floor, touched: fold.Touched) -> None:
         conversations: Iterable[ConversationId] = touched.conversations
+        acknowledgers = touched.acknowledger_ids
         if touched.agent_id is not None:
             floor.place_agent(touched.agent_id)
             conversations = dict.fromkeys((*conversations, *floor.holding(touched.agent_id).owned))
-        if touched.acknowledger_id is not None:
-            conversations = (*conversations, *floor.acknowledged(touched.acknowledger_id))
+        if acknowledgers:
+            held = (each for agent_id in acknowledgers for each in floor.acknowledged(agent_id))
+            conversations = (*conversations, *held)
         for conversation_id in conversations:
             self._place(account_id, floor, floor.office.tracks[conversation_id])
-        if touched.acknowledger_id is not None:
-            floor.place_agent(touched.acknowledger_id)
+        for agent_id in acknowledgers:
+            floor.place_agent(agent_id)
         if touched.assignee_id is not None and not floor.has_placed(touched.assignee_id):
             # After the conversation, which has usually moved them already.
             floor.place_agent(touched.assignee_id)

@@ -40,6 +40,9 @@ def fold(state: State, changes: Changes, record: Record) -> None:
             messages.posted(state, changes, record, event)
         case e.Received():
             receipts.received(state, changes, record, event)
+        case e.ReceivedTogether():
+            for each in event.each():
+                receipts.received(state, changes, record, each)
         case e.Read():
             receipts.read(state, changes, record, event)
         case e.ConversationStarted():

@@ -7,7 +7,7 @@ A stretch never holds a `ContactMerged` behind other events: see `stretches`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from services.store.fold.receipts import recipient_of
 from services.store.fold.records import Broken, Record
@@ -115,7 +115,7 @@ class _Planner:
                         )
                     ):
                         self._conversation(folded.key)
-                case e.Received():
+                case e.Received() | e.ReceivedTogether():
                     pass
                 case Broken():
                     self._broken(event)
@@ -129,12 +129,10 @@ class _Planner:
         """How far each recipient got in this stretch."""
         found: dict[tuple[AccountId, str], Position] = {}
         for record in records:
-            event = record.event
-            if not isinstance(event, e.Received):
-                continue
-            if event.recipient.kind in ("visitor", "agent"):
-                key = (event.account_id, self._recipient(event))
-                found[key] = max(event.up_to, found.get(key, 0))
+            for event in _receipts_of(record.event):
+                if event.recipient.kind in ("visitor", "agent"):
+                    key = (event.account_id, self._recipient(event))
+                    found[key] = max(event.up_to, found.get(key, 0))
         return found
 
     def _message_id(self, key: MessageKey) -> None:
@@ -256,3 +254,9 @@ class _Planner:
             if key not in self.state.conversations:
                 self.needs.conversations.add(key)
             self._receipt(key, recipient_id)
+
+
+def _receipts_of(event: object) -> Iterable[e.Received]:
+    if isinstance(event, e.Received):
+        return (event,)
+    return event.each() if isinstance(event, e.ReceivedTogether) else ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from services.store.tables.paging import cut
 from services.store.tables.read import (
     MESSAGE,
@@ -12,7 +14,7 @@ from services.store.tables.read import (
 from shared.codec import decode_event
 from shared.database import Connection
 from shared.errors import Malformed
-from shared.events import Received
+from shared.events import Received, ReceivedTogether
 from shared.queries import (
     FindReceived,
     GetHistory,
@@ -31,6 +33,8 @@ _MOST_ROWS = 500
 _ROW_BYTES = 360
 """What a row takes without its text, so that 500 waiting messages of usual length are one answer."""
 _MOST_RECEIPTS = 3_000
+_RECEIPT_EVENTS = 100
+"""Read at once; each may hold some hundred receipts."""
 
 
 def message_size(row: MessageRow) -> int:
@@ -114,32 +118,47 @@ async def get_history(connection: Connection, question: GetHistory) -> History |
 async def find_received(connection: Connection, question: FindReceived) -> ReceivedRow | None:
     """The recipient's first receipt that covers a position. Receipts name no conversation, so the next ones of the
     account are read; one comes within seconds of what it acknowledges, or not before a device is there again."""
-    found = await connection.execute(
-        "SELECT position, at_ns, payload FROM truth.events WHERE shard = ("
-        "  SELECT shard FROM truth.events WHERE account_id = %(account)s"
-        "  AND conversation_id = %(conversation)s LIMIT 1)"
-        " AND position > %(since)s AND family = 'receipt' AND account_id = %(account)s"
-        " ORDER BY position LIMIT %(most)s",
-        {
-            "account": question.account_id,
-            "conversation": question.conversation_id,
-            "since": question.since,
-            "most": _MOST_RECEIPTS,
-        },
-    )
-    async for position, at_ns, payload in found:
-        try:
-            event = decode_event(payload)
-        except Malformed:
-            continue
-        if not isinstance(event, Received) or event.up_to < question.since:
-            continue
-        if event.recipient.id == question.recipient_id:
-            return ReceivedRow(
-                position=position,
-                at_ns=at_ns,
-                recipient_id=event.recipient.id,
-                device_id=event.device_id,
-                up_to=event.up_to,
-            )
+    seen, after, is_over = 0, question.since, False
+    while seen < _MOST_RECEIPTS and not is_over:
+        found = await connection.execute(
+            "SELECT position, at_ns, payload FROM truth.events WHERE shard = ("
+            "  SELECT shard FROM truth.events WHERE account_id = %(account)s"
+            "  AND conversation_id = %(conversation)s LIMIT 1)"
+            " AND position > %(after)s AND family = 'receipt' AND account_id = %(account)s"
+            " ORDER BY position LIMIT %(most)s",
+            {
+                "account": question.account_id,
+                "conversation": question.conversation_id,
+                "after": after,
+                "most": _RECEIPT_EVENTS,
+            },
+        )
+        rows = await found.fetchall()
+        is_over = len(rows) < _RECEIPT_EVENTS
+        for position, at_ns, payload in rows:
+            said = _receipts_in(payload)
+            seen, after = seen + max(1, len(said)), position
+            covering = [each for each in said if _covers(each, question)]
+            if covering:
+                return ReceivedRow(
+                    position=position,
+                    at_ns=at_ns,
+                    recipient_id=question.recipient_id,
+                    device_id=covering[0].device_id,
+                    up_to=covering[0].up_to,
+                )
     return None
+
+
+def _covers(receipt: Received, question: FindReceived) -> bool:
+    return receipt.up_to >= question.since and receipt.recipient.id == question.recipient_id
+
+
+def _receipts_in(payload: bytes) -> Sequence[Received]:
+    try:
+        event = decode_event(payload)
+    except Malformed:
+        return ()
+    if isinstance(event, ReceivedTogether):
+        return tuple(event.each())
+    return (event,) if isinstance(event, Received) else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -51,12 +52,18 @@ async def test_own_words_that_came_back_make_no_receipt(desk: Desk) -> None:
     await visitor.say(op="received", up_to=answered)
     await agent.until(partial(_tells_received, up_to=answered))
     told = [
-        event.up_to
+        each.up_to
         for delivery in await whole_log(desk.bus, desk.world.around.shard)
-        if isinstance(event := codec.decode_event(delivery.payload), events.Received)
-        and event.recipient.id == contact_id
+        for each in _receipts_of(codec.decode_event(delivery.payload))
+        if each.recipient.id == contact_id
     ]
     assert told == [asked[0], answered]
+
+
+def _receipts_of(event: events.Event) -> Iterable[events.Received]:
+    if isinstance(event, events.ReceivedTogether):
+        return event.each()
+    return (event,) if isinstance(event, events.Received) else ()
 
 
 def _tells_received(frame: dict[str, Any], up_to: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.dispatcher.decide import Settings, explain
 from services.dispatcher.decide.pace import window_of
-from shared.events import ConversationAssigned
+from shared.events import Author, ConversationAssigned, Receipt, ReceivedTogether
 from shared.ids import AgentId
 from tests.support import desk
 from tests.unit.dispatcher.simulation import Simulation, assigned
@@ -53,6 +53,30 @@ def test_a_morning_buries_nobody_and_forgets_nothing() -> None:
     assert [each for each, _ in given] == [desk.conversation_id(f"c{n}") for n in range(600)]
     held = [sum(agent == desk.agent_id(name) for _, agent in given) for name in names]
     assert set(held) == {30}
+
+
+def test_acknowledgements_that_come_together_count_for_each_of_them() -> None:
+    """What a gateway collected for a moment moves everybody's pace and leases as single ones would; a visitor's is none
+    of the dispatcher's business."""
+    given: list[list[tuple[str, str]]] = []
+    for is_together in (True, False):
+        simulation = _office("ann", "bob", capacity=30, waiting=40)
+        simulation.tell(desk.online("ann"), desk.online("bob"))
+        simulation.settle()
+        simulation.now_ns += 300_000_000
+        people = (
+            *(Author(kind="agent", id=desk.agent_id(x)) for x in ("ann", "bob")),
+            desk.visitor("v"),
+        )
+        receipts = (
+            Receipt(recipient=each, device_id=desk.device_id("d"), up_to=simulation.position)
+            for each in people
+        )
+        one = ReceivedTogether(account_id=desk.ACCOUNT, receipts=tuple(receipts))
+        simulation.tell(*((one,) if is_together else one.each()))
+        given.append(assigned(simulation.settle()))
+    assert given[0] == given[1]
+    assert {agent for _, agent in given[0]} == {desk.agent_id("ann"), desk.agent_id("bob")}
 
 
 def test_brisk_acknowledgements_widen_the_pace_up_to_a_limit() -> None:

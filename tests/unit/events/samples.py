@@ -72,6 +72,13 @@ SAMPLES: tuple[Event, ...] = (
         account_id=_A, conversation_id=_CONVERSATION, message_id=_MESSAGE, author=_VISITOR
     ),
     e.Received(account_id=_A, recipient=_STAFF, device_id=_DEVICE, up_to=42),
+    e.ReceivedTogether(
+        account_id=_A,
+        receipts=(
+            e.Receipt(recipient=_STAFF, device_id=_DEVICE, up_to=42),
+            e.Receipt(recipient=_VISITOR, device_id=_DEVICE, up_to=43),
+        ),
+    ),
     e.Read(account_id=_A, conversation_id=_CONVERSATION, recipient=_VISITOR, up_to=42),
     e.ContactCreated(
         account_id=_A,

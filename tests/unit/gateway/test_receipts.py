@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from services.gateway.receipts import Receipts
 from services.gateway.tokens import Principal
 from shared.errors import Malformed, NightdeskError, OutcomeUnknown, Unavailable
-from shared.events import Read, Received
+from shared.events import Read, ReceiptEvent, Received, ReceivedTogether
 from shared.ids import AccountId, ConversationId, DeviceId, Position
 
 ANN = Principal(kind="agent", id="ann", account_id=AccountId("a"), role="agent")
@@ -23,18 +24,22 @@ class Log:
 
     def __init__(self) -> None:
         self.failure: NightdeskError | None = None
-        self.asked: list[Received | Read] = []
+        self.events: list[ReceiptEvent] = []
 
     async def append_each(
-        self, _family: str, events: Mapping[str, Received | Read]
+        self, _family: str, events: Mapping[str, ReceiptEvent]
     ) -> dict[str, Position | NightdeskError]:
-        self.asked += events.values()
+        self.events += events.values()
         return {key: self.failure or Position(1) for key in events}
 
     def positions(self) -> list[Position]:
         """Asked for since the last time."""
-        asked, self.asked = self.asked, []
-        return [event.up_to for event in asked]
+        events, self.events = self.events, []
+        return [each.up_to for event in events for each in _said(event)]
+
+
+def _said(event: ReceiptEvent) -> Iterable[Received | Read]:
+    return event.each() if isinstance(event, ReceivedTogether) else (event,)
 
 
 def receipts() -> tuple[Receipts, Log]:
@@ -62,12 +67,14 @@ async def test_what_the_log_does_not_take_is_written_later(failure: NightdeskErr
     pending, log = receipts()
     log.failure = failure
     pending.received(ANN, PHONE, Position(5))
+    pending.received(ANN, LAPTOP, Position(6))
     await pending.flush()
     pending.received(ANN, PHONE, Position(4))
+    pending.received(ANN, LAPTOP, Position(7))
     log.failure = None
     log.positions()
     await pending.flush()
-    assert log.positions() == [5]
+    assert sorted(log.positions()) == [5, 7]
 
 
 async def test_what_can_never_be_written_is_let_go() -> None:
@@ -79,3 +86,29 @@ async def test_what_can_never_be_written_is_let_go() -> None:
     log.positions()
     await pending.flush()
     assert log.positions() == []
+
+
+async def test_devices_of_an_account_go_together() -> None:
+    """A thousand devices of two accounts are a handful of events, each of one account and with everybody's highest
+    position; what was read goes by itself, and so does who has no company."""
+    pending, log = receipts()
+    agents = [
+        structs.replace(ANN, id=f"agent{number}", account_id=AccountId("ab"[number % 2]))
+        for number in range(1_000)
+    ]
+    for number, agent in enumerate(agents):
+        for up_to in (5, number + 10, 7):
+            pending.received(agent, PHONE, Position(up_to))
+    await pending.flush()
+    assert [type(event) for event in log.events] == [ReceivedTogether] * 4
+    assert sorted(
+        (each.account_id, each.recipient.id, each.device_id, each.up_to)
+        for event in log.events
+        if isinstance(event, ReceivedTogether)
+        for each in event.each()
+    ) == sorted((x.account_id, x.id, PHONE, number + 10) for number, x in enumerate(agents))
+    log.positions()
+    pending.received(ANN, PHONE, Position(5_000))
+    pending.read(ANN, CASE, Position(5_000))
+    await pending.flush()
+    assert {type(event) for event in log.events} == {Received, Read}

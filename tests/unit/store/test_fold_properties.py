@@ -8,7 +8,7 @@ from unittest import mock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.store.fold import Broken, Changes, Record, State, forget, inbox
+from services.store.fold import Broken, Changes, Record, State, fold, forget, inbox
 from services.store.fold.state import Folded, row_of
 from shared import events as e
 from shared.ids import AccountId, ContactId
@@ -55,6 +55,25 @@ def test_any_split_gives_the_same_tables(
 ) -> None:
     """Batches, restarts between them and folding ahead of the commit change no row."""
     assert _fold_cut(records, cuts).rows() == fold_all(records).rows()
+
+
+@settings(max_examples=60, deadline=None)
+@given(logs)
+def test_what_devices_say_together_counts_as_if_each_said_it(records: list[Record]) -> None:
+    """Receipts that a gateway collected into one event make the rows that they would make one by one."""
+    together, single = State(), State()
+    for each in records:
+        event = each.event
+        said = event.each() if isinstance(event, e.ReceivedTogether) else (event,)
+        changes = Changes()
+        fold(together, changes, each)
+        alone = Changes()
+        for one in said:
+            fold(single, alone, Record(each.position, each.at_ns, each.family, one))
+        assert (changes.receipts, changes.receipt_owners) == (alone.receipts, alone.receipt_owners)
+        assert changes.devices == alone.devices
+        tell = [(owner.received, owner.devices) for owner in together.owners.values()]
+        assert tell == [(owner.received, owner.devices) for owner in single.owners.values()]
 
 
 @settings(max_examples=60, deadline=None)

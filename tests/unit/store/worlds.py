@@ -98,6 +98,15 @@ _received = st.builds(
     device_id=st.sampled_from(DEVICES),
     up_to=_seen,
 )
+_received_together = st.builds(
+    e.ReceivedTogether,
+    account_id=_account,
+    receipts=st.lists(
+        st.builds(e.Receipt, recipient=_author, device_id=st.sampled_from(DEVICES), up_to=_seen),
+        min_size=2,
+        max_size=4,
+    ).map(tuple),
+)
 _read = st.builds(e.Read, **_of, recipient=_author, up_to=_seen)
 _merged = st.builds(e.ContactMerged, account_id=_account, contact_id=_contact, into=_contact)
 _created = st.builds(
@@ -160,6 +169,7 @@ _event = st.one_of(
     *[_posted] * 6,
     *[_assigned] * 3,
     *[_received] * 3,
+    *[_received_together] * 2,
     *[_started] * 2,
     *[_status] * 2,
     _queued,
