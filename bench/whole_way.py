@@ -74,6 +74,8 @@ class WholeWay:
         for writer in range(conversations):
             self._send(writer, time.perf_counter())
         await until(self._is_over, 120)
+        # A turn begins when everybody has caught up with this rush.
+        await until(self.told.is_over, _SHOWN_S)
         await people.stored()
 
     async def saturated(self) -> Turn:

@@ -95,7 +95,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
         int, _whole(1, 10_000, "refused frames before a session is closed")
     ] = 20
     catch_up_readers: Annotated[int, _whole(1, 1_000, "inboxes read at the same time")] = 16
-    receipts_flush_s: Annotated[float, _seconds("how long receipts are collected")] = 0.2
+    receipts_flush_s: Annotated[float, _seconds("how long receipts are collected")] = 0.1
     changes_flush_s: Annotated[
         float, _seconds("how often a large desk is told of list changes")
     ] = 1.0

@@ -34,6 +34,7 @@ _MOST_BYTES = 512 * 1024
 _PART_BYTES = 384 * 1024
 """Estimated, with room for what the estimate leaves out."""
 _ROW_BYTES = 400
+_RECEIPT_BYTES = 250
 _CONVERSATION_BYTES = 1000
 
 
@@ -49,8 +50,7 @@ class _Bucket:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
-        self.receipts: list[ReceiptRow] = []
-        self.receipt_owners: list[str] = []
+        self.receipts: list[tuple[ReceiptRow, str]] = []
         self.lists: list[tuple[AccountId, str]] = []
         self.locks: list[Lock] = []
         self.is_incomplete = False
@@ -78,20 +78,20 @@ class Hints:
         """After a commit up to `to`: one hint, or several in a row, for each bucket it touched. Who `is_behind` by
         thousands names no messages: nobody waits for one of so many, and gateways read what their sessions miss."""
         for number, bucket in (await self._sorted(changes, is_behind=is_behind)).items():
-            for part, (entries, up_to) in enumerate(_parts(bucket.entries, to)):
-                # With the first part: whoever misses it misses all since the commit began, where receipts may lie.
-                is_first = part == 0
+            lists, locks = tuple(bucket.lists), tuple(bucket.locks)
+            for part in _parts(bucket, to):
                 hint = Hint(
                     epoch=self._epoch,
                     since=self._to[number],
-                    to=up_to,
-                    entries=tuple(entries),
-                    receipts=tuple(bucket.receipts) if is_first else (),
-                    receipt_owners=tuple(bucket.receipt_owners) if is_first else (),
-                    lists=tuple(bucket.lists) if is_first else (),
-                    locks=tuple(bucket.locks) if is_first else (),
+                    to=part.up_to,
+                    entries=tuple(part.entries),
+                    receipts=tuple(part.receipts),
+                    receipt_owners=tuple(part.receipt_owners),
+                    lists=lists,
+                    locks=locks,
                     incomplete=bucket.is_incomplete,
                 )
+                lists, locks = (), ()
                 await self._send(number, hint)
         self._told = to
 
@@ -116,8 +116,7 @@ class Hints:
         for account_id, entry in (await self._with_ranges(entries))[forgotten:]:
             of(account_id).entries.append(entry)
         for key, row in changes.receipts.items():
-            of(key[0]).receipts.append(row)
-            of(key[0]).receipt_owners.append(" ".join(changes.receipt_owners[key]))
+            of(key[0]).receipts.append((row, " ".join(changes.receipt_owners[key])))
         for account_id, teams in changes.lists.items():
             of(account_id).lists.extend((account_id, team) for team in sorted(teams))
         for agent, primary in changes.primaries.items():
@@ -185,17 +184,47 @@ class Hints:
         metrics.HINTS.labels(result).inc()
 
 
-def _parts(entries: list[Entry], to: Position) -> Iterator[tuple[list[Entry], Position]]:
-    """Entries in hints of a bearable size; entries of one event stay together, the last part reaches `to`."""
-    part: list[Entry] = []
-    size = 0
-    for entry in entries:
-        if size > _PART_BYTES and part[-1].position != entry.position:
-            yield part, part[-1].position
-            part, size = [], 0
-        part.append(entry)
-        size += _size(entry)
-    yield part, to
+class _Part:
+    """What one hint tells, up to a position."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.receipts: list[ReceiptRow] = []
+        self.receipt_owners: list[str] = []
+        self.up_to: Position = 0
+        self.size = 0
+
+    def add(self, told: _Told) -> None:
+        if isinstance(told, Entry):
+            self.entries.append(told)
+            self.size += _size(told)
+        else:
+            self.receipts.append(told[0])
+            self.receipt_owners.append(told[1])
+            self.size += _RECEIPT_BYTES
+
+
+_Told = Entry | tuple[ReceiptRow, str]
+
+
+def _parts(bucket: _Bucket, to: Position) -> Iterator[_Part]:
+    """Hints of a bearable size, the last of which reaches `to`. Each tells what lies behind the end of the one before it
+    and no other: from there on whoever misses it asks. What one event made stays together."""
+    told: list[_Told] = sorted([*bucket.entries, *bucket.receipts], key=_position)
+    part = _Part()
+    for each in told:
+        position = _position(each)
+        if part.size > _PART_BYTES and position != part.up_to:
+            yield part
+            part = _Part()
+        part.add(each)
+        part.up_to = position
+    part.up_to = to
+    yield part
+
+
+def _position(told: _Told) -> Position:
+    return told.position if isinstance(told, Entry) else told[0].position
 
 
 def _size(entry: Entry) -> int:
