@@ -10,6 +10,7 @@ import pytest
 from services.store.handlers.together import Bounds, Together
 from shared import clock
 from shared.errors import Unavailable
+from tests.support.log import settled
 
 FOR_EVER = float("inf")
 
@@ -37,8 +38,7 @@ class Reads:
         """Ask, and come back when it is being read or waits."""
         asked = (together.read(each, until_s=FOR_EVER) for each in questions)
         answers = asyncio.gather(*asked, return_exceptions=True)
-        for _ in range(5):
-            await asyncio.sleep(0)
+        await settled()
         return answers
 
     def let_go(self) -> None:
@@ -73,6 +73,26 @@ async def test_who_comes_as_the_last_read_ends_is_read_at_once() -> None:
             await asyncio.sleep(0)
         async with asyncio.timeout(10):
             assert (await together.read(2, until_s=FOR_EVER), await first) == (4, [2])
+
+
+async def test_who_gives_up_takes_the_read_from_nobody() -> None:
+    """One of those who are read for together goes away in the midst of it: the others get their answers."""
+    reads = Reads()
+    together = Together(reads.read, Bounds(at_once=1, most=8))
+    reads.is_held = True
+    first = await reads.begin(together, 1)
+    gone = asyncio.create_task(together.read(2, until_s=FOR_EVER))
+    last = await reads.begin(together, 3)
+    reads.held[0].set_result(None)
+    await first
+    # The next read holds both questions by now, and is under way.
+    await settled()
+    gone.cancel()
+    await settled()
+    reads.held[1].set_result(None)
+    async with asyncio.timeout(10):
+        assert await last == [6]
+    assert reads.asked == [[1], [2, 3]]
 
 
 async def test_few_are_spread_over_the_reads() -> None:
