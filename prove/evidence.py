@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -13,6 +14,8 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 _STREAM = "EVENTS_0"
 _PAGE = 1000
 _TIMEOUT_S = 10.0
+_TRIES = 8
+_TRY_S = 1.0
 
 
 class Unreadable(Exception):
@@ -61,11 +64,15 @@ class Tables(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_log(url: str, *, after: int = 0) -> list[LogEntry]:
-    """Everything behind `after`, in order. Raises `Unreadable`."""
-    try:
-        return await _read_log(url, after)
-    except (nats.errors.Error, OSError) as err:
-        raise Unreadable(f"the log: {type(err).__name__}") from err
+    """Everything behind `after`, in order. Asks again for a while, as the log may have no leader. Raises `Unreadable`."""
+    for left in reversed(range(_TRIES)):
+        try:
+            return await _read_log(url, after)
+        except (nats.errors.Error, OSError) as err:
+            if not left:
+                raise Unreadable(f"the log: {type(err).__name__}") from err
+            await asyncio.sleep(_TRY_S)
+    return []
 
 
 async def _read_log(url: str, after: int) -> list[LogEntry]:

@@ -34,7 +34,7 @@ class CursorSettings(msgspec.Struct, frozen=True, kw_only=True):
     pull_entries: int = 1000
     pull_bytes: int = 8 * 1024**2
     pull_expires_s: float = 30.0
-    heartbeat_s: float = 1.5
+    heartbeat_s: float = 1.0
 
 
 class _Delivered(msgspec.Struct, frozen=True):

@@ -45,7 +45,7 @@ class FenceBusy(NightdeskError):
 class FencedWriter:
     """Appends to one family of one shard, one append at a time."""
 
-    def __init__(self, bus: Bus, shard: str, subject: str, *, ack_timeout_s: float = 5.0) -> None:
+    def __init__(self, bus: Bus, shard: str, subject: str, *, ack_timeout_s: float = 3.0) -> None:
         self._bus = bus
         self._stream = stream_name(shard)
         self._subject = subject

@@ -83,7 +83,7 @@ class ReaderSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     batch_entries: int = 1000
     idle_s: float = 0.5
-    silence_s: float = 5.0
+    silence_s: float = 3.0
     clock_refresh_s: float = 10.0
     late_s: float = 1.0
     retry_first_s: float = 0.05
