@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-import jwt
 import pytest
 
 from services.gateway.tokens import Tokens
@@ -73,41 +72,3 @@ def test_what_only_looks_like_a_good_token_is_refused() -> None:
     other_shard = Door(shard="1")
     with pytest.raises(Rejected):
         other_shard.tokens.check(token)
-
-
-def test_quick_reading_accepts_what_the_library_does() -> None:
-    """Tokens as we write them are read the quick way, and say what the library reads in them."""
-    door = Door()
-    for token in (
-        door.tokens.issue_access(ACCOUNT, AGENT, life_s=60),
-        door.tokens.issue_visitor(ACCOUNT, ContactId("v"), INBOX, life_s=600),
-    ):
-        assert door.tokens._read(token) == door.tokens._decode(token)
-
-
-def test_quick_reading_opens_no_other_door() -> None:
-    """Our signature under other claims, another algorithm, or no signature is refused, whichever way it is read; ours
-    under a head that another library writes is good."""
-    door, key = Door(), MasterKey(bytes(32)).derive("token")
-    now_s = clock.now_ns() // 1_000_000_000
-    claims = {"sub": AGENT, "acc": ACCOUNT, "kind": "agent", "shard": "0", "iat": now_s}
-    good = claims | {"aud": "nightdesk", "exp": now_s + 60}
-    head, body, tag = jwt.encode(good, key, algorithm="HS256").split(".")
-    for bad in (
-        jwt.encode(good | {"aud": "another"}, key, algorithm="HS256"),
-        jwt.encode(claims | {"aud": "nightdesk"}, key, algorithm="HS256"),
-        jwt.encode({x: good[x] for x in good if x != "iat"}, key, algorithm="HS256"),
-        jwt.encode(good | {"exp": now_s - 1}, key, algorithm="HS256"),
-        jwt.encode(good, key * 2, algorithm="HS512"),
-        jwt.encode(good, "", algorithm="none"),
-        f"{head}.{body}.",
-        f"{head}.{body}",
-        f"{head}.{head}.{tag}",
-        f".{head}.{body}.{tag}",
-        f"{head}.{body}\ud800.{tag}",
-    ):
-        with pytest.raises(Rejected):
-            door.tokens.check(bad)
-    other = jwt.encode(good, key, algorithm="HS256", headers={"kid": "1"})
-    assert door.tokens._read(other) is None
-    assert door.tokens.check(other).id == AGENT
