@@ -105,22 +105,19 @@ def load(environ: Mapping[str, str], kind: type[S], *, service: str = "") -> S:
     return msgspec.convert(values, kind, strict=False)
 
 
-def load_all(environ: Mapping[str, str], kind: type[S], *, service: str) -> tuple[Shared, S]:
-    """The shared settings and the service's, with the faults of both in one report."""
+def check_all(
+    environ: Mapping[str, str], kinds: Sequence[type[msgspec.Struct]], *, service: str
+) -> None:
+    """Raises `Refused` with the faults of the shared settings and of all the service's in one report."""
     faults: list[str] = []
-    shared: Shared | None = None
-    own: S | None = None
-    try:
-        shared = load(environ, Shared)
-    except Refused as err:
-        faults.append(err.message)
-    try:
-        own = load(environ, kind, service=service)
-    except Refused as err:
-        faults.append(err.message)
-    if shared is None or own is None:
+    everything: list[tuple[type[msgspec.Struct], str]] = [(Shared, "")]
+    for kind, of in [*everything, *((kind, service) for kind in kinds)]:
+        try:
+            load(environ, kind, service=of)
+        except Refused as err:
+            faults.append(err.message)
+    if faults:
         raise Refused("\n".join(faults), code="bad_config")
-    return shared, own
 
 
 def unknown(

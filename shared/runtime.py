@@ -105,7 +105,9 @@ def run(name: str, kind: type[C], serve: Serve[C], *, weight: type[Weight] = Wei
         _print_config(name, (Health, weight, kind))
         return
     try:
-        shared, own = config.load_all(os.environ, kind, service=name)
+        config.check_all(os.environ, (kind, Health, weight), service=name)
+        shared = config.load(os.environ, config.Shared)
+        own = config.load(os.environ, kind, service=name)
         health = config.load(os.environ, Health, service=name)
         weighs = config.load(os.environ, weight, service=name)
     except Refused as err:

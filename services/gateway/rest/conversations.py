@@ -234,8 +234,7 @@ async def _start(
 ) -> Reply:
     body = call.body
     known = await _known(call, conversation_id)
-    if known is not None:
-        await _check_known(call, known, origin.contact_id)
+    may_see = known is None or await _check_known(call, known, origin.contact_id)
     started = ConversationStarted(
         account_id=call.account_id,
         conversation_id=conversation_id,
@@ -248,8 +247,12 @@ async def _start(
     )
     if known is not None:
         position = await _commit(call, started, is_new=False)
-        view = call.parts.views.conversation(known, call.who)
-        return Reply(body=view, status=200, position=position or known.version)
+        position = position or known.version
+        if may_see:
+            view = call.parts.views.conversation(known, call.who)
+        else:
+            view = _fresh(call, started, position)
+        return Reply(body=view, status=200, position=position)
     # Whoever changes the contact meanwhile must find this conversation, or be known here.
     async with call.door.turns.of(origin.contact_id):
         started, revision = await _judged(call, started)
@@ -368,12 +371,18 @@ async def _known(
 
 async def _check_known(
     call: Call[StartConversation, None], known: ConversationRow, contact_id: ContactId
-) -> None:
-    """A repeat shows the conversation and posts to it: whoever may not see it is told what is told of none."""
-    if known.contact_id != contact_id:
+) -> bool:
+    """A repeat shows the conversation and posts to it: whoever may not see it is told what is told of none. False: a
+    contact that was merged meanwhile, who may still post what their outbox holds and is shown only that."""
+    access, at_least = call.parts.access, call.given.at_least
+    access.learn(known)
+    if known.contact_id == contact_id:
+        await access.may_see(call.who, known.conversation_id, at_least=at_least)
+        return True
+    if call.who.kind != "visitor":
         raise not_found()
-    call.parts.access.learn(known)
-    await call.parts.access.may_see(call.who, known.conversation_id, at_least=call.given.at_least)
+    await access.may_post(call.who, known.conversation_id, at_least=at_least)
+    return False
 
 
 async def _commit(

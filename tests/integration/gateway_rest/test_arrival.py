@@ -92,6 +92,38 @@ async def test_an_anonymous_visitor_who_identifies_keeps_their_conversations(
     assert (await anonymous.get(f"/conversations/{conversation_id}", **at)).status == 404
 
 
+async def test_who_was_merged_may_repeat_what_they_began(office: Office) -> None:
+    """The answer was lost, and meanwhile they identified themselves on another device: the repeat is told that it was
+    taken, once, and shows nothing of what the contact reads now. Anybody else is told that there is none."""
+    anonymous, _ = await office.arrive()
+    body: Json = {
+        "conversation_id": new_id(),
+        "message": {"message_id": new_id(), "text": "is anybody there"},
+    }
+    first = await anonymous.post("/conversations", body)
+    assert first.status == 201
+    arrived = await office.anybody.post(
+        _contacts(office),
+        {
+            "identity_token": _identity(await _secret(office), new_id()),
+            "visitor_token": anonymous.token,
+        },
+    )
+    known = office.anybody.as_(arrived.json["visitor_token"])
+    at = {"Nightdesk_Position": arrived.position}
+    answer = {"message_id": new_id(), "text": "it is me again"}
+    path = f"/conversations/{body['conversation_id']}/messages"
+    assert (await known.post(path, answer)).status == 201
+    again = await anonymous.post("/conversations", body, **at)
+    assert again.status == 200, again.json
+    assert again.json["conversation_id"] == body["conversation_id"]
+    assert again.json["last_seq"] <= 1
+    shown = await known.get(path, **at)
+    assert [m["text"] for m in shown.json["data"]] == ["is anybody there", "it is me again"]
+    stranger, _ = await office.arrive()
+    assert (await stranger.post("/conversations", body, **at)).status == 404
+
+
 async def test_one_identified_visitor_is_never_merged_into_another(office: Office) -> None:
     """On a shared computer the visitor before this one is somebody else: their conversations stay theirs."""
     secret = await _secret(office)

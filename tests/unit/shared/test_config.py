@@ -8,8 +8,10 @@ import msgspec
 import pytest
 
 from services.store.config import Config
-from shared.config import Shared, load, load_all, table, unknown, variable_of
+from shared.config import Shared, check_all, load, table, unknown, variable_of
 from shared.errors import Refused
+from shared.runtime import Health
+from shared.weight import FollowerWeight
 
 _GOOD = {
     "NIGHTDESK_NATS_URL": "nats://localhost",
@@ -20,9 +22,9 @@ _GOOD = {
 
 def test_settings_are_read_by_name_and_the_rest_has_defaults() -> None:
     """A variable sets its field; an absent one leaves the default."""
-    shared, own = load_all(
-        {**_GOOD, "NIGHTDESK_STORE_BATCH_ENTRIES": "77"}, Config, service="store"
-    )
+    given = {**_GOOD, "NIGHTDESK_STORE_BATCH_ENTRIES": "77"}
+    check_all(given, (Config, Health, FollowerWeight), service="store")
+    shared, own = load(given, Shared), load(given, Config, service="store")
     assert (shared.nats_url, shared.mode, own.batch_entries) == (
         "nats://localhost",
         "production",
@@ -31,15 +33,17 @@ def test_settings_are_read_by_name_and_the_rest_has_defaults() -> None:
 
 
 def test_all_faults_are_reported_together_by_name() -> None:
-    """One run tells everything that is wrong, shared and own, missing and malformed."""
+    """One run tells everything that is wrong: shared, own and of every service, missing and malformed."""
     broken = {
         "NIGHTDESK_NATS_URL": "nats://localhost",
         "NIGHTDESK_SHARD": "Not A Shard",
         "NIGHTDESK_STORE_BATCH_ENTRIES": "many",
         "NIGHTDESK_STORE_QUERY_CONNECTIONS": "0",
+        "NIGHTDESK_STORE_HEALTH_PORT": "99999",
+        "NIGHTDESK_STORE_NICE": "20",
     }
     with pytest.raises(Refused) as caught:
-        load_all(broken, Config, service="store")
+        check_all(broken, (Config, Health, FollowerWeight), service="store")
     lines = caught.value.message.splitlines()
     named = sorted(line.partition(":")[0] for line in lines)
     assert named == [
@@ -47,6 +51,8 @@ def test_all_faults_are_reported_together_by_name() -> None:
         "NIGHTDESK_MASTER_KEY_FILE",
         "NIGHTDESK_SHARD",
         "NIGHTDESK_STORE_BATCH_ENTRIES",
+        "NIGHTDESK_STORE_HEALTH_PORT",
+        "NIGHTDESK_STORE_NICE",
         "NIGHTDESK_STORE_QUERY_CONNECTIONS",
     ]
 
@@ -59,7 +65,7 @@ def test_an_address_of_another_kind_is_a_fault_that_repeats_no_password() -> Non
         "NIGHTDESK_NATS_MONITOR_URL": "nats.example:8222",
     }
     with pytest.raises(Refused) as caught:
-        load_all({**_GOOD, **wrong}, Config, service="store")
+        check_all({**_GOOD, **wrong}, (Config,), service="store")
     lines = caught.value.message.splitlines()
     assert sorted(line.partition(":")[0] for line in lines) == sorted(wrong)
     assert "hush" not in caught.value.message
